@@ -1,0 +1,122 @@
+#include "host/host_backend.hpp"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <new>
+
+#include "host/onednn.hpp"
+#include "layers/error.hpp"
+
+namespace normlab {
+
+namespace {
+
+constexpr std::size_t kAlignment = 128;
+/// A shard's activations should stay in one core's second-level cache.
+constexpr std::size_t kShardBytes = std::size_t{3} << 19;
+constexpr int kMaxShardSamples = 8;
+
+}  // namespace
+
+HostBackend::HostBackend(int threads, Blocks blocks)
+    : blocked_(blocks == Blocks::automatic ? onednn::prefers_blocks() : blocks == Blocks::blocked),
+      pool_(std::max(1, threads)) {}
+
+int HostBackend::available_threads() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+}
+
+std::string HostBackend::cpu_model() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    const std::size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown CPU";
+}
+
+std::string HostBackend::description() const {
+  return fmt::format("{}, {} thread{}, {}", cpu_model(), workers(), workers() == 1 ? "" : "s", isa());
+}
+
+std::string HostBackend::isa() const { return onednn::isa_name(); }
+
+std::byte* HostBackend::allocate(std::size_t bytes) {
+  const std::size_t rounded = std::max(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+  auto* data = static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
+  if (data == nullptr) {
+    throw Error("out of memory: {:.1f} MB are not to be had; use a smaller --batch-size or --width",
+                static_cast<double>(bytes) / 1e6);
+  }
+  std::memset(data, 0, rounded);
+  return data;
+}
+
+void HostBackend::release(std::byte* data) noexcept { std::free(data); }
+
+std::size_t HostBackend::bytes(Shape shape, DataType type, Layout layout) const {
+  const std::size_t element = type == DataType::bf16 ? 2 : 4;
+  if (layout == Layout::image) return shape.count() * element;
+  return static_cast<std::size_t>(HostLayout(shape, blocked_).sample) * static_cast<std::size_t>(shape.n) * element;
+}
+
+void HostBackend::upload(const float* values, Tensor to) {
+  const Shape& s = to.shape;
+  if (to.layout == Layout::image && blocked_) {
+    std::copy_n(values, s.count(), to.data);
+    return;
+  }
+  const HostLayout at = layout(to);
+  const int channels = to.layout == Layout::image ? s.c : at.padded_channels();
+  for (int n = 0; n < s.n; ++n) {
+    for (int p = 0; p < s.pixels(); ++p) {
+      for (int c = 0; c < channels; ++c) {
+        const float value = c < s.c ? values[(static_cast<std::ptrdiff_t>(n) * s.c + c) * s.pixels() + p] : 0.0F;
+        if (to.layout == Layout::image) {
+          to.data[(static_cast<std::ptrdiff_t>(n) * s.pixels() + p) * s.c + c] = value;
+        } else {
+          to.data[at.at(n, c, p)] = value;
+        }
+      }
+    }
+  }
+}
+
+void HostBackend::download(Tensor from, float* values) {
+  const Shape& s = from.shape;
+  const HostLayout at = layout(from);
+  for (int n = 0; n < s.n; ++n) {
+    for (int c = 0; c < s.c; ++c) {
+      for (int p = 0; p < s.pixels(); ++p) {
+        const std::ptrdiff_t plain = (static_cast<std::ptrdiff_t>(n) * s.c + c) * s.pixels() + p;
+        if (from.layout == Layout::native) {
+          values[plain] = from.data[at.at(n, c, p)];
+        } else {
+          values[plain] =
+              from.data[blocked_ ? plain : (static_cast<std::ptrdiff_t>(n) * s.pixels() + p) * s.c + c];
+        }
+      }
+    }
+  }
+}
+
+void HostBackend::to_device(const void* from, void* to, std::size_t bytes) { std::memcpy(to, from, bytes); }
+void HostBackend::to_host(const void* from, void* to, std::size_t bytes) { std::memcpy(to, from, bytes); }
+void HostBackend::clear(void* data, std::size_t bytes) { std::memset(data, 0, bytes); }
+
+int HostBackend::shard_samples(std::size_t bytes_per_sample, int batch) const {
+  int samples = 1;
+  while (samples * 2 <= std::min(kMaxShardSamples, batch) &&
+         static_cast<std::size_t>(samples) * 2 * bytes_per_sample <= kShardBytes) {
+    samples *= 2;
+  }
+  return samples;
+}
+
+}  // namespace normlab

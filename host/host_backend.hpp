@@ -1,0 +1,81 @@
+#pragma once
+
+#include <memory>
+
+#include "host/layout.hpp"
+#include "host/thread_pool.hpp"
+#include "layers/backend.hpp"
+
+namespace normlab {
+
+/// The CPU. Each operation has a file of its own in this folder, named after it.
+class HostBackend : public Backend {
+ public:
+  enum class Blocks { automatic, blocked, nhwc };  ///< memory layout; only tests choose
+  explicit HostBackend(int threads, Blocks blocks = Blocks::automatic);
+
+  /// Processors that this process may use.
+  [[nodiscard]] static int available_threads();
+  [[nodiscard]] static std::string cpu_model();
+  [[nodiscard]] bool blocked() const { return blocked_; }
+
+  [[nodiscard]] std::string name() const override { return "cpu"; }
+  [[nodiscard]] std::string description() const override;
+  [[nodiscard]] std::string isa() const override;
+
+  [[nodiscard]] std::byte* allocate(std::size_t bytes) override;
+  void release(std::byte* data) noexcept override;
+  [[nodiscard]] std::size_t bytes(Shape shape, DataType type, Layout layout) const override;
+  void upload(const float* values, Tensor to) override;
+  void download(Tensor from, float* values) override;
+  void to_device(const void* from, void* to, std::size_t bytes) override;
+  void to_host(const void* from, void* to, std::size_t bytes) override;
+  void clear(void* data, std::size_t bytes) override;
+
+  [[nodiscard]] int shard_samples(std::size_t bytes_per_sample, int batch) const override;
+  [[nodiscard]] int lanes() const override { return 16; }
+  [[nodiscard]] int workers() const override { return pool_.workers(); }
+  void run(int tasks, const std::function<void(int task, int worker)>& work) override { pool_.run(tasks, work); }
+
+  [[nodiscard]] std::unique_ptr<Conv2dPlan> conv2d(const Conv2dSpec& spec) override;
+
+  void load_images(const LoadImages& args) override;
+  void group_norm_forward(const GroupNormForward& args) override;
+  void group_norm_backward(const GroupNormBackward& args) override;
+  void pack_elementwise(const float* values, Shape shape, float* packed) override;
+  void unpack_elementwise(const float* packed, Shape shape, float* values) override;
+  void batch_norm_partial(Tensor x, BatchNormPartial* partial) override;
+  void batch_norm_reduce(const BatchNormReduce& args) override;
+  void batch_norm_forward(const BatchNormArgs& args, Tensor y) override;
+  void batch_norm_gradient_partial(const BatchNormArgs& args, Tensor dy, BatchNormGradientPartial* partial) override;
+  void batch_norm_gradient_reduce(const BatchNormGradientReduce& args) override;
+  void batch_norm_backward(const BatchNormArgs& args, const BatchNormGradientPartial* means, Tensor dy,
+                           Tensor dx) override;
+  void batch_norm_running(const float* mean, const float* var, int c, Statistics* statistics) override;
+  void relu_forward(Tensor x, Tensor y) override;
+  void relu_backward(Tensor y, Tensor dy, Tensor dx) override;
+  void max_pool_forward(Tensor x, Tensor y) override;
+  void max_pool_backward(Tensor x, Tensor dy, Tensor dx) override;
+  void global_avg_pool_forward(Tensor x, Tensor y) override;
+  void global_avg_pool_backward(Tensor dy, Tensor dx) override;
+  void circular_pad_forward(Tensor x, Tensor y) override;
+  void circular_pad_backward(Tensor dy, Tensor dx) override;
+  void add_forward(Tensor a, Tensor b, Tensor y) override;
+  void copy(Tensor from, Tensor to) override;
+  void linear_forward(const LinearForward& args) override;
+  void linear_backward(const LinearBackward& args) override;
+  void softmax_cross_entropy(const SoftmaxCrossEntropy& args) override;
+
+  void add_lanes(float* lanes, std::size_t stride, std::size_t size, int count) override;
+  [[nodiscard]] double sum_of_squares(const float* values, std::size_t count) override;
+  void sgd(const SgdStep& args) override;
+  void adamw(const AdamWStep& args) override;
+
+ private:
+  [[nodiscard]] HostLayout layout(const Tensor& tensor) const { return {tensor.shape, blocked_}; }
+
+  bool blocked_;
+  ThreadPool pool_;
+};
+
+}  // namespace normlab

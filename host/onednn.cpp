@@ -1,0 +1,106 @@
+#include "host/onednn.hpp"
+
+extern "C" __attribute__((weak)) void omp_set_num_threads(int threads);  // libdnnl may be built without OpenMP
+
+namespace normlab::onednn {
+
+namespace {
+
+void work_alone() {
+  thread_local bool done = false;
+  if (done) return;
+  done = true;
+  if (omp_set_num_threads != nullptr) omp_set_num_threads(1);
+}
+
+dnnl::primitive_attr attributes() {
+  work_alone();
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attributes;
+}
+
+constexpr auto kDirect = dnnl::algorithm::convolution_direct;
+
+}  // namespace
+
+const dnnl::engine& engine() {
+  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
+dnnl::stream& stream() {
+  work_alone();
+  thread_local dnnl::stream stream(engine());
+  return stream;
+}
+
+std::mutex& creation_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+const char* isa_name() {
+  switch (dnnl::get_effective_cpu_isa()) {
+    case dnnl::cpu_isa::sse41: return "sse41";
+    case dnnl::cpu_isa::avx: return "avx";
+    case dnnl::cpu_isa::avx2: return "avx2";
+    case dnnl::cpu_isa::avx512_core: return "avx512_core";
+    case dnnl::cpu_isa::avx512_core_vnni: return "avx512_core_vnni";
+    case dnnl::cpu_isa::avx512_core_bf16: return "avx512_core_bf16";
+    case dnnl::cpu_isa::avx512_core_amx: return "avx512_core_amx";
+    default: return "generic";
+  }
+}
+
+bool prefers_blocks() {
+  switch (dnnl::get_effective_cpu_isa()) {
+    case dnnl::cpu_isa::avx512_core:
+    case dnnl::cpu_isa::avx512_core_vnni:
+    case dnnl::cpu_isa::avx512_core_bf16:
+    case dnnl::cpu_isa::avx512_core_amx: return true;
+    default: return false;
+  }
+}
+
+#if DNNL_VERSION_MAJOR >= 3
+
+dnnl::convolution_forward::primitive_desc forward(const ConvDescs& d) {
+  return {engine(),  dnnl::prop_kind::forward_training, kDirect, d.x, d.weights, d.bias, d.y, d.strides, d.padding,
+          d.padding, attributes()};
+}
+
+dnnl::convolution_backward_data::primitive_desc backward_data(
+    const ConvDescs& d, const dnnl::convolution_forward::primitive_desc& hint) {
+  return {engine(), kDirect, d.x, d.weights, d.y, d.strides, d.padding, d.padding, hint, attributes()};
+}
+
+dnnl::convolution_backward_weights::primitive_desc backward_weights(
+    const ConvDescs& d, const dnnl::convolution_forward::primitive_desc& hint) {
+  return {engine(), kDirect, d.x, d.weights, d.bias, d.y, d.strides, d.padding, d.padding, hint, attributes()};
+}
+
+#else
+
+dnnl::convolution_forward::primitive_desc forward(const ConvDescs& d) {
+  const dnnl::convolution_forward::desc desc(dnnl::prop_kind::forward_training, kDirect, d.x, d.weights, d.bias, d.y,
+                                             d.strides, d.padding, d.padding);
+  return {desc, attributes(), engine()};
+}
+
+dnnl::convolution_backward_data::primitive_desc backward_data(
+    const ConvDescs& d, const dnnl::convolution_forward::primitive_desc& hint) {
+  const dnnl::convolution_backward_data::desc desc(kDirect, d.x, d.weights, d.y, d.strides, d.padding, d.padding);
+  return {desc, attributes(), engine(), hint};
+}
+
+dnnl::convolution_backward_weights::primitive_desc backward_weights(
+    const ConvDescs& d, const dnnl::convolution_forward::primitive_desc& hint) {
+  const dnnl::convolution_backward_weights::desc desc(kDirect, d.x, d.weights, d.bias, d.y, d.strides, d.padding,
+                                                      d.padding);
+  return {desc, attributes(), engine(), hint};
+}
+
+#endif
+
+}  // namespace normlab::onednn

@@ -1,0 +1,35 @@
+#pragma once
+// The one place that knows oneDNN's versions (2.6 and 3.x make descriptors differently) and its threads.
+
+#include <dnnl.hpp>
+#include <mutex>
+
+namespace normlab::onednn {
+
+/// The CPU engine of the process.
+[[nodiscard]] const dnnl::engine& engine();
+
+/// The calling thread's stream. Its first use tells OpenMP that this thread works alone: a primitive that was
+/// made for several threads waits for ever when one of our workers runs it.
+[[nodiscard]] dnnl::stream& stream();
+
+/// Primitives are made one at a time; concurrent creation is a race inside the library.
+[[nodiscard]] std::mutex& creation_mutex();
+
+/// "avx512_core_bf16", "avx2", ... as the library sees this CPU.
+[[nodiscard]] const char* isa_name();
+/// Whether 16-channel blocks are this CPU's fast layout.
+[[nodiscard]] bool prefers_blocks();
+
+struct ConvDescs {
+  dnnl::memory::desc x, weights, bias, y;  ///< bias may be empty
+  dnnl::memory::dims strides, padding;
+};
+
+[[nodiscard]] dnnl::convolution_forward::primitive_desc forward(const ConvDescs& descs);
+[[nodiscard]] dnnl::convolution_backward_data::primitive_desc backward_data(
+    const ConvDescs& descs, const dnnl::convolution_forward::primitive_desc& hint);
+[[nodiscard]] dnnl::convolution_backward_weights::primitive_desc backward_weights(
+    const ConvDescs& descs, const dnnl::convolution_forward::primitive_desc& hint);
+
+}  // namespace normlab::onednn

@@ -1,0 +1,85 @@
+#include "host/thread_pool.hpp"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace normlab {
+
+namespace {
+
+/// Segments are some tens of microseconds apart: a short spin spares most of the trips to the kernel.
+constexpr int kSpins = 2000;
+
+void relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#endif
+}
+
+template <typename T>
+void wait_while(const std::atomic<T>& value, T old) {
+  for (int i = 0; i < kSpins; ++i) {
+    if (value.load(std::memory_order_acquire) != old) return;
+    relax();
+  }
+  while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int workers) {
+  for (int worker = 1; worker < workers; ++worker) {
+    threads_.emplace_back([this, worker] { serve(worker); });
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  stop_ = true;
+  generation_.fetch_add(1, std::memory_order_release);
+  generation_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void ThreadPool::run(int tasks, const std::function<void(int task, int worker)>& work) {
+  work_ = &work;
+  tasks_ = tasks;
+  next_.store(0, std::memory_order_relaxed);
+  if (!threads_.empty() && tasks > 1) {
+    busy_.store(static_cast<int>(threads_.size()), std::memory_order_relaxed);
+    generation_.fetch_add(1, std::memory_order_release);
+    generation_.notify_all();
+    take_tasks(0);
+    for (int busy = busy_.load(std::memory_order_acquire); busy != 0;
+         busy = busy_.load(std::memory_order_acquire)) {
+      wait_while(busy_, busy);
+    }
+  } else {
+    take_tasks(0);
+  }
+  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+}
+
+void ThreadPool::serve(int worker) {
+  std::uint32_t seen = 0;
+  while (true) {
+    wait_while(generation_, seen);
+    seen = generation_.load(std::memory_order_acquire);
+    if (stop_) return;
+    take_tasks(worker);
+    busy_.fetch_sub(1, std::memory_order_release);
+    busy_.notify_one();
+  }
+}
+
+void ThreadPool::take_tasks(int worker) {
+  try {
+    for (int task = next_.fetch_add(1); task < tasks_; task = next_.fetch_add(1)) (*work_)(task, worker);
+  } catch (...) {
+    next_.store(tasks_);  // nobody starts another
+    const std::lock_guard lock(error_mutex_);
+    if (!error_) error_ = std::current_exception();
+  }
+}
+
+}  // namespace normlab

@@ -1,0 +1,135 @@
+#pragma once
+// Backend: every primitive a device offers, on one page. A primitive that one backend lacks does not compile.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "layers/operations.hpp"
+
+namespace normlab {
+
+class Backend;
+
+/// Owns a block of the backend's memory, zeroed, aligned to 128 bytes. Move-only.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Backend& backend, std::size_t bytes);
+  Buffer(Buffer&& other) noexcept { *this = std::move(other); }
+  Buffer& operator=(Buffer&& other) noexcept {
+    std::swap(backend_, other.backend_);
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~Buffer();
+
+  [[nodiscard]] std::byte* data() const { return data_; }
+  [[nodiscard]] float* floats() const { return reinterpret_cast<float*>(data_); }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+
+ private:
+  Backend* backend_ = nullptr;
+  std::byte* data_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+/// A prepared convolution: descriptors, algorithms and packed formats are fixed when it is made. It may be
+/// executed by several workers at once, each with a scratch of its own, for any n up to the spec's.
+class Conv2dPlan {
+ public:
+  virtual ~Conv2dPlan() = default;
+  /// Floats of the weights (and bias) in the formats that the device wants, and of their gradients.
+  [[nodiscard]] virtual std::size_t packed_values() const = 0;
+  [[nodiscard]] virtual std::size_t packed_gradients() const = 0;
+  [[nodiscard]] virtual std::size_t scratch_bytes() const = 0;
+  /// From PyTorch's layout (out, in, kernel, kernel) into `packed`, once a step. bias may be null.
+  virtual void pack(const float* weight, const float* bias, float* packed) = 0;
+  /// From accumulated packed gradients back (overwrites).
+  virtual void unpack(const float* packed_gradients, float* dweight, float* dbias) = 0;
+
+  virtual void forward(Tensor x, const float* packed, Tensor y, void* scratch, int worker) = 0;
+  /// Overwrites dx.
+  virtual void backward_data(Tensor dy, const float* packed, Tensor dx, void* scratch, int worker) = 0;
+  /// Accumulates into packed_gradients.
+  virtual void backward_weights(Tensor x, Tensor dy, float* packed_gradients, void* scratch, int worker) = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+
+  /// "cpu" or "cuda", and one line for people: model, threads, instruction set.
+  [[nodiscard]] virtual std::string name() const = 0;
+  [[nodiscard]] virtual std::string description() const = 0;
+  /// Instruction set or architecture: bitwise repeats are promised within one.
+  [[nodiscard]] virtual std::string isa() const = 0;
+
+  // Memory. `bytes` is what an activation takes; upload and download convert from and to plain NCHW floats.
+  [[nodiscard]] virtual std::byte* allocate(std::size_t bytes) = 0;
+  virtual void release(std::byte* data) noexcept = 0;
+  [[nodiscard]] virtual std::size_t bytes(Shape shape, DataType type, Layout layout) const = 0;
+  virtual void upload(const float* values, Tensor to) = 0;
+  virtual void download(Tensor from, float* values) = 0;
+  virtual void to_device(const void* from, void* to, std::size_t bytes) = 0;
+  virtual void to_host(const void* from, void* to, std::size_t bytes) = 0;
+  virtual void clear(void* data, std::size_t bytes) = 0;
+
+  // Work. A batch is cut into shards of `shard_samples`, dealt to lanes; run() executes each task on some
+  // worker and returns when all are done. None of this depends on the number of threads but workers().
+  [[nodiscard]] virtual int shard_samples(std::size_t bytes_per_sample, int batch) const = 0;
+  [[nodiscard]] virtual int lanes() const = 0;
+  [[nodiscard]] virtual int workers() const = 0;
+  virtual void run(int tasks, const std::function<void(int task, int worker)>& work) = 0;
+
+  // Operations with prepared state.
+  [[nodiscard]] virtual std::unique_ptr<Conv2dPlan> conv2d(const Conv2dSpec& spec) = 0;
+
+  // Stateless operations.
+  virtual void load_images(const LoadImages& args) = 0;
+  virtual void group_norm_forward(const GroupNormForward& args) = 0;
+  virtual void group_norm_backward(const GroupNormBackward& args) = 0;
+  /// Per-element parameters: from PyTorch's (c, h, w) into the layout of an activation, and gradients back.
+  virtual void pack_elementwise(const float* values, Shape shape, float* packed) = 0;
+  virtual void unpack_elementwise(const float* packed, Shape shape, float* values) = 0;
+  virtual void batch_norm_partial(Tensor x, BatchNormPartial* partial) = 0;
+  virtual void batch_norm_reduce(const BatchNormReduce& args) = 0;
+  virtual void batch_norm_forward(const BatchNormArgs& args, Tensor y) = 0;
+  virtual void batch_norm_gradient_partial(const BatchNormArgs& args, Tensor dy,
+                                           BatchNormGradientPartial* partial) = 0;
+  virtual void batch_norm_gradient_reduce(const BatchNormGradientReduce& args) = 0;
+  virtual void batch_norm_backward(const BatchNormArgs& args, const BatchNormGradientPartial* means, Tensor dy,
+                                   Tensor dx) = 0;
+  /// Statistics of evaluation, from the running mean and variance of c channels.
+  virtual void batch_norm_running(const float* mean, const float* var, int c, Statistics* statistics) = 0;
+  virtual void relu_forward(Tensor x, Tensor y) = 0;
+  virtual void relu_backward(Tensor y, Tensor dy, Tensor dx) = 0;
+  /// 2x2 windows, stride 2; the first maximum in row order wins, forward and backward.
+  virtual void max_pool_forward(Tensor x, Tensor y) = 0;
+  virtual void max_pool_backward(Tensor x, Tensor dy, Tensor dx) = 0;
+  virtual void global_avg_pool_forward(Tensor x, Tensor y) = 0;
+  virtual void global_avg_pool_backward(Tensor dy, Tensor dx) = 0;
+  /// One pixel of wrap-around on each side.
+  virtual void circular_pad_forward(Tensor x, Tensor y) = 0;
+  virtual void circular_pad_backward(Tensor dy, Tensor dx) = 0;
+  /// y may be a or b.
+  virtual void add_forward(Tensor a, Tensor b, Tensor y) = 0;
+  virtual void copy(Tensor from, Tensor to) = 0;
+  virtual void linear_forward(const LinearForward& args) = 0;
+  virtual void linear_backward(const LinearBackward& args) = 0;
+  virtual void softmax_cross_entropy(const SoftmaxCrossEntropy& args) = 0;
+
+  // Flat buffers.
+  /// lanes[0] += lanes[1] + ... + lanes[count - 1], each of `size` floats, `stride` apart, in a fixed tree.
+  virtual void add_lanes(float* lanes, std::size_t stride, std::size_t size, int count) = 0;
+  [[nodiscard]] virtual double sum_of_squares(const float* values, std::size_t count) = 0;
+  virtual void sgd(const SgdStep& args) = 0;
+  virtual void adamw(const AdamWStep& args) = 0;
+};
+
+}  // namespace normlab

@@ -1,0 +1,68 @@
+#include "layers/batch_norm.hpp"
+
+namespace normlab {
+
+void BatchNorm::do_setup(std::span<const Shape> x, const Setup& setup) {
+  x_ = x[0];
+  channels_ = x[0].c;
+  shard_samples_ = setup.shard_samples;
+  const auto c = static_cast<std::size_t>(channels_);
+  const auto shards = static_cast<std::size_t>(setup.shards());
+  add_parameter("weight", Role::gamma, {channels_});
+  add_parameter("bias", Role::beta, {channels_});
+  add_state("running_mean", c, 0.0F);
+  add_state("running_var", c, 1.0F);
+  partials_ = Buffer(setup.backend, shards * c * sizeof(BatchNormPartial));
+  gradient_partials_ = Buffer(setup.backend, shards * c * sizeof(BatchNormGradientPartial));
+  statistics_ = Buffer(setup.backend, c * sizeof(Statistics));
+  means_ = Buffer(setup.backend, c * sizeof(BatchNormGradientPartial));
+}
+
+BatchNormArgs BatchNorm::args(const Frame& frame) const {
+  return {frame.x[0], reinterpret_cast<const Statistics*>(statistics_.data()), value(0), value(1), relu_};
+}
+
+void BatchNorm::do_prepare(bool training) {
+  if (!training) {
+    backend().batch_norm_running(state(0), state(1), channels_, reinterpret_cast<Statistics*>(statistics_.data()));
+  }
+}
+
+void BatchNorm::forward_partial(Frame& frame) {
+  backend().batch_norm_partial(frame.x[0], reinterpret_cast<BatchNormPartial*>(partials_.data()) +
+                                               static_cast<std::ptrdiff_t>(frame.shard) * channels_);
+}
+
+void BatchNorm::forward_reduce(int samples) {
+  if (static_cast<std::int64_t>(samples) * x_.pixels() == 1) {
+    throw Error(
+        "{}: batch norm in training needs more than one value per channel, but the batch has 1 sample and the map "
+        "1 pixel; use a larger batch or --norms in",
+        where());
+  }
+  const int shards = (samples + shard_samples_ - 1) / shard_samples_;
+  backend().batch_norm_reduce({reinterpret_cast<const BatchNormPartial*>(partials_.data()), shards, shard_samples_,
+                               samples, x_, reinterpret_cast<Statistics*>(statistics_.data()), state(0), state(1)});
+}
+
+void BatchNorm::do_forward(Frame& frame) { backend().batch_norm_forward(args(frame), frame.y); }
+
+void BatchNorm::backward_partial(Frame& frame) {
+  backend().batch_norm_gradient_partial(args(frame), frame.dy,
+                                        reinterpret_cast<BatchNormGradientPartial*>(gradient_partials_.data()) +
+                                            static_cast<std::ptrdiff_t>(frame.shard) * channels_);
+}
+
+void BatchNorm::backward_reduce(int samples, float* lane_gradients) {
+  const int shards = (samples + shard_samples_ - 1) / shard_samples_;
+  backend().batch_norm_gradient_reduce(
+      {reinterpret_cast<const BatchNormGradientPartial*>(gradient_partials_.data()), shards, samples, x_,
+       reinterpret_cast<BatchNormGradientPartial*>(means_.data()), lane_gradients, lane_gradients + channels_});
+}
+
+void BatchNorm::do_backward(Frame& frame) {
+  backend().batch_norm_backward(args(frame), reinterpret_cast<const BatchNormGradientPartial*>(means_.data()),
+                                frame.dy, frame.dx[0]);
+}
+
+}  // namespace normlab

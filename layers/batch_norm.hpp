@@ -1,0 +1,36 @@
+#pragma once
+
+#include "layers/layer.hpp"
+
+namespace normlab {
+
+/// Batch norm (Ioffe & Szegedy 2015) with an optional fused ReLU. Training uses the batch's statistics and
+/// updates the running ones; evaluation uses the running ones.
+class BatchNorm : public CoupledLayer {
+ public:
+  BatchNorm(std::string name, bool relu) : CoupledLayer(std::move(name), "batch_norm"), relu_(relu) {}
+
+  [[nodiscard]] Shape infer(std::span<const Shape> x) const override { return x[0]; }
+  [[nodiscard]] bool backward_needs_x() const override { return true; }
+
+  void forward_partial(Frame& frame) override;
+  void forward_reduce(int samples) override;
+  void backward_partial(Frame& frame) override;
+  void backward_reduce(int samples, float* lane_gradients) override;
+
+ private:
+  void do_setup(std::span<const Shape> x, const Setup& setup) override;
+  void do_prepare(bool training) override;
+  void do_forward(Frame& frame) override;
+  void do_backward(Frame& frame) override;
+  [[nodiscard]] BatchNormArgs args(const Frame& frame) const;
+
+  bool relu_;
+  int channels_ = 0, shard_samples_ = 0;
+  Shape x_;
+  Buffer partials_, gradient_partials_;  ///< (shards, c)
+  Buffer statistics_;                    ///< (c)
+  Buffer means_;                         ///< (c), of the gradient
+};
+
+}  // namespace normlab

@@ -1,0 +1,21 @@
+#pragma once
+
+#include "layers/layer.hpp"
+
+namespace normlab {
+
+/// One pixel of wrap-around on each side, so that a 3x3 convolution without padding sees a torus.
+class CircularPad : public Layer {
+ public:
+  explicit CircularPad(std::string name) : Layer(std::move(name), "circular_pad") {}
+  [[nodiscard]] Shape infer(std::span<const Shape> x) const override {
+    return {x[0].n, x[0].c, x[0].h + 2, x[0].w + 2};
+  }
+
+ private:
+  void do_setup(std::span<const Shape>, const Setup&) override {}
+  void do_forward(Frame& frame) override { backend().circular_pad_forward(frame.x[0], frame.y); }
+  void do_backward(Frame& frame) override { backend().circular_pad_backward(frame.dy, frame.dx[0]); }
+};
+
+}  // namespace normlab

@@ -1,0 +1,333 @@
+#include "layers/graph.hpp"
+
+#include <algorithm>
+
+namespace normlab {
+
+namespace {
+
+std::size_t rounded(std::size_t floats) { return (floats + 31) / 32 * 32; }
+
+}  // namespace
+
+int Graph::add(std::unique_ptr<Layer> layer, int x) {
+  nodes_.push_back({std::move(layer), {x}});
+  return static_cast<int>(nodes_.size());
+}
+
+int Graph::add(std::unique_ptr<Layer> layer, int a, int b) {
+  nodes_.push_back({std::move(layer), {a, b}});
+  return static_cast<int>(nodes_.size());
+}
+
+void Graph::setup(const GraphOptions& options) {
+  if (is_set_up_) throw Error("Graph: setup is called once");
+  if (nodes_.empty() || !nodes_.back().layer->is_loss()) throw Error("Graph: the last layer must be a loss");
+  if (options.batch < 1) throw Error("Graph: the batch must have at least one sample, got {}", options.batch);
+  is_set_up_ = true;
+  options_ = options;
+
+  // Shapes, consumers, who needs a gradient, and the layout of the input.
+  const std::size_t value_count = nodes_.size() + 1;
+  view_.shapes.assign(value_count, sample_);
+  view_.layouts.assign(value_count, Layout::native);
+  view_.needs_grad.assign(value_count, false);
+  view_.consumers.assign(value_count, {});
+  view_.needs_grad[0] = options.input_gradient;
+  std::size_t sample_bytes = 0;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    std::vector<Shape> x;
+    for (std::size_t k = 0; k < nodes_[i].inputs.size(); ++k) {
+      const auto value = static_cast<std::size_t>(nodes_[i].inputs[k]);
+      if (value > i) throw Error("Graph: {} reads a value that is made after it", nodes_[i].layer->name());
+      x.push_back(view_.shapes[value]);
+      view_.consumers[value].push_back({static_cast<int>(i), static_cast<int>(k)});
+    }
+    view_.shapes[i + 1] = nodes_[i].layer->infer(x);
+    sample_bytes += backend_.bytes(view_.shapes[i + 1], DataType::f32, Layout::native);
+  }
+  const std::vector<Edge>& readers = view_.consumers[0];
+  if (std::all_of(readers.begin(), readers.end(),
+                  [&](Edge e) { return nodes_[static_cast<std::size_t>(e.node)].layer->accepts_image(); }) &&
+      sample_.c <= 4 && !options.input_gradient) {
+    view_.layouts[0] = Layout::image;
+  }
+  shard_samples_ =
+      options.shard_samples > 0 ? options.shard_samples : backend_.shard_samples(sample_bytes, options.batch);
+  for (Shape& shape : view_.shapes) shape.n = shard_samples_;
+
+  // Layers: plans and parameters.
+  std::size_t packed = 0, lane = 0, scratch = 0;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    Layer& layer = *nodes_[i].layer;
+    Setup setup{backend_, shard_samples_, options.batch, {}, {}};
+    std::vector<Shape> x;
+    for (std::size_t k = 0; k < nodes_[i].inputs.size(); ++k) {
+      const auto value = static_cast<std::size_t>(nodes_[i].inputs[k]);
+      x.push_back(view_.shapes[value]);
+      setup.x_layout[k] = view_.layouts[value];
+      setup.needs_dx[k] = view_.needs_grad[value];
+    }
+    layer.setup(x, setup);
+    for (Parameter& parameter : layer.parameters()) {
+      parameter.offset = parameter_count_;
+      parameter_count_ += parameter.count;
+    }
+    for (State& state : layer.states()) {
+      state.offset = state_count_;
+      state_count_ += state.count;
+    }
+    view_.needs_grad[i + 1] = !layer.parameters().empty() ||
+                              std::any_of(nodes_[i].inputs.begin(), nodes_[i].inputs.end(), [&](int value) {
+                                return view_.needs_grad[static_cast<std::size_t>(value)];
+                              });
+    gradient_offsets_.push_back(lane);
+    lane += rounded(layer.gradient_floats());
+    packed += rounded(layer.packed_floats());
+    scratch = std::max(scratch, layer.scratch_bytes());
+  }
+
+  // Memory.
+  const std::size_t floats = std::max<std::size_t>(parameter_count_, 1) * sizeof(float);
+  values_ = Buffer(backend_, floats);
+  gradients_ = Buffer(backend_, floats);
+  states_ = Buffer(backend_, std::max<std::size_t>(state_count_, 1) * sizeof(float));
+  packed_ = Buffer(backend_, std::max<std::size_t>(packed, 1) * sizeof(float));
+  lane_stride_ = std::max<std::size_t>(lane, 32);
+  lanes_ = Buffer(backend_, lane_stride_ * sizeof(float) * static_cast<std::size_t>(backend_.lanes()));
+  training_ = Program(backend_, view_, true, options.keep);
+  evaluation_ = Program(backend_, view_, false, false);
+  const auto workers = static_cast<std::size_t>(backend_.workers());
+  const auto shards =
+      static_cast<std::size_t>((std::max(options.batch, options.evaluation_batch) + shard_samples_ - 1) /
+                               shard_samples_);
+  worker_stride_ = std::max({training_.worker_bytes(), evaluation_.worker_bytes(), std::size_t{128}});
+  worker_arenas_ = Buffer(backend_, worker_stride_ * workers);
+  shard_arenas_ = Buffer(backend_, training_.shard_bytes() *
+                                       static_cast<std::size_t>((options.batch + shard_samples_ - 1) / shard_samples_));
+  scratch_stride_ = (scratch + 4095) / 4096 * 4096 + 4096;
+  scratch_ = Buffer(backend_, scratch_stride_ * workers);
+  const std::size_t samples = shards * static_cast<std::size_t>(shard_samples_);
+  loss_buffer_ = Buffer(backend_, samples * sizeof(float));
+  predicted_buffer_ = Buffer(backend_, samples * sizeof(std::int32_t));
+  confidence_buffer_ = Buffer(backend_, samples * sizeof(float));
+  sample_loss_.resize(samples);
+  confidence_.resize(samples);
+  predicted_.resize(samples);
+
+  std::size_t packed_offset = 0;
+  for (const Node& node : nodes_) {
+    node.layer->bind(values(), packed_.floats() + packed_offset, state_values());
+    packed_offset += rounded(node.layer->packed_floats());
+    for (const State& state : node.layer->states()) {
+      const std::vector<float> initial(state.count, state.initial);
+      backend_.to_device(initial.data(), state_values() + state.offset, state.count * sizeof(float));
+    }
+  }
+}
+
+PassResult Graph::forward_backward(const Batch& batch) {
+  if (batch.count < 1 || batch.count > options_.batch) {
+    throw Error("Graph: a batch of {} samples, but memory was booked for 1 to {}", batch.count, options_.batch);
+  }
+  PassResult result = pass(training_, batch, true);
+  const int shards = (batch.count + shard_samples_ - 1) / shard_samples_;
+  backend_.add_lanes(lanes_.floats(), lane_stride_, lane_stride_, std::min(backend_.lanes(), shards));
+  backend_.run(static_cast<int>(nodes_.size()), [&](int i, int) {
+    const auto node = static_cast<std::size_t>(i);
+    nodes_[node].layer->collect_gradients(lane_gradients(0) + gradient_offsets_[node], gradients());
+  });
+  return result;
+}
+
+PassResult Graph::evaluate(const Batch& batch) {
+  if (batch.count < 1 || batch.count > options_.evaluation_batch) {
+    throw Error("Graph: a batch of {} samples, but memory was booked for 1 to {}", batch.count,
+                options_.evaluation_batch);
+  }
+  return pass(evaluation_, batch, false);
+}
+
+PassResult Graph::pass(const Program& program, const Batch& batch, bool training) {
+  backend_.run(static_cast<int>(nodes_.size()),
+               [&](int i, int) { nodes_[static_cast<std::size_t>(i)].layer->prepare(training); });
+  const int shards = (batch.count + shard_samples_ - 1) / shard_samples_;
+  const int lanes = std::min(backend_.lanes(), shards);
+  bool first = true;
+  for (const Segment& segment : program.segments()) {
+    backend_.run(lanes, [&](int lane, int worker) {
+      if (first && training) backend_.clear(lane_gradients(lane), lane_stride_ * sizeof(float));
+      for (int shard = lane; shard < shards; shard += backend_.lanes()) {
+        Frame frame;
+        frame.worker = worker;
+        frame.shard = shard;
+        frame.training = training;
+        frame.batch = &batch;
+        frame.first_sample = shard * shard_samples_;
+        frame.scratch = scratch_.data() + scratch_stride_ * static_cast<std::size_t>(worker);
+        frame.results = {loss_buffer_.floats(), reinterpret_cast<std::int32_t*>(predicted_buffer_.data()),
+                         confidence_buffer_.floats()};
+        const int samples = std::min(shard_samples_, batch.count - frame.first_sample);
+        for (const Op& op : segment.ops) {
+          if (trace) trace(worker, op, true);
+          run_op(program, op, batch, frame, lane, samples);
+          if (trace) trace(worker, op, false);
+        }
+      }
+    });
+    first = false;
+    if (segment.coupled >= 0) {
+      const auto node = static_cast<std::size_t>(segment.coupled);
+      auto& layer = static_cast<CoupledLayer&>(*nodes_[node].layer);
+      if (segment.backward) {
+        layer.backward_reduce(batch.count, lane_gradients(0) + gradient_offsets_[node]);
+      } else {
+        layer.forward_reduce(batch.count);
+      }
+    }
+  }
+
+  const auto count = static_cast<std::size_t>(batch.count);
+  last_count_ = batch.count;
+  PassResult result{0, 0, batch.count};
+  if (batch.labels == nullptr) return result;
+  backend_.to_host(loss_buffer_.data(), sample_loss_.data(), count * sizeof(float));
+  backend_.to_host(predicted_buffer_.data(), predicted_.data(), count * sizeof(std::int32_t));
+  backend_.to_host(confidence_buffer_.data(), confidence_.data(), count * sizeof(float));
+  for (std::size_t i = 0; i < count; ++i) {
+    result.loss_sum += static_cast<double>(sample_loss_[i]);
+    result.correct += predicted_[i] == batch.labels[i] ? 1 : 0;
+  }
+  return result;
+}
+
+void Graph::run_op(const Program& program, const Op& op, const Batch& batch, Frame frame, int lane, int samples) {
+  const auto output_gradient = [&](int value) {
+    const std::vector<Edge>& edges = view_.consumers[static_cast<std::size_t>(value)];
+    return edges.empty() ? Tensor{} : tensor(program.gradient(edges.front()), value, frame, samples);
+  };
+  if (op.kind == Op::Kind::load) {
+    load(batch, frame.first_sample, tensor(program.activation(0), 0, frame, samples));
+    return;
+  }
+  if (op.kind == Op::Kind::combine) {
+    const std::vector<Edge>& edges = view_.consumers[static_cast<std::size_t>(op.node)];
+    const Tensor sum = output_gradient(op.node);
+    for (std::size_t e = 1; e < edges.size(); ++e) {
+      backend_.add_forward(sum, tensor(program.gradient(edges[e]), op.node, frame, samples), sum);
+    }
+    return;
+  }
+  const auto node = static_cast<std::size_t>(op.node);
+  Layer& layer = *nodes_[node].layer;
+  const std::vector<int>& inputs = nodes_[node].inputs;
+  const bool writes_dx = op.kind == Op::Kind::backward || (frame.training && layer.is_loss());
+  for (std::size_t k = 0; k < inputs.size(); ++k) {
+    frame.x[k] = tensor(program.activation(inputs[k]), inputs[k], frame, samples);
+    if (writes_dx && view_.needs_grad[static_cast<std::size_t>(inputs[k])]) {
+      frame.dx[k] = tensor(program.gradient({op.node, static_cast<int>(k)}), inputs[k], frame, samples);
+    }
+  }
+  frame.y = tensor(program.activation(op.node + 1), op.node + 1, frame, samples);
+  const Slot& saved = program.saved(op.node);
+  if (saved.bytes > 0) {
+    const bool shared = saved.per_shard;
+    frame.saved = shared ? shard_arenas_.data() + program.shard_bytes() * static_cast<std::size_t>(frame.shard)
+                         : worker_arenas_.data() + worker_stride_ * static_cast<std::size_t>(frame.worker);
+    frame.saved += saved.offset;
+  }
+  if (op.kind == Op::Kind::backward || op.kind == Op::Kind::backward_partial) {
+    frame.dy = output_gradient(op.node + 1);
+    frame.gradients = lane_gradients(lane) + gradient_offsets_[node];
+  }
+  switch (op.kind) {
+    case Op::Kind::forward: layer.forward(frame); break;
+    case Op::Kind::backward: layer.backward(frame); break;
+    case Op::Kind::forward_partial: static_cast<CoupledLayer&>(layer).forward_partial(frame); break;
+    case Op::Kind::backward_partial: static_cast<CoupledLayer&>(layer).backward_partial(frame); break;
+    default: break;
+  }
+}
+
+void Graph::load(const Batch& batch, int first, Tensor x) {
+  if (batch.images != nullptr) {
+    backend_.load_images({batch.images, batch.indices + first, batch.augmentation, batch.mean, batch.std, x});
+  } else if (batch.values != nullptr) {
+    backend_.upload(batch.values + static_cast<std::size_t>(first) * sample_.per_sample(), x);
+  } else {
+    throw Error("Graph: the batch has neither images nor values");
+  }
+}
+
+Tensor Graph::tensor(const Slot& slot, int value, const Frame& frame, int samples) const {
+  if (slot.bytes == 0) return {};
+  const bool training = frame.training;
+  const std::size_t shard_bytes = training ? training_.shard_bytes() : evaluation_.shard_bytes();
+  std::byte* arena = slot.per_shard ? shard_arenas_.data() + shard_bytes * static_cast<std::size_t>(frame.shard)
+                                    : worker_arenas_.data() + worker_stride_ * static_cast<std::size_t>(frame.worker);
+  const auto v = static_cast<std::size_t>(value);
+  return {reinterpret_cast<float*>(arena + slot.offset), view_.shapes[v].with_n(samples), DataType::f32,
+          view_.layouts[v]};
+}
+
+std::vector<const Parameter*> Graph::parameters() const {
+  std::vector<const Parameter*> all;
+  for (const Node& node : nodes_) {
+    for (const Parameter& parameter : std::as_const(*node.layer).parameters()) all.push_back(&parameter);
+  }
+  return all;
+}
+
+std::vector<const State*> Graph::states() const {
+  std::vector<const State*> all;
+  for (const Node& node : nodes_) {
+    for (const State& state : std::as_const(*node.layer).states()) all.push_back(&state);
+  }
+  return all;
+}
+
+int Graph::value_of(const std::string& layer) const {
+  if (layer == "input") return 0;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    if (nodes_[i].layer->name() == layer) return static_cast<int>(i) + 1;
+  }
+  throw Error("Graph: no layer is called '{}'", layer);
+}
+
+std::vector<float> Graph::read(const Slot& slot, int value) {
+  if (!options_.keep) throw Error("Graph: set up with `keep` to read activations and gradients");
+  const std::size_t per_sample = view_.shapes[static_cast<std::size_t>(value)].per_sample();
+  std::vector<float> all(static_cast<std::size_t>(last_count_) * per_sample);
+  Frame frame;
+  frame.training = true;
+  for (int first = 0; first < last_count_; first += shard_samples_, ++frame.shard) {
+    const int samples = std::min(shard_samples_, last_count_ - first);
+    backend_.download(tensor(slot, value, frame, samples), all.data() + static_cast<std::size_t>(first) * per_sample);
+  }
+  return all;
+}
+
+std::vector<float> Graph::activation(const std::string& layer) {
+  const int value = value_of(layer);
+  return read(training_.activation(value), value);
+}
+
+std::vector<float> Graph::gradient(const std::string& layer) {
+  const int value = value_of(layer);
+  const std::vector<Edge>& edges = view_.consumers[static_cast<std::size_t>(value)];
+  if (edges.empty() || !view_.needs_grad[static_cast<std::size_t>(value)]) {
+    throw Error("Graph: the output of '{}' has no gradient", layer);
+  }
+  return read(training_.gradient(edges.front()), value);
+}
+
+std::size_t Graph::memory_bytes() const {
+  std::size_t bytes = 0;
+  for (const Buffer* buffer : {&values_, &gradients_, &states_, &packed_, &lanes_, &worker_arenas_, &shard_arenas_,
+                               &scratch_, &loss_buffer_, &predicted_buffer_, &confidence_buffer_}) {
+    bytes += buffer->bytes();
+  }
+  return bytes;
+}
+
+}  // namespace normlab

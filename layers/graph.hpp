@@ -1,0 +1,102 @@
+#pragma once
+// Graph: a static list of layers in topological order with all their memory.
+//
+// A batch is cut into shards of a fixed number of samples; shards are dealt to a fixed number of lanes; each
+// lane adds up its parameter gradients in a flat buffer of its own, shard after shard, and the lanes are added
+// in a fixed tree. Nothing of this depends on the number of threads, so neither do the results, to the bit.
+
+#include <functional>
+
+#include "layers/program.hpp"
+
+namespace normlab {
+
+/// What one pass over a batch found.
+struct PassResult {
+  double loss_sum = 0;  ///< over samples
+  int correct = 0;
+  int count = 0;
+};
+
+struct GraphOptions {
+  int batch = 128;            ///< the largest training batch
+  int evaluation_batch = 1000;
+  int shard_samples = 0;      ///< 0: what the backend prefers
+  bool keep = false;          ///< every activation and gradient stays readable after a pass (tests, diagnostics)
+  bool input_gradient = false;
+};
+
+class Graph {
+ public:
+  /// sample: (1, c, h, w) of the input.
+  Graph(Backend& backend, Shape sample) : backend_(backend), sample_(sample.with_n(1)) {}
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+
+  [[nodiscard]] int input() const { return 0; }
+  /// Appends a layer and returns the value it produces. The last layer must be a loss.
+  int add(std::unique_ptr<Layer> layer, int x);
+  int add(std::unique_ptr<Layer> layer, int a, int b);
+  /// Plans and books everything. Parameters are zero until initialized.
+  void setup(const GraphOptions& options);
+
+  /// One training pass: the gradient of the batch's mean loss stands in gradients() after it.
+  PassResult forward_backward(const Batch& batch);
+  /// One evaluation pass (running statistics).
+  PassResult evaluate(const Batch& batch);
+  /// Per sample, of the last pass: host arrays of `count` entries.
+  [[nodiscard]] const std::vector<std::int32_t>& predicted() const { return predicted_; }
+  [[nodiscard]] const std::vector<float>& confidence() const { return confidence_; }
+  [[nodiscard]] const std::vector<float>& sample_loss() const { return sample_loss_; }
+
+  [[nodiscard]] Backend& backend() const { return backend_; }
+  [[nodiscard]] const std::vector<Node>& nodes() const { return nodes_; }
+  [[nodiscard]] const Shape& sample() const { return sample_; }
+  [[nodiscard]] int shard_samples() const { return shard_samples_; }
+  [[nodiscard]] std::vector<const Parameter*> parameters() const;
+  [[nodiscard]] std::vector<const State*> states() const;
+  [[nodiscard]] std::size_t parameter_count() const { return parameter_count_; }
+  /// Device pointers to the flat buffers, parameter_count() floats each.
+  [[nodiscard]] float* values() { return values_.floats(); }
+  [[nodiscard]] float* gradients() { return gradients_.floats(); }
+  [[nodiscard]] std::size_t state_count() const { return state_count_; }
+  [[nodiscard]] float* state_values() { return states_.floats(); }
+
+  /// With options.keep, after forward_backward: the output of a layer ("input" for the input), and the
+  /// gradient of the loss there; (samples, c, h, w).
+  [[nodiscard]] std::vector<float> activation(const std::string& layer);
+  [[nodiscard]] std::vector<float> gradient(const std::string& layer);
+  [[nodiscard]] std::size_t memory_bytes() const;
+
+  /// Called around each op when set (the bench's timer); worker, op.
+  std::function<void(int worker, const Op& op, bool begin)> trace;
+
+ private:
+  PassResult pass(const Program& program, const Batch& batch, bool training);
+  void run_op(const Program& program, const Op& op, const Batch& batch, Frame frame, int lane, int samples);
+  void load(const Batch& batch, int first, Tensor x);
+  [[nodiscard]] Tensor tensor(const Slot& slot, int value, const Frame& frame, int samples) const;
+  [[nodiscard]] std::vector<float> read(const Slot& slot, int value);
+  [[nodiscard]] int value_of(const std::string& layer) const;
+  [[nodiscard]] float* lane_gradients(int lane) const {
+    return lanes_.floats() + static_cast<std::size_t>(lane) * lane_stride_;
+  }
+
+  Backend& backend_;
+  Shape sample_;
+  GraphOptions options_;
+  std::vector<Node> nodes_;
+  GraphView view_{nodes_, {}, {}, {}, {}};
+  bool is_set_up_ = false;
+  int shard_samples_ = 1;
+  Program training_, evaluation_;
+  std::size_t parameter_count_ = 0, state_count_ = 0, lane_stride_ = 0, worker_stride_ = 0, scratch_stride_ = 0;
+  std::vector<std::size_t> gradient_offsets_;  ///< of each node's section in a lane
+  Buffer values_, gradients_, states_, packed_, lanes_, worker_arenas_, shard_arenas_, scratch_;
+  Buffer loss_buffer_, predicted_buffer_, confidence_buffer_;
+  std::vector<float> sample_loss_, confidence_;
+  std::vector<std::int32_t> predicted_;
+  int last_count_ = 0;
+};
+
+}  // namespace normlab

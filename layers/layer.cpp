@@ -1,0 +1,99 @@
+#include "layers/layer.hpp"
+
+#include <limits>
+#include <numeric>
+
+namespace normlab {
+
+Buffer::Buffer(Backend& backend, std::size_t bytes)
+    : backend_(&backend), data_(backend.allocate(bytes)), bytes_(bytes) {}
+
+Buffer::~Buffer() {
+  if (data_ != nullptr) backend_->release(data_);
+}
+
+std::size_t Layer::parameter_count() const {
+  std::size_t count = 0;
+  for (const Parameter& parameter : parameters_) count += parameter.count;
+  return count;
+}
+
+std::size_t Layer::gradient_offset(std::size_t parameter) const {
+  return parameters_[parameter].offset - parameters_.front().offset;
+}
+
+Parameter& Layer::add_parameter(std::string suffix, Role role, std::vector<int> dims, int fan_in, int fan_out) {
+  Parameter parameter{name_ + "." + suffix, role, std::move(dims), fan_in, fan_out};
+  parameter.count = 1;
+  for (const int extent : parameter.dims) parameter.count *= static_cast<std::size_t>(extent);
+  return parameters_.emplace_back(std::move(parameter));
+}
+
+void Layer::add_state(std::string suffix, std::size_t count, float initial) {
+  states_.push_back({name_ + "." + suffix, count, initial, 0});
+}
+
+void Layer::setup(std::span<const Shape> x, const Setup& setup) {
+  if (backend_ != nullptr) throw Error("{}: setup is called once", where());
+  backend_ = &setup.backend;
+  x_shapes_.assign(x.begin(), x.end());
+  y_shape_ = infer(x);
+  do_setup(x, setup);
+  if (gradient_floats_ == 0) gradient_floats_ = parameter_count();
+}
+
+void Layer::bind(float* values, float* packed, float* states) {
+  values_ = values;
+  packed_ = packed;
+  states_data_ = states;
+}
+
+void Layer::forward(Frame& frame) {
+  check(frame, false);
+#ifdef NORMLAB_CHECKED
+  if (!is_loss()) {  // whatever a layer forgets to write shows up as NaN
+    const std::vector<float> poison(frame.y.shape.count(), std::numeric_limits<float>::quiet_NaN());
+    backend_->upload(poison.data(), frame.y);
+  }
+#endif
+  do_forward(frame);
+}
+
+void Layer::backward(Frame& frame) {
+  check(frame, true);
+#ifdef NORMLAB_CHECKED
+  for (const Tensor& dx : frame.dx) {
+    if (dx.empty()) continue;
+    const std::vector<float> poison(dx.shape.count(), std::numeric_limits<float>::quiet_NaN());
+    backend_->upload(poison.data(), dx);
+  }
+#endif
+  do_backward(frame);
+}
+
+void Layer::do_collect_gradients(float* lane_sum, float* gradients) {
+  if (!parameters_.empty()) {
+    backend_->to_device(lane_sum, gradients + parameters_.front().offset, parameter_count() * sizeof(float));
+  }
+}
+
+void Layer::check([[maybe_unused]] const Frame& frame, [[maybe_unused]] bool backward) const {
+#ifdef NORMLAB_CHECKED
+  if (backend_ == nullptr) throw Error("{}: setup comes before forward and backward", where());
+  for (std::size_t i = 0; i < x_shapes_.size(); ++i) {
+    const bool wanted = !backward || backward_needs_x();
+    if (wanted && (frame.x[i].empty() || frame.x[i].shape != x_shapes_[i].with_n(frame.x[i].shape.n))) {
+      throw Error("{}: input {} has shape {}, setup said {}", where(), i, frame.x[i].shape.str(),
+                  x_shapes_[i].str());
+    }
+  }
+  if (!is_loss()) {
+    const Tensor& out = backward ? frame.dy : frame.y;
+    if (out.empty() || out.shape != y_shape_.with_n(out.shape.n)) {
+      throw Error("{}: output has shape {}, setup said {}", where(), out.shape.str(), y_shape_.str());
+    }
+  }
+#endif
+}
+
+}  // namespace normlab

@@ -1,0 +1,168 @@
+#include "layers/networks.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "layers/add.hpp"
+#include "layers/batch_norm.hpp"
+#include "layers/conv2d.hpp"
+#include "layers/global_avg_pool.hpp"
+#include "layers/group_norm.hpp"
+#include "layers/linear.hpp"
+#include "layers/max_pool.hpp"
+#include "layers/relu.hpp"
+#include "layers/softmax_cross_entropy.hpp"
+
+namespace normlab {
+
+namespace {
+
+/// The whole of `text` as a positive number, or 0.
+int positive(std::string_view text) {
+  int number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc{} && end == text.data() + text.size() && number > 0 ? number : 0;
+}
+
+int scaled(int channels, double width) { return std::max(1, static_cast<int>(std::lround(channels * width))); }
+
+/// "C1": 3x3 convolution, norm, ReLU.
+int add_block(Graph& graph, const std::string& name, Norm norm, int channels, int x) {
+  const bool bias = norm.kind == Norm::Kind::none;
+  x = graph.add(std::make_unique<Conv2d>(name + ".conv", Conv2d::Options{channels, 3, 1, 1, bias}), x);
+  return add_norm_relu(graph, name + ".norm", norm, channels, x);
+}
+
+int add_pointwise(Graph& graph, const std::string& name, int channels, bool bias, int x) {
+  return graph.add(std::make_unique<Conv2d>(name + ".conv", Conv2d::Options{channels, 1, 1, 0, bias}), x);
+}
+
+int net_a(Graph& graph, const NetworkOptions& options) {
+  // With per-element gamma and beta the usual widths would need 197,114 parameters; these need 48,982.
+  const bool narrow = options.norm.kind == Norm::Kind::ln_elementwise;
+  const std::array<int, 10> base = narrow ? std::array<int, 10>{4, 4, 8, 8, 8, 8, 8, 16, 24, 24}
+                                          : std::array<int, 10>{16, 32, 16, 16, 32, 32, 16, 32, 32, 32};
+  const bool bias = options.norm.kind == Norm::Kind::none;
+  int x = graph.input();
+  for (int i = 1; i <= 10; ++i) {
+    const int channels = scaled(base[static_cast<std::size_t>(i - 1)], options.width);
+    const std::string name = fmt::format("c{}", i);
+    if (i == 3 || i == 7) {
+      x = add_pointwise(graph, name, channels, bias, x);
+      x = graph.add(std::make_unique<MaxPool>(i == 3 ? "p1" : "p2"), x);
+    } else {
+      x = add_block(graph, name, options.norm, channels, x);
+    }
+  }
+  x = graph.add(std::make_unique<GlobalAvgPool>("gap"), x);
+  return add_pointwise(graph, "c11", options.classes, true, x);
+}
+
+int plain(Graph& graph, const NetworkOptions& options, int depth) {
+  int x = graph.input();
+  for (int i = 1; i <= depth; ++i) {
+    x = add_block(graph, fmt::format("b{}", i), options.norm, scaled(32, options.width), x);
+    if (i <= 2) x = graph.add(std::make_unique<MaxPool>(fmt::format("p{}", i)), x);
+  }
+  x = graph.add(std::make_unique<GlobalAvgPool>("gap"), x);
+  return graph.add(std::make_unique<Linear>("fc", options.classes), x);
+}
+
+}  // namespace
+
+Norm Norm::parse(const std::string& text) {
+  if (text == "none") return {Kind::none};
+  if (text == "bn") return {Kind::bn};
+  if (text == "ln") return {Kind::ln};
+  if (text == "ln-elementwise") return {Kind::ln_elementwise};
+  if (text == "in") return {Kind::in};
+  if (text == "rms") return {Kind::rms};
+  if (text.starts_with("gn:")) {
+    if (const int groups = positive(std::string_view(text).substr(3)); groups > 0) return {Kind::gn, groups};
+  }
+  throw UsageError("unknown norm '{}'; choose from none, bn, ln, ln-elementwise, gn:G (such as gn:4), in, rms", text);
+}
+
+std::string Norm::str() const {
+  switch (kind) {
+    case Kind::none: return "none";
+    case Kind::bn: return "bn";
+    case Kind::ln: return "ln";
+    case Kind::ln_elementwise: return "ln-elementwise";
+    case Kind::gn: return fmt::format("gn:{}", groups);
+    case Kind::in: return "in";
+    case Kind::rms: return "rms";
+  }
+  return "?";
+}
+
+int add_norm_relu(Graph& graph, const std::string& name, Norm norm, int channels, int x) {
+  const auto group = [&](const char* kind, GroupNormSpec spec) {
+    return graph.add(std::make_unique<GroupNorm>(name, kind, spec), x);
+  };
+  switch (norm.kind) {
+    case Norm::Kind::none: return graph.add(std::make_unique<Relu>(name), x);
+    case Norm::Kind::bn: return graph.add(std::make_unique<BatchNorm>(name, true), x);
+    case Norm::Kind::ln: return group("layer_norm", {1, true, false, true});
+    case Norm::Kind::ln_elementwise: return group("layer_norm_elementwise", {1, true, true, true});
+    case Norm::Kind::gn: return group("group_norm", {norm.groups, true, false, true});
+    case Norm::Kind::in: return group("instance_norm", {channels, true, false, true});
+    case Norm::Kind::rms: return group("rms_norm", {1, false, false, true});
+  }
+  throw Error("{}: unknown norm", name);
+}
+
+void build_network(Graph& graph, const NetworkOptions& options) {
+  int logits = 0;
+  if (options.net == "net_a") {
+    logits = net_a(graph, options);
+  } else if (const int depth = options.net.starts_with("plain:") ? positive(options.net.substr(6)) : 0; depth > 0) {
+    logits = plain(graph, options, depth);
+  } else {
+    throw UsageError("unknown network '{}'; choose net_a or plain:D (such as plain:10)", options.net);
+  }
+  graph.add(std::make_unique<SoftmaxCrossEntropyLoss>(options.label_smoothing), logits);
+}
+
+double multiply_adds(const Graph& graph) {
+  double sum = 0;
+  for (const Node& node : graph.nodes()) sum += node.layer->multiply_adds();
+  return sum;
+}
+
+double training_multiply_adds(const Graph& graph) {
+  double sum = 0;
+  for (const Node& node : graph.nodes()) {
+    const bool reads_input = node.inputs.front() == graph.input();
+    sum += node.layer->multiply_adds() * (reads_input ? 2 : 3);
+  }
+  return sum;
+}
+
+std::string summary(const Graph& graph) {
+  const auto row = [](auto&&... cells) { return fmt::format("{:<12} {:<24} {:>12} {:>10} {:>14} {:>12}\n", cells...); };
+  const auto grouped = [](double number) {
+    std::string digits = fmt::format("{:.0f}", number);
+    for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3) {
+      digits.insert(static_cast<std::size_t>(at), 1, ',');
+    }
+    return digits;
+  };
+  std::string text = row("layer", "kind", "output", "parameters", "multiply-adds", "bytes");
+  double parameters = 0, bytes = 0;
+  for (const Node& node : graph.nodes()) {
+    const Layer& layer = *node.layer;
+    const Shape& y = layer.y_shape();
+    const double layer_bytes = layer.is_loss() ? 0 : static_cast<double>(y.per_sample() * sizeof(float));
+    text += row(layer.name(), layer.kind(), fmt::format("{}x{}x{}", y.c, y.h, y.w),
+                grouped(static_cast<double>(layer.parameter_count())), grouped(layer.multiply_adds()),
+                grouped(layer_bytes));
+    parameters += static_cast<double>(layer.parameter_count());
+    bytes += layer_bytes;
+  }
+  text += row("total", "", "", grouped(parameters), grouped(multiply_adds(graph)), grouped(bytes));
+  return text + "output, multiply-adds (forward) and activation bytes are for one image\n";
+}
+
+}  // namespace normlab

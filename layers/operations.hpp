@@ -1,0 +1,193 @@
+#pragma once
+// Argument structures of the backend's primitives. Names are the field's: x, y, dx, dy, gamma, beta, mean,
+// rstd. Tensors may live on a device; scalars and flags are host values.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "layers/tensor.hpp"
+
+namespace normlab {
+
+/// Inside the root of every normalization: rstd = 1 / sqrt(var + eps). Equal on every backend.
+inline constexpr float kEpsilon = 1e-5F;
+/// running = (1 - momentum) * running + momentum * batch statistic (PyTorch's convention).
+inline constexpr float kRunningMomentum = 0.1F;
+
+/// Statistics are kept *shifted*: the mean of x is shift + mean, where shift is a value of x's own size. What
+/// gets scaled is (x - shift) - mean, so neither a large mean nor a constant input costs accuracy.
+struct Statistics {
+  float shift, mean, rstd;
+};
+
+/// y = x * w (+ bias), cross-correlation as in PyTorch, for samples of shape (c, h, w).
+struct Conv2dSpec {
+  Shape x;  ///< n is the largest number of samples in one call.
+  int out_channels = 0;
+  int kernel = 3;
+  int stride = 1;
+  int padding = 1;
+  bool bias = false;
+  Layout x_layout = Layout::native;
+  bool needs_dx = true;
+
+  [[nodiscard]] Shape y() const {
+    return {x.n, out_channels, (x.h + 2 * padding - kernel) / stride + 1,
+            (x.w + 2 * padding - kernel) / stride + 1};
+  }
+};
+
+/// The statistics of one sample run over groups of c / groups channels and all pixels.
+///   y = act(gamma * (x - mean) * rstd + beta)
+/// Wu & He, "Group normalization" (ECCV 2018). groups = 1 is layer norm, groups = c instance norm.
+/// `centered` false drops the mean (RMS norm, Zhang & Sennrich 2019): rstd = 1 / sqrt(mean(x^2) + eps).
+struct GroupNormSpec {
+  int groups = 1;
+  bool centered = true;
+  bool elementwise = false;  ///< gamma and beta per element (c, h, w), in the backend's own layout.
+  bool relu = false;
+};
+
+struct GroupNormForward {
+  GroupNormSpec spec;
+  Tensor x;
+  const float* gamma = nullptr;
+  const float* beta = nullptr;  ///< null: none.
+  Tensor y;
+  Statistics* statistics = nullptr;  ///< out, (n, groups)
+};
+
+/// With dz = dy where the activation passed and z^ = (x - mean) * rstd, over each group of m values:
+///   dx = rstd * (gamma dz - mean(gamma dz) - z^ mean(gamma dz z^)),  dgamma += sum(dz z^),  dbeta += sum(dz)
+/// (RMS: without the mean(gamma dz) term.)
+struct GroupNormBackward {
+  GroupNormSpec spec;
+  Tensor x;
+  const Statistics* statistics = nullptr;
+  const float* gamma = nullptr;
+  const float* beta = nullptr;
+  Tensor dy;
+  Tensor dx;
+  float* dgamma = nullptr;  ///< accumulated
+  float* dbeta = nullptr;   ///< accumulated; null: none
+};
+
+/// Batch norm (Ioffe & Szegedy 2015) couples the samples of a batch, so each pass has three parts: sums of one
+/// shard, one reduction over all shards in fixed order, and the elementwise rest.
+struct BatchNormArgs {
+  Tensor x;
+  const Statistics* statistics = nullptr;  ///< (c), the whole batch's
+  const float* gamma = nullptr;
+  const float* beta = nullptr;
+  bool relu = false;
+};
+
+/// One shard's contribution to one channel's statistics: mean = shift + mean over the shard's n*h*w values and
+/// m2 = sum of squared deviations from it.
+struct BatchNormPartial {
+  float shift, mean, m2;
+};
+
+/// One shard's contribution to one channel's gradient: sums over its values of dz and dz * (x - mean) * rstd.
+struct BatchNormGradientPartial {
+  float dbeta, dgamma;
+};
+
+struct BatchNormReduce {
+  const BatchNormPartial* partials = nullptr;  ///< (shards, c)
+  int shards = 0;
+  int shard_samples = 0;  ///< samples in every shard but the last
+  int samples = 0;        ///< in the batch
+  Shape x;
+  Statistics* statistics = nullptr;  ///< out, (c)
+  float* running_mean = nullptr;     ///< updated
+  float* running_var = nullptr;      ///< updated with the unbiased variance
+};
+
+struct BatchNormGradientReduce {
+  const BatchNormGradientPartial* partials = nullptr;  ///< (shards, c)
+  int shards = 0;
+  int samples = 0;
+  Shape x;
+  BatchNormGradientPartial* means = nullptr;  ///< out, (c): the sums over n*h*w of the batch
+  float* dgamma = nullptr;                    ///< accumulated
+  float* dbeta = nullptr;                     ///< accumulated
+};
+
+/// Where random crop and flip put a sample: keyed by (seed, epoch, sample), equal on every backend.
+struct Augmentation {
+  bool enabled = false;  ///< pad 4, random crop, horizontal flip
+  std::uint64_t seed = 0;
+  std::uint32_t epoch = 0;
+};
+
+/// Images that were stored on the device as bytes, channel planes (count, c, h, w), with their labels.
+struct ImageSet {
+  const std::uint8_t* pixels = nullptr;
+  const std::uint8_t* labels = nullptr;
+  int count = 0, c = 0, h = 0, w = 0;
+};
+
+/// x = (byte / 255 - mean) / std per channel, for samples `indices[0 .. x.shape.n)`; padding has byte 0.
+struct LoadImages {
+  const ImageSet* images = nullptr;
+  const std::uint32_t* indices = nullptr;
+  Augmentation augmentation;
+  std::array<float, 3> mean{}, std{};
+  Tensor x;
+};
+
+/// Cross-entropy of softmax(logits) against labels smoothed by s: target (1 - s) onehot + s / classes.
+/// For each sample: its loss, the predicted class, that class's probability; and dlogits times `scale`.
+struct SoftmaxCrossEntropy {
+  Tensor logits;
+  const std::int32_t* labels = nullptr;
+  float label_smoothing = 0;
+  float scale = 1;
+  Tensor dlogits;  ///< empty: not wanted
+  float* loss = nullptr;
+  std::int32_t* predicted = nullptr;
+  float* confidence = nullptr;
+};
+
+/// y = x w^T + b with w (out, in), for x of shape (n, in, 1, 1).
+struct LinearForward {
+  Tensor x;
+  const float* weight = nullptr;
+  const float* bias = nullptr;
+  Tensor y;
+};
+
+struct LinearBackward {
+  Tensor x;
+  const float* weight = nullptr;
+  Tensor dy;
+  Tensor dx;                 ///< empty: not wanted
+  float* dweight = nullptr;  ///< accumulated
+  float* dbias = nullptr;    ///< accumulated
+};
+
+/// SGD as in PyTorch: g += decay w; v = momentum v + g (v = g on the first step); w -= lr (nesterov ? g +
+/// momentum v : v).
+struct SgdStep {
+  float* w = nullptr;
+  const float* g = nullptr;
+  float* v = nullptr;
+  std::size_t count = 0;
+  float lr = 0, momentum = 0, weight_decay = 0, gradient_scale = 1;
+  bool nesterov = false, first = false;
+};
+
+/// AdamW (Loshchilov & Hutter 2019) as in PyTorch; `step` counts from 1.
+struct AdamWStep {
+  float* w = nullptr;
+  const float* g = nullptr;
+  float* m = nullptr;
+  float* v = nullptr;
+  std::size_t count = 0;
+  std::int64_t step = 1;
+  float lr = 0, beta1 = 0.9F, beta2 = 0.999F, epsilon = 1e-8F, weight_decay = 0, gradient_scale = 1;
+};
+
+}  // namespace normlab

@@ -1,0 +1,35 @@
+#pragma once
+
+#include "layers/graph.hpp"
+#include "layers/schedule.hpp"
+
+namespace normlab {
+
+struct OptimizerOptions {
+  enum class Kind { sgd, adamw };
+  Kind kind = Kind::sgd;
+  bool nesterov = false;
+  double weight_decay = 5e-4;
+  double clip = 0;  ///< largest global gradient norm; 0: no clipping
+};
+
+[[nodiscard]] OptimizerOptions::Kind parse_optimizer(const std::string& text);
+
+/// One kernel over the graph's flat buffers. With AdamW `momentum` of the rates is beta1.
+class Optimizer {
+ public:
+  Optimizer(Graph& graph, OptimizerOptions options);
+
+  /// Updates the values from the gradients; returns the gradient norm before clipping.
+  double step(Rates rates);
+  /// Steps done.
+  [[nodiscard]] std::int64_t steps() const { return steps_; }
+
+ private:
+  Graph& graph_;
+  OptimizerOptions options_;
+  Buffer first_moment_, second_moment_;
+  std::int64_t steps_ = 0;
+};
+
+}  // namespace normlab

@@ -1,0 +1,148 @@
+#include "layers/program.hpp"
+
+#include <algorithm>
+
+namespace normlab {
+
+namespace {
+
+constexpr std::size_t kAlignment = 128;
+
+std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+/// Greedy by size: each buffer goes to the lowest offset that no buffer alive at the same time overlaps.
+std::size_t assign_offsets(std::vector<Slot*> slots) {
+  std::stable_sort(slots.begin(), slots.end(), [](const Slot* a, const Slot* b) { return a->bytes > b->bytes; });
+  std::vector<const Slot*> placed;  // by offset
+  std::size_t end = 0;
+  for (Slot* slot : slots) {
+    std::size_t offset = 0;
+    for (const Slot* other : placed) {
+      const bool together = slot->first <= other->last && other->first <= slot->last;
+      if (!together) continue;
+      if (offset + slot->bytes <= other->offset) break;
+      offset = std::max(offset, other->offset + other->bytes);
+    }
+    slot->offset = offset;
+    end = std::max(end, offset + slot->bytes);
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), slot,
+                                   [](const Slot* a, const Slot* b) { return a->offset < b->offset; }),
+                  slot);
+  }
+  return end;
+}
+
+}  // namespace
+
+Program::Program(const Backend& backend, const GraphView& graph, bool training, bool keep) {
+  const auto bytes = [&](int value) {
+    const auto v = static_cast<std::size_t>(value);
+    return aligned(backend.bytes(graph.shapes[v], DataType::f32, graph.layouts[v]));
+  };
+  activations_.resize(graph.shapes.size());
+  for (std::size_t v = 0; v < activations_.size(); ++v) activations_[v].bytes = bytes(static_cast<int>(v));
+  gradients_.resize(graph.nodes.size() * 2);
+  saved_.resize(graph.nodes.size());
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    saved_[i].bytes = aligned(graph.nodes[i].layer->saved_bytes());
+    for (std::size_t k = 0; k < graph.nodes[i].inputs.size(); ++k) {
+      gradients_[i * 2 + k].bytes = bytes(graph.nodes[i].inputs[k]);
+    }
+  }
+  order(graph, training);
+  find_lifetimes(graph, training);
+  place(keep);
+}
+
+void Program::order(const GraphView& graph, bool training) {
+  segments_.emplace_back();
+  segments_.back().ops.push_back({Op::Kind::load, 0});
+  const int count = static_cast<int>(graph.nodes.size());
+  const auto end_segment = [&](int node, bool backward) {
+    segments_.back().coupled = node;
+    segments_.back().backward = backward;
+    segments_.emplace_back();
+  };
+  for (int i = 0; i < count; ++i) {
+    if (training && graph.nodes[static_cast<std::size_t>(i)].layer->couples_batch()) {
+      segments_.back().ops.push_back({Op::Kind::forward_partial, i});
+      end_segment(i, false);
+    }
+    segments_.back().ops.push_back({Op::Kind::forward, i});
+  }
+  if (!training) return;
+  for (int i = count - 1; i >= 0; --i) {
+    const auto value = static_cast<std::size_t>(i) + 1;
+    const Layer& layer = *graph.nodes[static_cast<std::size_t>(i)].layer;
+    if (layer.is_loss() || !graph.needs_grad[value]) continue;
+    if (graph.consumers[value].size() > 1) segments_.back().ops.push_back({Op::Kind::combine, i + 1});
+    if (layer.couples_batch()) {
+      segments_.back().ops.push_back({Op::Kind::backward_partial, i});
+      end_segment(i, true);
+    }
+    segments_.back().ops.push_back({Op::Kind::backward, i});
+  }
+  if (graph.needs_grad[0] && graph.consumers[0].size() > 1) {
+    segments_.back().ops.push_back({Op::Kind::combine, 0});
+  }
+}
+
+void Program::find_lifetimes(const GraphView& graph, bool training) {
+  int time = 0, segment_start = 0;
+  const auto touch = [&](Slot& slot) {
+    if (slot.first < 0) slot.first = time;
+    if (slot.first < segment_start) slot.per_shard = true;
+    slot.last = time;
+  };
+  const auto touch_gradient = [&](int value) {
+    for (const Edge edge : graph.consumers[static_cast<std::size_t>(value)]) {
+      touch(gradients_[static_cast<std::size_t>(edge.node * 2 + edge.input)]);
+    }
+  };
+  for (const Segment& segment : segments_) {
+    segment_start = time;
+    for (const Op& op : segment.ops) {
+      const auto node = static_cast<std::size_t>(op.node);
+      const bool forward = op.kind == Op::Kind::forward || op.kind == Op::Kind::forward_partial;
+      if (op.kind == Op::Kind::load) {
+        touch(activations_[0]);
+      } else if (op.kind == Op::Kind::combine) {
+        touch_gradient(op.node);
+      } else {
+        const Layer& layer = *graph.nodes[node].layer;
+        const std::vector<int>& inputs = graph.nodes[node].inputs;
+        for (std::size_t k = 0; k < inputs.size(); ++k) {
+          const auto input = static_cast<std::size_t>(inputs[k]);
+          if (forward || layer.backward_needs_x()) touch(activations_[input]);
+          const bool writes_dx = op.kind == Op::Kind::backward || (training && layer.is_loss());
+          if (writes_dx && graph.needs_grad[input]) touch(gradients_[node * 2 + k]);
+        }
+        const bool has_y = op.kind == Op::Kind::forward && !layer.is_loss();
+        if (has_y || (!forward && layer.backward_needs_y())) touch(activations_[node + 1]);
+        if (!forward) touch_gradient(op.node + 1);
+        if (op.kind == Op::Kind::forward || op.kind == Op::Kind::backward) touch(saved_[node]);
+      }
+      ++time;
+    }
+  }
+}
+
+void Program::place(bool keep) {
+  std::vector<Slot*> worker, shard;
+  for (std::vector<Slot>* slots : {&activations_, &gradients_, &saved_}) {
+    for (Slot& slot : *slots) {
+      if (slot.first < 0) slot.bytes = 0;  // never used
+      if (slot.bytes == 0) continue;
+      if (keep) {
+        slot.per_shard = true;
+        slot.first = 0;
+        slot.last = 1 << 30;
+      }
+      (slot.per_shard ? shard : worker).push_back(&slot);
+    }
+  }
+  worker_bytes_ = assign_offsets(worker);
+  shard_bytes_ = assign_offsets(shard);
+}
+
+}  // namespace normlab

@@ -1,0 +1,42 @@
+#pragma once
+// Shape and Tensor: the nouns of every layer.
+
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <string>
+
+namespace normlab {
+
+/// Logical extents of an activation: samples, channels, rows, columns. How the elements lie in memory is the
+/// backend's secret.
+struct Shape {
+  int n = 0, c = 0, h = 0, w = 0;
+
+  [[nodiscard]] int pixels() const { return h * w; }
+  [[nodiscard]] std::size_t per_sample() const {
+    return static_cast<std::size_t>(c) * static_cast<std::size_t>(h) * static_cast<std::size_t>(w);
+  }
+  [[nodiscard]] std::size_t count() const { return static_cast<std::size_t>(n) * per_sample(); }
+  [[nodiscard]] Shape with_n(int samples) const { return {samples, c, h, w}; }
+  [[nodiscard]] std::string str() const { return fmt::format("{}x{}x{}x{}", n, c, h, w); }
+  bool operator==(const Shape&) const = default;
+};
+
+enum class DataType { f32, bf16 };
+
+/// `native` is what the backend computes in. `image` is a network's input with few channels, which only a
+/// first convolution reads: padding its channels as `native` does would waste most of that layer's work.
+enum class Layout { native, image };
+
+/// A view: it owns nothing. `data` may point to device memory; only the backend looks inside.
+struct Tensor {
+  float* data = nullptr;
+  Shape shape;
+  DataType type = DataType::f32;
+  Layout layout = Layout::native;
+
+  [[nodiscard]] bool empty() const { return data == nullptr; }
+};
+
+}  // namespace normlab
