@@ -12,10 +12,13 @@ namespace {
 
 /// Sixteen channels' coefficients, zero in the padding.
 struct alignas(64) Block {
-  float shift[kLanes] = {}, mean[kLanes] = {}, scale[kLanes] = {}, beta[kLanes] = {}, a[kLanes] = {}, b[kLanes] = {};
+  float shift[kLanes] = {}, mean[kLanes] = {}, scale[kLanes] = {}, beta[kLanes] = {}, a[kLanes] = {},
+        b[kLanes] = {};
 };
 
-int channels_in(const HostLayout& at, int block, int c) { return block + 1 < at.blocks ? kLanes : c - block * kLanes; }
+int channels_in(const HostLayout& at, int block, int c) {
+  return block + 1 < at.blocks ? kLanes : c - block * kLanes;
+}
 
 Block block_of(const BatchNormArgs& args, const HostLayout& at, int block) {
   Block k;
@@ -29,32 +32,37 @@ Block block_of(const BatchNormArgs& args, const HostLayout& at, int block) {
   return k;
 }
 
-NORMLAB_KERNEL void block_sums(const float* x, int samples, const HostLayout& at, Vec* shift, Vec* mean, Vec* m2) {
+NORMLAB_KERNEL void block_sums(const float* x, int samples, const HostLayout& at, Vec* shift, Vec* mean,
+                               Vec* m2) {
   const Vec first = load(x);
   Vec sum = zero();
   for (int n = 0; n < samples; ++n) sum += sum_shifted({x + n * at.sample, at.pixels, at.pixel}, first);
   const Vec average = sum / static_cast<float>(samples * at.pixels);
   Vec squares = zero();
-  for (int n = 0; n < samples; ++n) squares += sum_squares({x + n * at.sample, at.pixels, at.pixel}, first, average);
+  for (int n = 0; n < samples; ++n)
+    squares += sum_squares({x + n * at.sample, at.pixels, at.pixel}, first, average);
   *shift = first;
   *mean = average;
   *m2 = squares;
 }
 
 template <bool kRelu>
-NORMLAB_INLINE void normalize(const float* x, std::ptrdiff_t pixels, std::ptrdiff_t stride, const Block& k, float* y) {
+NORMLAB_INLINE void normalize(const float* x, std::ptrdiff_t pixels, std::ptrdiff_t stride, const Block& k,
+                              float* y) {
   const Vec shift = load(k.shift), mean = load(k.mean), scale = load(k.scale), beta = load(k.beta);
   for (std::ptrdiff_t i = 0; i < pixels * stride; i += stride) {
     store(y + i, activated<kRelu>(affine((load(x + i) - shift) - mean, scale, beta)));
   }
 }
 
-NORMLAB_KERNEL void normalize_block(const float* x, const HostLayout& at, const Block& k, bool relu, float* y) {
+NORMLAB_KERNEL void normalize_block(const float* x, const HostLayout& at, const Block& k, bool relu,
+                                    float* y) {
   relu ? normalize<true>(x, at.pixels, at.pixel, k, y) : normalize<false>(x, at.pixels, at.pixel, k, y);
 }
 
 template <bool kRelu>
-NORMLAB_INLINE void sums(const float* x, const float* dy, std::ptrdiff_t pixels, std::ptrdiff_t stride, Block& k) {
+NORMLAB_INLINE void sums(const float* x, const float* dy, std::ptrdiff_t pixels, std::ptrdiff_t stride,
+                         Block& k) {
   const Vec shift = load(k.shift), mean = load(k.mean), scale = load(k.scale), beta = load(k.beta);
   Vec sum[2] = {zero(), zero()}, sum_t[2] = {zero(), zero()};
   for (std::ptrdiff_t p = 0; p < pixels; ++p) {
@@ -67,13 +75,14 @@ NORMLAB_INLINE void sums(const float* x, const float* dy, std::ptrdiff_t pixels,
   store(k.b, load(k.b) + (sum_t[0] + sum_t[1]));
 }
 
-NORMLAB_KERNEL void gradient_block(const float* x, const float* dy, const HostLayout& at, bool relu, Block& k) {
+NORMLAB_KERNEL void gradient_block(const float* x, const float* dy, const HostLayout& at, bool relu,
+                                   Block& k) {
   relu ? sums<true>(x, dy, at.pixels, at.pixel, k) : sums<false>(x, dy, at.pixels, at.pixel, k);
 }
 
 template <bool kRelu>
-NORMLAB_INLINE void gradient_map(const float* x, const float* dy, std::ptrdiff_t pixels, std::ptrdiff_t stride,
-                                 const Block& k, float* dx) {
+NORMLAB_INLINE void gradient_map(const float* x, const float* dy, std::ptrdiff_t pixels,
+                                 std::ptrdiff_t stride, const Block& k, float* dx) {
   const Vec shift = load(k.shift), mean = load(k.mean), scale = load(k.scale), beta = load(k.beta);
   const Vec a = load(k.a), b = load(k.b);
   for (std::ptrdiff_t i = 0; i < pixels * stride; i += stride) {
@@ -83,8 +92,8 @@ NORMLAB_INLINE void gradient_map(const float* x, const float* dy, std::ptrdiff_t
   }
 }
 
-NORMLAB_KERNEL void map_block(const float* x, const float* dy, const HostLayout& at, bool relu, const Block& k,
-                              float* dx) {
+NORMLAB_KERNEL void map_block(const float* x, const float* dy, const HostLayout& at, bool relu,
+                              const Block& k, float* dx) {
   relu ? gradient_map<true>(x, dy, at.pixels, at.pixel, k, dx)
        : gradient_map<false>(x, dy, at.pixels, at.pixel, k, dx);
 }
@@ -132,8 +141,9 @@ void HostBackend::batch_norm_reduce(const BatchNormReduce& args) {
 
 void HostBackend::batch_norm_running(const float* mean, const float* var, int c, Statistics* statistics) {
   for (int i = 0; i < c; ++i) {
-    statistics[i] = {mean[i], 0.0F,
-                     static_cast<float>(1.0 / std::sqrt(static_cast<double>(var[i]) + static_cast<double>(kEpsilon)))};
+    statistics[i] = {
+        mean[i], 0.0F,
+        static_cast<float>(1.0 / std::sqrt(static_cast<double>(var[i]) + static_cast<double>(kEpsilon)))};
   }
 }
 
@@ -148,7 +158,8 @@ void HostBackend::batch_norm_forward(const BatchNormArgs& args, Tensor y) {
   }
 }
 
-void HostBackend::batch_norm_gradient_partial(const BatchNormArgs& args, Tensor dy, BatchNormGradientPartial* partial) {
+void HostBackend::batch_norm_gradient_partial(const BatchNormArgs& args, Tensor dy,
+                                              BatchNormGradientPartial* partial) {
   const HostLayout at = layout(args.x);
   for (int block = 0; block < at.blocks; ++block) {
     Block k = block_of(args, at, block);
@@ -178,8 +189,8 @@ void HostBackend::batch_norm_gradient_reduce(const BatchNormGradientReduce& args
   }
 }
 
-void HostBackend::batch_norm_backward(const BatchNormArgs& args, const BatchNormGradientPartial* means, Tensor dy,
-                                      Tensor dx) {
+void HostBackend::batch_norm_backward(const BatchNormArgs& args, const BatchNormGradientPartial* means,
+                                      Tensor dy, Tensor dx) {
   if (dx.empty()) return;
   const HostLayout at = layout(args.x);
   for (int block = 0; block < at.blocks; ++block) {

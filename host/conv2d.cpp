@@ -1,5 +1,5 @@
-// Convolution by oneDNN (direct algorithm). A plan holds primitives for 1, 2, 4, ... samples, so that a shard of
-// any size is a few calls, and for each worker the memory objects that a call needs.
+// Convolution by oneDNN (direct algorithm). A plan holds primitives for 1, 2, 4, ... samples, so that a shard
+// of any size is a few calls, and for each worker the memory objects that a call needs.
 
 #include <algorithm>
 #include <vector>
@@ -15,7 +15,9 @@ using dnnl::memory;
 
 constexpr auto kF32 = memory::data_type::f32;
 
-std::size_t floats(const memory::desc& desc) { return (desc.get_size() / sizeof(float) + 31) / 32 * 32; }
+std::size_t floats(const memory::desc& desc) {
+  return (desc.get_size() / sizeof(float) + 31) / 32 * 32;
+}
 
 NORMLAB_KERNEL void accumulate(float* sum, const float* term, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) sum[i] += term[i];
@@ -58,7 +60,8 @@ class HostConv2dPlan : public Conv2dPlan {
     in_ = spec.x_layout == Layout::image ? spec.x.c : x_.padded_channels();
     out_ = y_.padded_channels();
     const memory::dims weight_dims{out_, in_, spec.kernel, spec.kernel};
-    staging_.resize(static_cast<std::size_t>(out_) * static_cast<std::size_t>(in_ * spec.kernel * spec.kernel));
+    staging_.resize(static_cast<std::size_t>(out_) *
+                    static_cast<std::size_t>(in_ * spec.kernel * spec.kernel));
     staging_desc_ = {weight_dims, kF32, memory::format_tag::oihw};
     const memory::desc any(weight_dims, kF32, memory::format_tag::any);
 
@@ -86,7 +89,9 @@ class HostConv2dPlan : public Conv2dPlan {
   [[nodiscard]] std::size_t packed_values() const override {
     return floats(forward_desc_) + (spec_.needs_dx ? floats(backward_desc_) : 0) + padded_bias();
   }
-  [[nodiscard]] std::size_t packed_gradients() const override { return floats(gradient_desc_) + padded_bias(); }
+  [[nodiscard]] std::size_t packed_gradients() const override {
+    return floats(gradient_desc_) + padded_bias();
+  }
   [[nodiscard]] std::size_t scratch_bytes() const override {
     return packed_gradients() * sizeof(float) + library_scratch_;
   }
@@ -172,7 +177,8 @@ class HostConv2dPlan : public Conv2dPlan {
     descs.weights = gradient_desc_;
     const auto backward_weights = onednn::backward_weights(descs, forward);
     gradient_desc_ = backward_weights.diff_weights_desc();
-    std::size_t scratch = std::max(forward.scratchpad_desc().get_size(), backward_weights.scratchpad_desc().get_size());
+    std::size_t scratch =
+        std::max(forward.scratchpad_desc().get_size(), backward_weights.scratchpad_desc().get_size());
     const dnnl::convolution_forward forward_primitive(forward);
     const dnnl::convolution_backward_weights weights_primitive(backward_weights);
     dnnl::convolution_backward_data::primitive_desc backward_data;
@@ -194,11 +200,12 @@ class HostConv2dPlan : public Conv2dPlan {
                                                {DNNL_ARG_BIAS, descs.bias},
                                                {DNNL_ARG_DST, descs.y},
                                                {DNNL_ARG_SCRATCHPAD, forward.scratchpad_desc()}});
-      piece.backward_weights = Call(weights_primitive, {{DNNL_ARG_SRC, descs.x},
-                                                        {DNNL_ARG_DIFF_DST, descs.y},
-                                                        {DNNL_ARG_DIFF_WEIGHTS, gradient_desc_},
-                                                        {DNNL_ARG_DIFF_BIAS, descs.bias},
-                                                        {DNNL_ARG_SCRATCHPAD, backward_weights.scratchpad_desc()}});
+      piece.backward_weights =
+          Call(weights_primitive, {{DNNL_ARG_SRC, descs.x},
+                                   {DNNL_ARG_DIFF_DST, descs.y},
+                                   {DNNL_ARG_DIFF_WEIGHTS, gradient_desc_},
+                                   {DNNL_ARG_DIFF_BIAS, descs.bias},
+                                   {DNNL_ARG_SCRATCHPAD, backward_weights.scratchpad_desc()}});
       if (spec_.needs_dx) {
         piece.backward_data = Call(data_primitive, {{DNNL_ARG_DIFF_DST, descs.y},
                                                     {DNNL_ARG_WEIGHTS, backward_desc_},
@@ -225,8 +232,12 @@ class HostConv2dPlan : public Conv2dPlan {
                                  ? static_cast<std::ptrdiff_t>(spec_.x.per_sample())
                                  : x_.sample);
   }
-  [[nodiscard]] float* y_at(const Tensor& y, std::ptrdiff_t first) const { return y.data + first * y_.sample; }
-  [[nodiscard]] std::size_t padded_bias() const { return spec_.bias ? static_cast<std::size_t>(out_ + 31) / 32 * 32 : 0; }
+  [[nodiscard]] float* y_at(const Tensor& y, std::ptrdiff_t first) const {
+    return y.data + first * y_.sample;
+  }
+  [[nodiscard]] std::size_t padded_bias() const {
+    return spec_.bias ? static_cast<std::size_t>(out_ + 31) / 32 * 32 : 0;
+  }
 
   Conv2dSpec spec_;
   HostLayout x_, y_;

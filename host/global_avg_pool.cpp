@@ -20,7 +20,8 @@ void HostBackend::global_avg_pool_forward(Tensor x, Tensor y) {
   const HostLayout from = layout(x), to = layout(y);
   for (int n = 0; n < x.shape.n; ++n) {
     for (int b = 0; b < from.blocks; ++b) {
-      average(x.data + n * from.sample + b * from.block, from.pixels, from.pixel, y.data + n * to.sample + b * to.block);
+      average(x.data + n * from.sample + b * from.block, from.pixels, from.pixel,
+              y.data + n * to.sample + b * to.block);
     }
   }
 }
@@ -30,7 +31,8 @@ void HostBackend::global_avg_pool_backward(Tensor dy, Tensor dx) {
   const HostLayout from = layout(dy), to = layout(dx);
   for (int n = 0; n < dx.shape.n; ++n) {
     for (int b = 0; b < to.blocks; ++b) {
-      spread(dy.data + n * from.sample + b * from.block, to.pixels, to.pixel, dx.data + n * to.sample + b * to.block);
+      spread(dy.data + n * from.sample + b * from.block, to.pixels, to.pixel,
+             dx.data + n * to.sample + b * to.block);
     }
   }
 }

@@ -1,5 +1,5 @@
-// Layer, group, instance and RMS norm, forward and backward; formulas stand at GroupNormSpec. Each sample is read
-// from the cache it was just written to: sums, squares and the map itself are three passes over it.
+// Layer, group, instance and RMS norm, forward and backward; formulas stand at GroupNormSpec. Each sample is
+// read from the cache it was just written to: sums, squares and the map itself are three passes over it.
 
 #include <cmath>
 #include <vector>
@@ -48,7 +48,8 @@ NORMLAB_KERNEL void sample_statistics(const float* x, const HostLayout& at, int 
   if (spec.centered) {
     for (int i = 0; i < c; ++i) ch.shift[i] = x[at.at(0, i - i % size, 0)];
     for (int b = 0; b < at.blocks; ++b) {
-      store(ch.a + b * kLanes, sum_shifted({x + b * at.block, at.pixels, at.pixel}, load(ch.shift + b * kLanes)));
+      store(ch.a + b * kLanes,
+            sum_shifted({x + b * at.block, at.pixels, at.pixel}, load(ch.shift + b * kLanes)));
     }
   }
   for (int g = 0; g < spec.groups; ++g) {
@@ -70,8 +71,8 @@ NORMLAB_KERNEL void sample_statistics(const float* x, const HostLayout& at, int 
 }
 
 /// Spreads the groups' statistics and the affine parameters over the channels.
-void spread(const Statistics* statistics, int c, const GroupNormSpec& spec, const float* gamma, const float* beta,
-            Channels ch) {
+void spread(const Statistics* statistics, int c, const GroupNormSpec& spec, const float* gamma,
+            const float* beta, Channels ch) {
   const int size = c / spec.groups;
   for (int i = 0; i < c; ++i) {
     const Statistics& s = statistics[i / size];
@@ -91,23 +92,26 @@ NORMLAB_INLINE void normalize(const float* x, const HostLayout& at, Channels ch,
     for (std::ptrdiff_t p = 0; p < at.pixels; ++p) {
       const std::ptrdiff_t i = b * at.block + p * at.pixel;
       const Vec t = (load(x + i) - shift) - mean;
-      const Vec z = kElementwise ? affine(t * scale, load(gamma + i), load(beta + i)) : affine(t, scale, offset);
+      const Vec z =
+          kElementwise ? affine(t * scale, load(gamma + i), load(beta + i)) : affine(t, scale, offset);
       store(y + i, activated<kRelu>(z));
     }
   }
 }
 
-NORMLAB_KERNEL void normalize_sample(const GroupNormSpec& spec, const float* x, const HostLayout& at, Channels ch,
-                                     const float* gamma, const float* beta, float* y) {
+NORMLAB_KERNEL void normalize_sample(const GroupNormSpec& spec, const float* x, const HostLayout& at,
+                                     Channels ch, const float* gamma, const float* beta, float* y) {
   if (spec.elementwise) {
-    spec.relu ? normalize<true, true>(x, at, ch, gamma, beta, y) : normalize<false, true>(x, at, ch, gamma, beta, y);
+    spec.relu ? normalize<true, true>(x, at, ch, gamma, beta, y)
+              : normalize<false, true>(x, at, ch, gamma, beta, y);
   } else {
     spec.relu ? normalize<true, false>(x, at, ch, gamma, beta, y)
               : normalize<false, false>(x, at, ch, gamma, beta, y);
   }
 }
 
-/// a = sum(dz), b = sum(dz t) per channel; elementwise: of gamma dz, and dgamma, dbeta are added up on the way.
+/// a = sum(dz), b = sum(dz t) per channel; elementwise: of gamma dz, and dgamma, dbeta are added up on the
+/// way.
 template <bool kRelu, bool kElementwise>
 NORMLAB_INLINE void gradient_sums(const float* x, const float* dy, const HostLayout& at, Channels ch,
                                   const float* gamma, const float* beta, float* dgamma, float* dbeta) {

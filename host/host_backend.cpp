@@ -45,7 +45,9 @@ std::string HostBackend::description() const {
   return fmt::format("{}, {} thread{}, {}", cpu_model(), workers(), workers() == 1 ? "" : "s", isa());
 }
 
-std::string HostBackend::isa() const { return onednn::isa_name(); }
+std::string HostBackend::isa() const {
+  return onednn::isa_name();
+}
 
 std::byte* HostBackend::allocate(std::size_t bytes) {
   const std::size_t rounded = std::max(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
@@ -58,12 +60,15 @@ std::byte* HostBackend::allocate(std::size_t bytes) {
   return data;
 }
 
-void HostBackend::release(std::byte* data) noexcept { std::free(data); }
+void HostBackend::release(std::byte* data) noexcept {
+  std::free(data);
+}
 
 std::size_t HostBackend::bytes(Shape shape, DataType type, Layout layout) const {
   const std::size_t element = type == DataType::bf16 ? 2 : 4;
   if (layout == Layout::image) return shape.count() * element;
-  return static_cast<std::size_t>(HostLayout(shape, blocked_).sample) * static_cast<std::size_t>(shape.n) * element;
+  return static_cast<std::size_t>(HostLayout(shape, blocked_).sample) * static_cast<std::size_t>(shape.n) *
+         element;
 }
 
 void HostBackend::upload(const float* values, Tensor to) {
@@ -77,7 +82,8 @@ void HostBackend::upload(const float* values, Tensor to) {
   for (int n = 0; n < s.n; ++n) {
     for (int p = 0; p < s.pixels(); ++p) {
       for (int c = 0; c < channels; ++c) {
-        const float value = c < s.c ? values[(static_cast<std::ptrdiff_t>(n) * s.c + c) * s.pixels() + p] : 0.0F;
+        const float value =
+            c < s.c ? values[(static_cast<std::ptrdiff_t>(n) * s.c + c) * s.pixels() + p] : 0.0F;
         if (to.layout == Layout::image) {
           to.data[(static_cast<std::ptrdiff_t>(n) * s.pixels() + p) * s.c + c] = value;
         } else {
@@ -106,9 +112,15 @@ void HostBackend::download(Tensor from, float* values) {
   }
 }
 
-void HostBackend::to_device(const void* from, void* to, std::size_t bytes) { std::memcpy(to, from, bytes); }
-void HostBackend::to_host(const void* from, void* to, std::size_t bytes) { std::memcpy(to, from, bytes); }
-void HostBackend::clear(void* data, std::size_t bytes) { std::memset(data, 0, bytes); }
+void HostBackend::to_device(const void* from, void* to, std::size_t bytes) {
+  std::memcpy(to, from, bytes);
+}
+void HostBackend::to_host(const void* from, void* to, std::size_t bytes) {
+  std::memcpy(to, from, bytes);
+}
+void HostBackend::clear(void* data, std::size_t bytes) {
+  std::memset(data, 0, bytes);
+}
 
 int HostBackend::shard_samples(std::size_t bytes_per_sample, int batch) const {
   int samples = 1;

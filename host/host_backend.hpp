@@ -22,6 +22,7 @@ class HostBackend : public Backend {
   [[nodiscard]] std::string name() const override { return "cpu"; }
   [[nodiscard]] std::string description() const override;
   [[nodiscard]] std::string isa() const override;
+  [[nodiscard]] bool reads_host_memory() const override { return true; }
 
   [[nodiscard]] std::byte* allocate(std::size_t bytes) override;
   void release(std::byte* data) noexcept override;
@@ -35,7 +36,9 @@ class HostBackend : public Backend {
   [[nodiscard]] int shard_samples(std::size_t bytes_per_sample, int batch) const override;
   [[nodiscard]] int lanes() const override { return 16; }
   [[nodiscard]] int workers() const override { return pool_.workers(); }
-  void run(int tasks, const std::function<void(int task, int worker)>& work) override { pool_.run(tasks, work); }
+  void run(int tasks, const std::function<void(int task, int worker)>& work) override {
+    pool_.run(tasks, work);
+  }
 
   [[nodiscard]] std::unique_ptr<Conv2dPlan> conv2d(const Conv2dSpec& spec) override;
 
@@ -47,7 +50,8 @@ class HostBackend : public Backend {
   void batch_norm_partial(Tensor x, BatchNormPartial* partial) override;
   void batch_norm_reduce(const BatchNormReduce& args) override;
   void batch_norm_forward(const BatchNormArgs& args, Tensor y) override;
-  void batch_norm_gradient_partial(const BatchNormArgs& args, Tensor dy, BatchNormGradientPartial* partial) override;
+  void batch_norm_gradient_partial(const BatchNormArgs& args, Tensor dy,
+                                   BatchNormGradientPartial* partial) override;
   void batch_norm_gradient_reduce(const BatchNormGradientReduce& args) override;
   void batch_norm_backward(const BatchNormArgs& args, const BatchNormGradientPartial* means, Tensor dy,
                            Tensor dx) override;

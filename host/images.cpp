@@ -22,14 +22,16 @@ void HostBackend::load_images(const LoadImages& args) {
     for (int n = 0; n < args.x.shape.n; ++n) {
       const std::uint32_t index = args.indices[n];
       const Placement placement = place(args.augmentation, index);
-      const std::uint8_t* plane = images.pixels + (static_cast<std::size_t>(index) * static_cast<std::size_t>(images.c) +
-                                                   channel) * static_cast<std::size_t>(pixels);
+      const std::uint8_t* plane =
+          images.pixels + (static_cast<std::size_t>(index) * static_cast<std::size_t>(images.c) + channel) *
+                              static_cast<std::size_t>(pixels);
       for (int row = 0; row < h; ++row) {
         const int from_row = row + placement.down;
         for (int column = 0; column < w; ++column) {
           const int from_column = (placement.flip ? w - 1 - column : column) + placement.right;
           const bool inside = from_row >= 0 && from_row < h && from_column >= 0 && from_column < w;
-          args.x.data[position(n, c, row * w + column)] = value[inside ? plane[from_row * w + from_column] : 0];
+          args.x.data[position(n, c, row * w + column)] =
+              value[inside ? plane[from_row * w + from_column] : 0];
         }
       }
     }

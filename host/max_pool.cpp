@@ -16,13 +16,16 @@ NORMLAB_INLINE Window window(int row, int column, int w, std::ptrdiff_t pixel) {
   return {{first, first + pixel, first + w * pixel, first + (w + 1) * pixel}};
 }
 
-NORMLAB_INLINE Vec larger(Vec a, Vec b) { return b > a ? b : a; }
+NORMLAB_INLINE Vec larger(Vec a, Vec b) {
+  return b > a ? b : a;
+}
 
 NORMLAB_KERNEL void forward(const float* x, int h, int w, std::ptrdiff_t pixel, float* y) {
   for (int row = 0; row < h / 2; ++row) {
     for (int column = 0; column < w / 2; ++column, y += pixel) {
       const Window k = window(row, column, w, pixel);
-      store(y, larger(larger(load(x + k.at[0]), load(x + k.at[1])), larger(load(x + k.at[2]), load(x + k.at[3]))));
+      store(y, larger(larger(load(x + k.at[0]), load(x + k.at[1])),
+                      larger(load(x + k.at[2]), load(x + k.at[3]))));
     }
   }
 }
@@ -31,7 +34,8 @@ NORMLAB_KERNEL void backward(const float* x, const float* dy, int h, int w, std:
   for (int row = 0; row < h / 2; ++row) {
     for (int column = 0; column < w / 2; ++column, dy += pixel) {
       const Window k = window(row, column, w, pixel);
-      const Vec x0 = load(x + k.at[0]), x1 = load(x + k.at[1]), x2 = load(x + k.at[2]), x3 = load(x + k.at[3]);
+      const Vec x0 = load(x + k.at[0]), x1 = load(x + k.at[1]), x2 = load(x + k.at[2]),
+                x3 = load(x + k.at[3]);
       const Vec top = larger(x0, x1), bottom = larger(x2, x3), gradient = load(dy);
       const VecInt from_bottom = bottom > top;
       const VecInt right_top = x1 > x0, right_bottom = x3 > x2;
@@ -46,7 +50,9 @@ NORMLAB_KERNEL void backward(const float* x, const float* dy, int h, int w, std:
 
 /// The last row or column of an odd map is in no window.
 void clear_edges(const HostLayout& at, int h, int w, float* dx) {
-  const auto clear = [&](int row, int column) { store(dx + (static_cast<std::ptrdiff_t>(row) * w + column) * at.pixel, zero()); };
+  const auto clear = [&](int row, int column) {
+    store(dx + (static_cast<std::ptrdiff_t>(row) * w + column) * at.pixel, zero());
+  };
   if (w % 2 == 1) {
     for (int row = 0; row < h; ++row) clear(row, w - 1);
   }
@@ -73,7 +79,8 @@ void HostBackend::max_pool_backward(Tensor x, Tensor dy, Tensor dx) {
   for (int n = 0; n < x.shape.n; ++n) {
     for (int b = 0; b < from.blocks; ++b) {
       const std::ptrdiff_t i = n * from.sample + b * from.block;
-      backward(x.data + i, dy.data + n * to.sample + b * to.block, x.shape.h, x.shape.w, from.pixel, dx.data + i);
+      backward(x.data + i, dy.data + n * to.sample + b * to.block, x.shape.h, x.shape.w, from.pixel,
+               dx.data + i);
       clear_edges(from, x.shape.h, x.shape.w, dx.data + i);
     }
   }

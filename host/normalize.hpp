@@ -1,6 +1,6 @@
 #pragma once
-// What every normalization shares: sums over the pixels of 16 channels at once, and the elementwise maps. All of
-// it works on t = (x - shift) - mean, see Statistics. A `Map` is the pixels of 16 channels of one sample.
+// What every normalization shares: sums over the pixels of 16 channels at once, and the elementwise maps. All
+// of it works on t = (x - shift) - mean, see Statistics. A `Map` is the pixels of 16 channels of one sample.
 
 #include "host/vector.hpp"
 
@@ -24,21 +24,24 @@ NORMLAB_INLINE Vec sum_over_pixels(std::ptrdiff_t pixels, std::ptrdiff_t stride,
 }
 
 NORMLAB_INLINE Vec sum_shifted(Map map, Vec shift) {
-  return sum_over_pixels(map.pixels, map.stride, [&](std::ptrdiff_t at) __attribute__((always_inline)) {
-    return load(map.x + at) - shift;
-  });
+  return sum_over_pixels(
+      map.pixels,
+      map.stride, [&](std::ptrdiff_t at) __attribute__((always_inline)) { return load(map.x + at) - shift; });
 }
 
 NORMLAB_INLINE Vec sum_squares(Map map, Vec shift, Vec mean) {
-  return sum_over_pixels(map.pixels, map.stride, [&](std::ptrdiff_t at) __attribute__((always_inline)) {
-    const Vec t = (load(map.x + at) - shift) - mean;
-    return t * t;
-  });
+  return sum_over_pixels(
+      map.pixels, map.stride, [&](std::ptrdiff_t at) __attribute__((always_inline)) {
+        const Vec t = (load(map.x + at) - shift) - mean;
+        return t * t;
+      });
 }
 
-/// z = scale t + beta, the value before the activation. Forward and backward both call it, so that they agree on
-/// which values the ReLU passed.
-NORMLAB_INLINE Vec affine(Vec t, Vec scale, Vec beta) { return t * scale + beta; }
+/// z = scale t + beta, the value before the activation. Forward and backward both call it, so that they agree
+/// on which values the ReLU passed.
+NORMLAB_INLINE Vec affine(Vec t, Vec scale, Vec beta) {
+  return t * scale + beta;
+}
 
 template <bool kRelu>
 NORMLAB_INLINE Vec activated(Vec z) {

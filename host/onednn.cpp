@@ -1,6 +1,7 @@
 #include "host/onednn.hpp"
 
-extern "C" __attribute__((weak)) void omp_set_num_threads(int threads);  // libdnnl may be built without OpenMP
+extern "C" __attribute__((weak)) void omp_set_num_threads(
+    int threads);  // libdnnl may be built without OpenMP
 
 namespace normlab::onednn {
 
@@ -42,14 +43,22 @@ std::mutex& creation_mutex() {
 
 const char* isa_name() {
   switch (dnnl::get_effective_cpu_isa()) {
-    case dnnl::cpu_isa::sse41: return "sse41";
-    case dnnl::cpu_isa::avx: return "avx";
-    case dnnl::cpu_isa::avx2: return "avx2";
-    case dnnl::cpu_isa::avx512_core: return "avx512_core";
-    case dnnl::cpu_isa::avx512_core_vnni: return "avx512_core_vnni";
-    case dnnl::cpu_isa::avx512_core_bf16: return "avx512_core_bf16";
-    case dnnl::cpu_isa::avx512_core_amx: return "avx512_core_amx";
-    default: return "generic";
+    case dnnl::cpu_isa::sse41:
+      return "sse41";
+    case dnnl::cpu_isa::avx:
+      return "avx";
+    case dnnl::cpu_isa::avx2:
+      return "avx2";
+    case dnnl::cpu_isa::avx512_core:
+      return "avx512_core";
+    case dnnl::cpu_isa::avx512_core_vnni:
+      return "avx512_core_vnni";
+    case dnnl::cpu_isa::avx512_core_bf16:
+      return "avx512_core_bf16";
+    case dnnl::cpu_isa::avx512_core_amx:
+      return "avx512_core_amx";
+    default:
+      return "generic";
   }
 }
 
@@ -58,16 +67,22 @@ bool prefers_blocks() {
     case dnnl::cpu_isa::avx512_core:
     case dnnl::cpu_isa::avx512_core_vnni:
     case dnnl::cpu_isa::avx512_core_bf16:
-    case dnnl::cpu_isa::avx512_core_amx: return true;
-    default: return false;
+    case dnnl::cpu_isa::avx512_core_amx:
+      return true;
+    default:
+      return false;
   }
 }
 
 #if DNNL_VERSION_MAJOR >= 3
 
 dnnl::convolution_forward::primitive_desc forward(const ConvDescs& d) {
-  return {engine(),  dnnl::prop_kind::forward_training, kDirect, d.x, d.weights, d.bias, d.y, d.strides, d.padding,
-          d.padding, attributes()};
+  return {engine(),    dnnl::prop_kind::forward_training,
+          kDirect,     d.x,
+          d.weights,   d.bias,
+          d.y,         d.strides,
+          d.padding,   d.padding,
+          attributes()};
 }
 
 dnnl::convolution_backward_data::primitive_desc backward_data(
@@ -77,27 +92,29 @@ dnnl::convolution_backward_data::primitive_desc backward_data(
 
 dnnl::convolution_backward_weights::primitive_desc backward_weights(
     const ConvDescs& d, const dnnl::convolution_forward::primitive_desc& hint) {
-  return {engine(), kDirect, d.x, d.weights, d.bias, d.y, d.strides, d.padding, d.padding, hint, attributes()};
+  return {engine(),  kDirect,   d.x,       d.weights, d.bias,      d.y,
+          d.strides, d.padding, d.padding, hint,      attributes()};
 }
 
 #else
 
 dnnl::convolution_forward::primitive_desc forward(const ConvDescs& d) {
-  const dnnl::convolution_forward::desc desc(dnnl::prop_kind::forward_training, kDirect, d.x, d.weights, d.bias, d.y,
-                                             d.strides, d.padding, d.padding);
+  const dnnl::convolution_forward::desc desc(dnnl::prop_kind::forward_training, kDirect, d.x, d.weights,
+                                             d.bias, d.y, d.strides, d.padding, d.padding);
   return {desc, attributes(), engine()};
 }
 
 dnnl::convolution_backward_data::primitive_desc backward_data(
     const ConvDescs& d, const dnnl::convolution_forward::primitive_desc& hint) {
-  const dnnl::convolution_backward_data::desc desc(kDirect, d.x, d.weights, d.y, d.strides, d.padding, d.padding);
+  const dnnl::convolution_backward_data::desc desc(kDirect, d.x, d.weights, d.y, d.strides, d.padding,
+                                                   d.padding);
   return {desc, attributes(), engine(), hint};
 }
 
 dnnl::convolution_backward_weights::primitive_desc backward_weights(
     const ConvDescs& d, const dnnl::convolution_forward::primitive_desc& hint) {
-  const dnnl::convolution_backward_weights::desc desc(kDirect, d.x, d.weights, d.bias, d.y, d.strides, d.padding,
-                                                      d.padding);
+  const dnnl::convolution_backward_weights::desc desc(kDirect, d.x, d.weights, d.bias, d.y, d.strides,
+                                                      d.padding, d.padding);
   return {desc, attributes(), engine(), hint};
 }
 

@@ -8,7 +8,8 @@ namespace normlab {
 namespace {
 
 /// a += b for a tree of `count` lanes over one range of elements: lane i takes lane i + distance.
-NORMLAB_KERNEL void add_tree(float* lanes, std::size_t stride, std::size_t begin, std::size_t end, int count) {
+NORMLAB_KERNEL void add_tree(float* lanes, std::size_t stride, std::size_t begin, std::size_t end,
+                             int count) {
   for (int distance = 1; distance < count; distance *= 2) {
     for (int lane = 0; lane + distance < count; lane += 2 * distance) {
       float* sum = lanes + static_cast<std::size_t>(lane) * stride;
@@ -62,9 +63,13 @@ void HostBackend::add_lanes(float* lanes, std::size_t stride, std::size_t size, 
   });
 }
 
-double HostBackend::sum_of_squares(const float* values, std::size_t count) { return squares(values, count); }
+double HostBackend::sum_of_squares(const float* values, std::size_t count) {
+  return squares(values, count);
+}
 
-void HostBackend::sgd(const SgdStep& args) { sgd_kernel(args); }
+void HostBackend::sgd(const SgdStep& args) {
+  sgd_kernel(args);
+}
 
 void HostBackend::adamw(const AdamWStep& args) {
   const double t = static_cast<double>(args.step);

@@ -9,12 +9,15 @@ NORMLAB_KERNEL void forward(const float* x, std::ptrdiff_t count, float* y) {
 }
 
 NORMLAB_KERNEL void backward(const float* y, const float* dy, std::ptrdiff_t count, float* dx) {
-  for (std::ptrdiff_t i = 0; i < count; i += kLanes) store(dx + i, load(y + i) > 0.0F ? load(dy + i) : zero());
+  for (std::ptrdiff_t i = 0; i < count; i += kLanes)
+    store(dx + i, load(y + i) > 0.0F ? load(dy + i) : zero());
 }
 
 }  // namespace
 
-void HostBackend::relu_forward(Tensor x, Tensor y) { forward(x.data, layout(x).sample * x.shape.n, y.data); }
+void HostBackend::relu_forward(Tensor x, Tensor y) {
+  forward(x.data, layout(x).sample * x.shape.n, y.data);
+}
 
 void HostBackend::relu_backward(Tensor y, Tensor dy, Tensor dx) {
   if (!dx.empty()) backward(y.data, dy.data, layout(y).sample * y.shape.n, dx.data);

@@ -20,7 +20,8 @@ void HostBackend::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
     mean /= classes;
     const double log_sum = static_cast<double>(*best) + std::log(sum);
     const int label = args.labels[n];
-    args.loss[n] = static_cast<float>(log_sum - (1 - smoothing) * static_cast<double>(row[label]) - smoothing * mean);
+    args.loss[n] =
+        static_cast<float>(log_sum - (1 - smoothing) * static_cast<double>(row[label]) - smoothing * mean);
     args.predicted[n] = static_cast<std::int32_t>(best - row);
     args.confidence[n] = static_cast<float>(1 / sum);
     if (args.dlogits.empty()) continue;

@@ -70,6 +70,9 @@ class Backend {
   /// Instruction set or architecture: bitwise repeats are promised within one.
   [[nodiscard]] virtual std::string isa() const = 0;
 
+  /// Whether host pointers can be used as they are: then data need no copy on the device.
+  [[nodiscard]] virtual bool reads_host_memory() const = 0;
+
   // Memory. `bytes` is what an activation takes; upload and download convert from and to plain NCHW floats.
   [[nodiscard]] virtual std::byte* allocate(std::size_t bytes) = 0;
   virtual void release(std::byte* data) noexcept = 0;
@@ -103,8 +106,8 @@ class Backend {
   virtual void batch_norm_gradient_partial(const BatchNormArgs& args, Tensor dy,
                                            BatchNormGradientPartial* partial) = 0;
   virtual void batch_norm_gradient_reduce(const BatchNormGradientReduce& args) = 0;
-  virtual void batch_norm_backward(const BatchNormArgs& args, const BatchNormGradientPartial* means, Tensor dy,
-                                   Tensor dx) = 0;
+  virtual void batch_norm_backward(const BatchNormArgs& args, const BatchNormGradientPartial* means,
+                                   Tensor dy, Tensor dx) = 0;
   /// Statistics of evaluation, from the running mean and variance of c channels.
   virtual void batch_norm_running(const float* mean, const float* var, int c, Statistics* statistics) = 0;
   virtual void relu_forward(Tensor x, Tensor y) = 0;

@@ -24,7 +24,8 @@ BatchNormArgs BatchNorm::args(const Frame& frame) const {
 
 void BatchNorm::do_prepare(bool training) {
   if (!training) {
-    backend().batch_norm_running(state(0), state(1), channels_, reinterpret_cast<Statistics*>(statistics_.data()));
+    backend().batch_norm_running(state(0), state(1), channels_,
+                                 reinterpret_cast<Statistics*>(statistics_.data()));
   }
 }
 
@@ -36,28 +37,34 @@ void BatchNorm::forward_partial(Frame& frame) {
 void BatchNorm::forward_reduce(int samples) {
   if (static_cast<std::int64_t>(samples) * x_.pixels() == 1) {
     throw Error(
-        "{}: batch norm in training needs more than one value per channel, but the batch has 1 sample and the map "
+        "{}: batch norm in training needs more than one value per channel, but the batch has 1 sample and "
+        "the map "
         "1 pixel; use a larger batch or --norms in",
         where());
   }
   const int shards = (samples + shard_samples_ - 1) / shard_samples_;
-  backend().batch_norm_reduce({reinterpret_cast<const BatchNormPartial*>(partials_.data()), shards, shard_samples_,
-                               samples, x_, reinterpret_cast<Statistics*>(statistics_.data()), state(0), state(1)});
+  backend().batch_norm_reduce({reinterpret_cast<const BatchNormPartial*>(partials_.data()), shards,
+                               shard_samples_, samples, x_, reinterpret_cast<Statistics*>(statistics_.data()),
+                               state(0), state(1)});
 }
 
-void BatchNorm::do_forward(Frame& frame) { backend().batch_norm_forward(args(frame), frame.y); }
+void BatchNorm::do_forward(Frame& frame) {
+  backend().batch_norm_forward(args(frame), frame.y);
+}
 
 void BatchNorm::backward_partial(Frame& frame) {
-  backend().batch_norm_gradient_partial(args(frame), frame.dy,
-                                        reinterpret_cast<BatchNormGradientPartial*>(gradient_partials_.data()) +
-                                            static_cast<std::ptrdiff_t>(frame.shard) * channels_);
+  backend().batch_norm_gradient_partial(
+      args(frame), frame.dy,
+      reinterpret_cast<BatchNormGradientPartial*>(gradient_partials_.data()) +
+          static_cast<std::ptrdiff_t>(frame.shard) * channels_);
 }
 
 void BatchNorm::backward_reduce(int samples, float* lane_gradients) {
   const int shards = (samples + shard_samples_ - 1) / shard_samples_;
   backend().batch_norm_gradient_reduce(
       {reinterpret_cast<const BatchNormGradientPartial*>(gradient_partials_.data()), shards, samples, x_,
-       reinterpret_cast<BatchNormGradientPartial*>(means_.data()), lane_gradients, lane_gradients + channels_});
+       reinterpret_cast<BatchNormGradientPartial*>(means_.data()), lane_gradients,
+       lane_gradients + channels_});
 }
 
 void BatchNorm::do_backward(Frame& frame) {

@@ -6,7 +6,9 @@ namespace normlab {
 
 namespace {
 
-std::size_t rounded(std::size_t floats) { return (floats + 31) / 32 * 32; }
+std::size_t rounded(std::size_t floats) {
+  return (floats + 31) / 32 * 32;
+}
 
 }  // namespace
 
@@ -98,13 +100,13 @@ void Graph::setup(const GraphOptions& options) {
   training_ = Program(backend_, view_, true, options.keep);
   evaluation_ = Program(backend_, view_, false, false);
   const auto workers = static_cast<std::size_t>(backend_.workers());
-  const auto shards =
-      static_cast<std::size_t>((std::max(options.batch, options.evaluation_batch) + shard_samples_ - 1) /
-                               shard_samples_);
+  const auto shards = static_cast<std::size_t>(
+      (std::max(options.batch, options.evaluation_batch) + shard_samples_ - 1) / shard_samples_);
   worker_stride_ = std::max({training_.worker_bytes(), evaluation_.worker_bytes(), std::size_t{128}});
   worker_arenas_ = Buffer(backend_, worker_stride_ * workers);
-  shard_arenas_ = Buffer(backend_, training_.shard_bytes() *
-                                       static_cast<std::size_t>((options.batch + shard_samples_ - 1) / shard_samples_));
+  shard_arenas_ =
+      Buffer(backend_, training_.shard_bytes() *
+                           static_cast<std::size_t>((options.batch + shard_samples_ - 1) / shard_samples_));
   scratch_stride_ = (scratch + 4095) / 4096 * 4096 + 4096;
   scratch_ = Buffer(backend_, scratch_stride_ * workers);
   const std::size_t samples = shards * static_cast<std::size_t>(shard_samples_);
@@ -128,7 +130,8 @@ void Graph::setup(const GraphOptions& options) {
 
 PassResult Graph::forward_backward(const Batch& batch) {
   if (batch.count < 1 || batch.count > options_.batch) {
-    throw Error("Graph: a batch of {} samples, but memory was booked for 1 to {}", batch.count, options_.batch);
+    throw Error("Graph: a batch of {} samples, but memory was booked for 1 to {}", batch.count,
+                options_.batch);
   }
   PassResult result = pass(training_, batch, true);
   const int shards = (batch.count + shard_samples_ - 1) / shard_samples_;
@@ -201,7 +204,8 @@ PassResult Graph::pass(const Program& program, const Batch& batch, bool training
   return result;
 }
 
-void Graph::run_op(const Program& program, const Op& op, const Batch& batch, Frame frame, int lane, int samples) {
+void Graph::run_op(const Program& program, const Op& op, const Batch& batch, Frame frame, int lane,
+                   int samples) {
   const auto output_gradient = [&](int value) {
     const std::vector<Edge>& edges = view_.consumers[static_cast<std::size_t>(value)];
     return edges.empty() ? Tensor{} : tensor(program.gradient(edges.front()), value, frame, samples);
@@ -232,8 +236,9 @@ void Graph::run_op(const Program& program, const Op& op, const Batch& batch, Fra
   const Slot& saved = program.saved(op.node);
   if (saved.bytes > 0) {
     const bool shared = saved.per_shard;
-    frame.saved = shared ? shard_arenas_.data() + program.shard_bytes() * static_cast<std::size_t>(frame.shard)
-                         : worker_arenas_.data() + worker_stride_ * static_cast<std::size_t>(frame.worker);
+    frame.saved = shared
+                      ? shard_arenas_.data() + program.shard_bytes() * static_cast<std::size_t>(frame.shard)
+                      : worker_arenas_.data() + worker_stride_ * static_cast<std::size_t>(frame.worker);
     frame.saved += saved.offset;
   }
   if (op.kind == Op::Kind::backward || op.kind == Op::Kind::backward_partial) {
@@ -241,11 +246,20 @@ void Graph::run_op(const Program& program, const Op& op, const Batch& batch, Fra
     frame.gradients = lane_gradients(lane) + gradient_offsets_[node];
   }
   switch (op.kind) {
-    case Op::Kind::forward: layer.forward(frame); break;
-    case Op::Kind::backward: layer.backward(frame); break;
-    case Op::Kind::forward_partial: static_cast<CoupledLayer&>(layer).forward_partial(frame); break;
-    case Op::Kind::backward_partial: static_cast<CoupledLayer&>(layer).backward_partial(frame); break;
-    default: break;
+    case Op::Kind::forward:
+      layer.forward(frame);
+      break;
+    case Op::Kind::backward:
+      layer.backward(frame);
+      break;
+    case Op::Kind::forward_partial:
+      static_cast<CoupledLayer&>(layer).forward_partial(frame);
+      break;
+    case Op::Kind::backward_partial:
+      static_cast<CoupledLayer&>(layer).backward_partial(frame);
+      break;
+    default:
+      break;
   }
 }
 
@@ -263,8 +277,9 @@ Tensor Graph::tensor(const Slot& slot, int value, const Frame& frame, int sample
   if (slot.bytes == 0) return {};
   const bool training = frame.training;
   const std::size_t shard_bytes = training ? training_.shard_bytes() : evaluation_.shard_bytes();
-  std::byte* arena = slot.per_shard ? shard_arenas_.data() + shard_bytes * static_cast<std::size_t>(frame.shard)
-                                    : worker_arenas_.data() + worker_stride_ * static_cast<std::size_t>(frame.worker);
+  std::byte* arena = slot.per_shard
+                         ? shard_arenas_.data() + shard_bytes * static_cast<std::size_t>(frame.shard)
+                         : worker_arenas_.data() + worker_stride_ * static_cast<std::size_t>(frame.worker);
   const auto v = static_cast<std::size_t>(value);
   return {reinterpret_cast<float*>(arena + slot.offset), view_.shapes[v].with_n(samples), DataType::f32,
           view_.layouts[v]};
@@ -302,7 +317,8 @@ std::vector<float> Graph::read(const Slot& slot, int value) {
   frame.training = true;
   for (int first = 0; first < last_count_; first += shard_samples_, ++frame.shard) {
     const int samples = std::min(shard_samples_, last_count_ - first);
-    backend_.download(tensor(slot, value, frame, samples), all.data() + static_cast<std::size_t>(first) * per_sample);
+    backend_.download(tensor(slot, value, frame, samples),
+                      all.data() + static_cast<std::size_t>(first) * per_sample);
   }
   return all;
 }
@@ -323,8 +339,9 @@ std::vector<float> Graph::gradient(const std::string& layer) {
 
 std::size_t Graph::memory_bytes() const {
   std::size_t bytes = 0;
-  for (const Buffer* buffer : {&values_, &gradients_, &states_, &packed_, &lanes_, &worker_arenas_, &shard_arenas_,
-                               &scratch_, &loss_buffer_, &predicted_buffer_, &confidence_buffer_}) {
+  for (const Buffer* buffer :
+       {&values_, &gradients_, &states_, &packed_, &lanes_, &worker_arenas_, &shard_arenas_, &scratch_,
+        &loss_buffer_, &predicted_buffer_, &confidence_buffer_}) {
     bytes += buffer->bytes();
   }
   return bytes;

@@ -2,8 +2,9 @@
 // Graph: a static list of layers in topological order with all their memory.
 //
 // A batch is cut into shards of a fixed number of samples; shards are dealt to a fixed number of lanes; each
-// lane adds up its parameter gradients in a flat buffer of its own, shard after shard, and the lanes are added
-// in a fixed tree. Nothing of this depends on the number of threads, so neither do the results, to the bit.
+// lane adds up its parameter gradients in a flat buffer of its own, shard after shard, and the lanes are
+// added in a fixed tree. Nothing of this depends on the number of threads, so neither do the results, to the
+// bit.
 
 #include <functional>
 
@@ -19,10 +20,10 @@ struct PassResult {
 };
 
 struct GraphOptions {
-  int batch = 128;            ///< the largest training batch
+  int batch = 128;  ///< the largest training batch
   int evaluation_batch = 1000;
-  int shard_samples = 0;      ///< 0: what the backend prefers
-  bool keep = false;          ///< every activation and gradient stays readable after a pass (tests, diagnostics)
+  int shard_samples = 0;  ///< 0: what the backend prefers
+  bool keep = false;      ///< every activation and gradient stays readable after a pass (tests, diagnostics)
   bool input_gradient = false;
 };
 
@@ -90,7 +91,8 @@ class Graph {
   bool is_set_up_ = false;
   int shard_samples_ = 1;
   Program training_, evaluation_;
-  std::size_t parameter_count_ = 0, state_count_ = 0, lane_stride_ = 0, worker_stride_ = 0, scratch_stride_ = 0;
+  std::size_t parameter_count_ = 0, state_count_ = 0, lane_stride_ = 0, worker_stride_ = 0,
+              scratch_stride_ = 0;
   std::vector<std::size_t> gradient_offsets_;  ///< of each node's section in a lane
   Buffer values_, gradients_, states_, packed_, lanes_, worker_arenas_, shard_arenas_, scratch_;
   Buffer loss_buffer_, predicted_buffer_, confidence_buffer_;

@@ -4,8 +4,8 @@ namespace normlab {
 
 Shape GroupNorm::infer(std::span<const Shape> x) const {
   if (spec_.groups < 1 || x[0].c % spec_.groups != 0) {
-    throw Error("{}: {} groups do not divide {} channels; choose a divisor of {}", where(), spec_.groups, x[0].c,
-                x[0].c);
+    throw Error("{}: {} groups do not divide {} channels; choose a divisor of {}", where(), spec_.groups,
+                x[0].c, x[0].c);
   }
   return x[0];
 }

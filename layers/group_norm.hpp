@@ -8,7 +8,8 @@ namespace normlab {
 /// Parameters: weight (gamma) and, unless RMS, bias (beta), per channel (c) or per element (c, h, w).
 class GroupNorm : public Layer {
  public:
-  GroupNorm(std::string name, std::string kind, GroupNormSpec spec) : Layer(std::move(name), std::move(kind)), spec_(spec) {}
+  GroupNorm(std::string name, std::string kind, GroupNormSpec spec)
+      : Layer(std::move(name), std::move(kind)), spec_(spec) {}
 
   [[nodiscard]] Shape infer(std::span<const Shape> x) const override;
   [[nodiscard]] bool backward_needs_x() const override { return true; }

@@ -58,10 +58,14 @@ void draw(const Parameter& parameter, Initialization scheme, std::uint64_t seed,
   if (scheme == Initialization::torch) return uniform(1 / std::sqrt(fan_in));
   if (parameter.role == Role::bias) return fill([] { return 0.0; });
   switch (scheme) {
-    case Initialization::he: return fill([&] { return std::sqrt(2 / fan_in) * random.normal(); });
-    case Initialization::lecun: return fill([&] { return std::sqrt(1 / fan_in) * random.normal(); });
-    case Initialization::xavier: return uniform(std::sqrt(6.0 / (parameter.fan_in + parameter.fan_out)));
-    default: break;
+    case Initialization::he:
+      return fill([&] { return std::sqrt(2 / fan_in) * random.normal(); });
+    case Initialization::lecun:
+      return fill([&] { return std::sqrt(1 / fan_in) * random.normal(); });
+    case Initialization::xavier:
+      return uniform(std::sqrt(6.0 / (parameter.fan_in + parameter.fan_out)));
+    default:
+      break;
   }
   const std::vector<double> q =
       orthogonal(parameter.dims[0], static_cast<int>(parameter.count) / parameter.dims[0], random);

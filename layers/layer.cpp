@@ -22,7 +22,8 @@ std::size_t Layer::gradient_offset(std::size_t parameter) const {
   return parameters_[parameter].offset - parameters_.front().offset;
 }
 
-Parameter& Layer::add_parameter(std::string suffix, Role role, std::vector<int> dims, int fan_in, int fan_out) {
+Parameter& Layer::add_parameter(std::string suffix, Role role, std::vector<int> dims, int fan_in,
+                                int fan_out) {
   Parameter parameter{name_ + "." + suffix, role, std::move(dims), fan_in, fan_out};
   parameter.count = 1;
   for (const int extent : parameter.dims) parameter.count *= static_cast<std::size_t>(extent);

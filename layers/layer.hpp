@@ -131,7 +131,8 @@ class Layer {
   void collect_gradients(float* lane_sum, float* gradients) { do_collect_gradients(lane_sum, gradients); }
 
  protected:
-  Parameter& add_parameter(std::string suffix, Role role, std::vector<int> dims, int fan_in = 0, int fan_out = 0);
+  Parameter& add_parameter(std::string suffix, Role role, std::vector<int> dims, int fan_in = 0,
+                           int fan_out = 0);
   void add_state(std::string suffix, std::size_t count, float initial);
   [[nodiscard]] float* value(std::size_t parameter) const { return values_ + parameters_[parameter].offset; }
   [[nodiscard]] float* state(std::size_t index) const { return states_data_ + states_[index].offset; }

@@ -9,7 +9,8 @@ class Linear : public Layer {
  public:
   Linear(std::string name, int out) : Layer(std::move(name), "linear"), out_(out) {}
   [[nodiscard]] Shape infer(std::span<const Shape> x) const override {
-    if (x[0].pixels() != 1) throw Error("{}: wants one pixel, got {}x{}; pool first", where(), x[0].h, x[0].w);
+    if (x[0].pixels() != 1)
+      throw Error("{}: wants one pixel, got {}x{}; pool first", where(), x[0].h, x[0].w);
     return {x[0].n, out_, 1, 1};
   }
   [[nodiscard]] double multiply_adds() const override { return static_cast<double>(in_) * out_; }
@@ -25,8 +26,8 @@ class Linear : public Layer {
     backend().linear_forward({frame.x[0], value(0), value(1), frame.y});
   }
   void do_backward(Frame& frame) override {
-    backend().linear_backward({frame.x[0], value(0), frame.dy, frame.dx[0], frame.gradients,
-                               frame.gradients + gradient_offset(1)});
+    backend().linear_backward(
+        {frame.x[0], value(0), frame.dy, frame.dx[0], frame.gradients, frame.gradients + gradient_offset(1)});
   }
 
   int out_;

@@ -4,7 +4,6 @@
 #include <charconv>
 #include <cmath>
 
-#include "layers/add.hpp"
 #include "layers/batch_norm.hpp"
 #include "layers/conv2d.hpp"
 #include "layers/global_avg_pool.hpp"
@@ -25,13 +24,15 @@ int positive(std::string_view text) {
   return error == std::errc{} && end == text.data() + text.size() && number > 0 ? number : 0;
 }
 
-int scaled(int channels, double width) { return std::max(1, static_cast<int>(std::lround(channels * width))); }
+int scaled(int channels, double width) {
+  return std::max(1, static_cast<int>(std::lround(channels * width)));
+}
 
 /// "C1": 3x3 convolution, norm, ReLU.
 int add_block(Graph& graph, const std::string& name, Norm norm, int channels, int x) {
   const bool bias = norm.kind == Norm::Kind::none;
   x = graph.add(std::make_unique<Conv2d>(name + ".conv", Conv2d::Options{channels, 3, 1, 1, bias}), x);
-  return add_norm_relu(graph, name + ".norm", norm, channels, x);
+  return add_norm_relu(graph, name, norm, channels, x);
 }
 
 int add_pointwise(Graph& graph, const std::string& name, int channels, bool bias, int x) {
@@ -81,34 +82,50 @@ Norm Norm::parse(const std::string& text) {
   if (text.starts_with("gn:")) {
     if (const int groups = positive(std::string_view(text).substr(3)); groups > 0) return {Kind::gn, groups};
   }
-  throw UsageError("unknown norm '{}'; choose from none, bn, ln, ln-elementwise, gn:G (such as gn:4), in, rms", text);
+  throw UsageError(
+      "unknown norm '{}'; choose from none, bn, ln, ln-elementwise, gn:G (such as gn:4), in, rms", text);
 }
 
 std::string Norm::str() const {
   switch (kind) {
-    case Kind::none: return "none";
-    case Kind::bn: return "bn";
-    case Kind::ln: return "ln";
-    case Kind::ln_elementwise: return "ln-elementwise";
-    case Kind::gn: return fmt::format("gn:{}", groups);
-    case Kind::in: return "in";
-    case Kind::rms: return "rms";
+    case Kind::none:
+      return "none";
+    case Kind::bn:
+      return "bn";
+    case Kind::ln:
+      return "ln";
+    case Kind::ln_elementwise:
+      return "ln-elementwise";
+    case Kind::gn:
+      return fmt::format("gn:{}", groups);
+    case Kind::in:
+      return "in";
+    case Kind::rms:
+      return "rms";
   }
   return "?";
 }
 
-int add_norm_relu(Graph& graph, const std::string& name, Norm norm, int channels, int x) {
+int add_norm_relu(Graph& graph, const std::string& block, Norm norm, int channels, int x) {
+  const std::string name = block + ".norm";
   const auto group = [&](const char* kind, GroupNormSpec spec) {
     return graph.add(std::make_unique<GroupNorm>(name, kind, spec), x);
   };
   switch (norm.kind) {
-    case Norm::Kind::none: return graph.add(std::make_unique<Relu>(name), x);
-    case Norm::Kind::bn: return graph.add(std::make_unique<BatchNorm>(name, true), x);
-    case Norm::Kind::ln: return group("layer_norm", {1, true, false, true});
-    case Norm::Kind::ln_elementwise: return group("layer_norm_elementwise", {1, true, true, true});
-    case Norm::Kind::gn: return group("group_norm", {norm.groups, true, false, true});
-    case Norm::Kind::in: return group("instance_norm", {channels, true, false, true});
-    case Norm::Kind::rms: return group("rms_norm", {1, false, false, true});
+    case Norm::Kind::none:
+      return graph.add(std::make_unique<Relu>(block + ".relu"), x);
+    case Norm::Kind::bn:
+      return graph.add(std::make_unique<BatchNorm>(name, true), x);
+    case Norm::Kind::ln:
+      return group("layer_norm", {1, true, false, true});
+    case Norm::Kind::ln_elementwise:
+      return group("layer_norm_elementwise", {1, true, true, true});
+    case Norm::Kind::gn:
+      return group("group_norm", {norm.groups, true, false, true});
+    case Norm::Kind::in:
+      return group("instance_norm", {channels, true, false, true});
+    case Norm::Kind::rms:
+      return group("rms_norm", {1, false, false, true});
   }
   throw Error("{}: unknown norm", name);
 }
@@ -117,7 +134,8 @@ void build_network(Graph& graph, const NetworkOptions& options) {
   int logits = 0;
   if (options.net == "net_a") {
     logits = net_a(graph, options);
-  } else if (const int depth = options.net.starts_with("plain:") ? positive(options.net.substr(6)) : 0; depth > 0) {
+  } else if (const int depth = options.net.starts_with("plain:") ? positive(options.net.substr(6)) : 0;
+             depth > 0) {
     logits = plain(graph, options, depth);
   } else {
     throw UsageError("unknown network '{}'; choose net_a or plain:D (such as plain:10)", options.net);
@@ -141,7 +159,9 @@ double training_multiply_adds(const Graph& graph) {
 }
 
 std::string summary(const Graph& graph) {
-  const auto row = [](auto&&... cells) { return fmt::format("{:<12} {:<24} {:>12} {:>10} {:>14} {:>12}\n", cells...); };
+  const auto row = [](auto&&... cells) {
+    return fmt::format("{:<12} {:<24} {:>12} {:>10} {:>14} {:>12}\n", cells...);
+  };
   const auto grouped = [](double number) {
     std::string digits = fmt::format("{:.0f}", number);
     for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3) {

@@ -27,20 +27,20 @@ struct NetworkOptions {
 /// Appends the network and its loss to a graph whose input is an image.
 ///
 /// net_a: C1 C2 c3 P1 C4 C5 C6 c7 P2 C8 C9 C10 GAP c11, with C = 3x3 convolution, norm, ReLU; c = 1x1
-/// convolution alone; P = 2x2 max pool. plain:D: D blocks of 3x3 convolution, norm, ReLU with 32 channels, pools
-/// after blocks 1 and 2, GAP, linear. A convolution followed by a norm has no bias, nor have c3 and c7; with
-/// `none` every convolution has one; c11 always.
+/// convolution alone; P = 2x2 max pool. plain:D: D blocks of 3x3 convolution, norm, ReLU with 32 channels,
+/// pools after blocks 1 and 2, GAP, linear. A convolution followed by a norm has no bias, nor have c3 and c7;
+/// with `none` every convolution has one; c11 always.
 void build_network(Graph& graph, const NetworkOptions& options);
 
-/// Appends norm and ReLU (for `none` the ReLU alone) as `name`.
-int add_norm_relu(Graph& graph, const std::string& name, Norm norm, int channels, int x);
+/// Appends norm and ReLU as <block>.norm, or for `none` the ReLU alone as <block>.relu.
+int add_norm_relu(Graph& graph, const std::string& block, Norm norm, int channels, int x);
 
 /// layer, output shape, parameters, multiply-adds, activation bytes; for people.
 [[nodiscard]] std::string summary(const Graph& graph);
 /// Multiply-adds of one sample, forward.
 [[nodiscard]] double multiply_adds(const Graph& graph);
-/// Multiply-adds of one sample in a training step's convolutions and linear layers: forward, weight gradients,
-/// and data gradients where they are wanted.
+/// Multiply-adds of one sample in a training step's convolutions and linear layers: forward, weight
+/// gradients, and data gradients where they are wanted.
 [[nodiscard]] double training_multiply_adds(const Graph& graph);
 
 }  // namespace normlab

@@ -73,8 +73,8 @@ struct GroupNormBackward {
   float* dbeta = nullptr;   ///< accumulated; null: none
 };
 
-/// Batch norm (Ioffe & Szegedy 2015) couples the samples of a batch, so each pass has three parts: sums of one
-/// shard, one reduction over all shards in fixed order, and the elementwise rest.
+/// Batch norm (Ioffe & Szegedy 2015) couples the samples of a batch, so each pass has three parts: sums of
+/// one shard, one reduction over all shards in fixed order, and the elementwise rest.
 struct BatchNormArgs {
   Tensor x;
   const Statistics* statistics = nullptr;  ///< (c), the whole batch's
@@ -83,8 +83,8 @@ struct BatchNormArgs {
   bool relu = false;
 };
 
-/// One shard's contribution to one channel's statistics: mean = shift + mean over the shard's n*h*w values and
-/// m2 = sum of squared deviations from it.
+/// One shard's contribution to one channel's statistics: mean = shift + mean over the shard's n*h*w values
+/// and m2 = sum of squared deviations from it.
 struct BatchNormPartial {
   float shift, mean, m2;
 };

@@ -25,11 +25,12 @@ double Optimizer::step(Rates rates) {
   ++steps_;
   const auto f = [](double value) { return static_cast<float>(value); };
   if (options_.kind == OptimizerOptions::Kind::sgd) {
-    backend.sgd({graph_.values(), graph_.gradients(), first_moment_.floats(), count, f(rates.lr), f(rates.momentum),
-                 f(options_.weight_decay), f(scale), options_.nesterov, steps_ == 1});
+    backend.sgd({graph_.values(), graph_.gradients(), first_moment_.floats(), count, f(rates.lr),
+                 f(rates.momentum), f(options_.weight_decay), f(scale), options_.nesterov, steps_ == 1});
   } else {
-    backend.adamw({graph_.values(), graph_.gradients(), first_moment_.floats(), second_moment_.floats(), count,
-                   steps_, f(rates.lr), f(rates.momentum), 0.999F, 1e-8F, f(options_.weight_decay), f(scale)});
+    backend.adamw({graph_.values(), graph_.gradients(), first_moment_.floats(), second_moment_.floats(),
+                   count, steps_, f(rates.lr), f(rates.momentum), 0.999F, 1e-8F, f(options_.weight_decay),
+                   f(scale)});
   }
   return norm;
 }

@@ -8,11 +8,14 @@ namespace {
 
 constexpr std::size_t kAlignment = 128;
 
-std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+std::size_t aligned(std::size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 /// Greedy by size: each buffer goes to the lowest offset that no buffer alive at the same time overlaps.
 std::size_t assign_offsets(std::vector<Slot*> slots) {
-  std::stable_sort(slots.begin(), slots.end(), [](const Slot* a, const Slot* b) { return a->bytes > b->bytes; });
+  std::stable_sort(slots.begin(), slots.end(),
+                   [](const Slot* a, const Slot* b) { return a->bytes > b->bytes; });
   std::vector<const Slot*> placed;  // by offset
   std::size_t end = 0;
   for (Slot* slot : slots) {

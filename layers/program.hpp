@@ -2,8 +2,9 @@
 // Program: the order in which a graph's layers run, cut into segments, and where every buffer lies.
 //
 // A segment is what one shard can run through without waiting for the others. Between segments stands one
-// batch-coupled layer (BN) with its reduction. A graph without BN is a single segment: each shard goes forward
-// and back on one worker, and its buffers belong to that worker. Only what crosses a segment is kept per shard.
+// batch-coupled layer (BN) with its reduction. A graph without BN is a single segment: each shard goes
+// forward and back on one worker, and its buffers belong to that worker. Only what crosses a segment is kept
+// per shard.
 
 #include <cstddef>
 #include <vector>
@@ -47,9 +48,9 @@ struct Slot {
 /// What the planner needs to know of a graph.
 struct GraphView {
   const std::vector<Node>& nodes;
-  std::vector<Shape> shapes;      ///< of each value, n = shard samples
-  std::vector<Layout> layouts;    ///< of each value
-  std::vector<bool> needs_grad;   ///< of each value
+  std::vector<Shape> shapes;                 ///< of each value, n = shard samples
+  std::vector<Layout> layouts;               ///< of each value
+  std::vector<bool> needs_grad;              ///< of each value
   std::vector<std::vector<Edge>> consumers;  ///< of each value
 };
 
@@ -60,7 +61,9 @@ class Program {
   Program(const Backend& backend, const GraphView& graph, bool training, bool keep);
 
   [[nodiscard]] const std::vector<Segment>& segments() const { return segments_; }
-  [[nodiscard]] const Slot& activation(int value) const { return activations_[static_cast<std::size_t>(value)]; }
+  [[nodiscard]] const Slot& activation(int value) const {
+    return activations_[static_cast<std::size_t>(value)];
+  }
   [[nodiscard]] const Slot& gradient(Edge edge) const {
     return gradients_[static_cast<std::size_t>(edge.node * 2 + edge.input)];
   }

@@ -33,10 +33,14 @@ Rates one_cycle(double peak, std::int64_t steps, std::int64_t t) {
 Rates Schedule::at(std::int64_t t) const {
   const double part = static_cast<double>(t) / static_cast<double>(std::max<std::int64_t>(1, steps));
   switch (kind) {
-    case Kind::constant: return {lr, momentum};
-    case Kind::step: return {part < 0.5 ? lr : part < 0.75 ? lr / 10 : lr / 100, momentum};
-    case Kind::cosine: return {half_cosine(lr, 0, part), momentum};
-    case Kind::onecycle: return one_cycle(lr, steps, t);
+    case Kind::constant:
+      return {lr, momentum};
+    case Kind::step:
+      return {part < 0.5 ? lr : part < 0.75 ? lr / 10 : lr / 100, momentum};
+    case Kind::cosine:
+      return {half_cosine(lr, 0, part), momentum};
+    case Kind::onecycle:
+      return one_cycle(lr, steps, t);
   }
   return {};
 }

@@ -28,8 +28,8 @@ class SoftmaxCrossEntropyLoss : public Loss {
   float label_smoothing_;
 };
 
-/// The linear functional sum(x * output_weights) of the batch: its gradient is whatever the caller wants, which
-/// tests and the laws at initialization need.
+/// The linear functional sum(x * output_weights) of the batch: its gradient is whatever the caller wants,
+/// which tests and the laws at initialization need.
 class ProbeLoss : public Loss {
  public:
   ProbeLoss() : Loss("loss", "probe") {}

@@ -1,0 +1,65 @@
+#pragma once
+// What every experiment lets its users choose.
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "layers/initialize.hpp"
+#include "layers/networks.hpp"
+#include "layers/optimizer.hpp"
+
+namespace normlab {
+
+/// As typed; resolved() checks what CLI11 cannot.
+struct StudyOptions {
+  std::string device = "auto";
+  std::string data = "synthetic";
+  std::string net = "net_a";
+  double width = 1;
+  std::string norms = "none,bn,ln,gn:4,in";
+  std::string seeds = "3";
+  int epochs = 4;
+  int batch_size = 128;
+  std::string optimizer = "sgd";
+  std::string lr = "0.1,none=0.02";
+  double momentum = 0.9;
+  bool nesterov = false;
+  double weight_decay = 5e-4;
+  double label_smoothing = 0;
+  std::string schedule = "onecycle";
+  std::string init = "he";
+  double clip = 0;
+  bool augment = false;
+  int val = 0;
+  int limit_train = 0;  ///< 0: all
+  int limit_test = 0;
+  int threads = 0;  ///< 0: all processors
+  int jobs = 0;     ///< 0: as many as threads
+  std::string out;  ///< empty: runs/<experiment>-<time>
+
+  [[nodiscard]] std::vector<Norm> norm_list() const;
+  /// "3" is 0, 1, 2; "4,7" are those seeds.
+  [[nodiscard]] std::vector<std::uint64_t> seed_list() const;
+  /// The learning rate for one norm, from "0.1" or "0.1,none=0.02,gn:4=0.05".
+  [[nodiscard]] double lr_for(const Norm& norm) const;
+  [[nodiscard]] int total_threads() const;
+  /// Throws UsageError where values make no sense, before anything is loaded or written.
+  void check() const;
+};
+
+/// Declares the options on `app`, with their help, and --config FILE.toml with keys of the same names.
+void add_study_options(CLI::App& app, StudyOptions& options);
+
+/// Applies a TOML file to the options that the command line did not set. Throws UsageError with file, line
+/// and column for an unknown key or a value of the wrong type.
+void apply_config_file(CLI::App& app, const std::string& path);
+
+/// Parses the command line and runs; turns exceptions into one line on stderr and an exit status: 0 done,
+/// 1 failed, 2 wrong usage, 130 interrupted.
+int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>& body);
+
+}  // namespace normlab

@@ -1,0 +1,317 @@
+#include "experiments/common/trainer.hpp"
+
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <numeric>
+
+#include "experiments/common/backends.hpp"
+#include "experiments/common/checkpoint.hpp"
+#include "experiments/common/revision.hpp"
+#include "host/data/batches.hpp"
+#include "host/record/metric_log.hpp"
+
+namespace normlab {
+
+namespace {
+
+volatile std::sig_atomic_t stop_requested = 0;
+
+class Timer {
+ public:
+  [[nodiscard]] double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+/// Images on the device; the CPU reads them where they are.
+class DeviceImages {
+ public:
+  DeviceImages(Backend& backend, const Images& images)
+      : labels(images.labels), set_{nullptr,         nullptr,       images.count,
+                                    images.channels, images.height, images.width} {
+    if (backend.reads_host_memory()) {
+      set_.pixels = images.pixels.data();
+      set_.labels = images.labels.data();
+    } else {
+      buffer_ = Buffer(backend, images.pixels.size() + images.labels.size());
+      backend.to_device(images.pixels.data(), buffer_.data(), images.pixels.size());
+      backend.to_device(images.labels.data(), buffer_.data() + images.pixels.size(), images.labels.size());
+      set_.pixels = reinterpret_cast<const std::uint8_t*>(buffer_.data());
+      set_.labels = set_.pixels + images.pixels.size();
+    }
+  }
+  [[nodiscard]] const ImageSet& set() const { return set_; }
+
+  const std::vector<std::uint8_t>& labels;
+
+ private:
+  Buffer buffer_;
+  ImageSet set_;
+};
+
+/// Mean loss and accuracy of a pass.
+struct Score {
+  double loss = 0, accuracy = 0, seconds = 0;
+};
+
+/// One training in progress.
+class Run {
+ public:
+  Run(const StudyOptions& options, const RunSpec& spec, const Dataset& data, int threads,
+      const RunDirectory& directory, Progress& progress, int index)
+      : options_(options),
+        spec_(spec),
+        data_(data),
+        directory_(directory),
+        progress_(progress),
+        index_(index),
+        backend_(make_backend(options.device, threads)),
+        graph_(*backend_, {1, data.train.channels, data.train.height, data.train.width}),
+        train_images_(*backend_, data.train),
+        test_images_(*backend_, data.test) {
+    build_network(graph_, {options.net, spec.norm, options.width, static_cast<int>(data.class_names.size()),
+                           static_cast<float>(options.label_smoothing)});
+    graph_.setup({.batch = options.batch_size});
+    initialize(graph_, parse_initialization(options.init), spec.seed);
+    optimizer_ = std::make_unique<Optimizer>(
+        graph_, OptimizerOptions{parse_optimizer(options.optimizer), options.nesterov, options.weight_decay,
+                                 options.clip});
+    std::tie(train_indices_, val_indices_) = hold_out(spec.seed, data.train.count, options.val);
+    test_indices_.resize(static_cast<std::size_t>(data.test.count));
+    std::iota(test_indices_.begin(), test_indices_.end(), 0U);
+    const auto per_epoch =
+        static_cast<std::int64_t>((train_indices_.size() + static_cast<std::size_t>(options.batch_size) - 1) /
+                                  static_cast<std::size_t>(options.batch_size));
+    schedule_ = {parse_schedule(options.schedule), spec.lr, options.momentum, per_epoch * options.epochs};
+    write_config();
+    open_log();
+  }
+
+  RunOutcome operator()() {
+    RunOutcome outcome;
+    const Timer total;
+    std::string ending;
+    for (int epoch = 1; epoch <= options_.epochs && outcome.status == RunOutcome::Status::done; ++epoch) {
+      const Score train = train_epoch(epoch, outcome);
+      if (outcome.status != RunOutcome::Status::done) break;
+      outcome.times.training += train.seconds;
+      record("train", epoch, train);
+      std::string line = fmt::format("{} epoch {}/{}: train loss {:.4f}, accuracy {:.2f} %", spec_.name(),
+                                     epoch, options_.epochs, train.loss, 100 * train.accuracy);
+      if (!val_indices_.empty()) {
+        const Score val = evaluate(train_images_, val_indices_);
+        outcome.times.evaluation += val.seconds;
+        record("val", epoch, val);
+        line += fmt::format("; val {:.4f}, {:.2f} %", val.loss, 100 * val.accuracy);
+        ending = fmt::format(", val {:.2f} %", 100 * val.accuracy);
+      }
+      const Score test = evaluate(test_images_, test_indices_, epoch == options_.epochs);
+      outcome.times.evaluation += test.seconds;
+      outcome.test_accuracy = test.accuracy;
+      record("test", epoch, test);
+      progress_.epoch(index_, line + fmt::format("; test {:.4f}, {:.2f} %; {:.0f} images/s", test.loss,
+                                                 100 * test.accuracy,
+                                                 static_cast<double>(train_indices_.size()) / train.seconds));
+    }
+    std::string message;
+    switch (outcome.status) {
+      case RunOutcome::Status::done:
+        log_->append(log_->channel("test.predictions"), options_.epochs, optimizer_->steps(), predictions_);
+        write_parameters(graph_, optimizer_->steps(), options_.net, spec_.norm.str(),
+                         directory_.final_parameters());
+        message = fmt::format("test {:.2f} %{}", 100 * outcome.test_accuracy, ending);
+        log_->close(RunStatus::done);
+        break;
+      case RunOutcome::Status::diverged:
+        message = fmt::format("diverged at step {} (the loss is not finite); a lower --lr or --clip may help",
+                              optimizer_->steps());
+        log_->close(RunStatus::diverged, message);
+        break;
+      case RunOutcome::Status::interrupted:
+        message = fmt::format("interrupted after step {}", optimizer_->steps());
+        log_->close(RunStatus::interrupted, message);
+        break;
+    }
+    outcome.times.total = total.seconds();
+    progress_.finish(
+        index_, fmt::format("{:<{}} {} in {}", spec_.name(), 20, message, clock_text(outcome.times.total)));
+    return outcome;
+  }
+
+ private:
+  Batch batch_of(const DeviceImages& images, std::span<const std::uint32_t> indices) {
+    labels_.resize(indices.size());
+    for (std::size_t i = 0; i < indices.size(); ++i) labels_[i] = images.labels[indices[i]];
+    Batch batch;
+    batch.count = static_cast<int>(indices.size());
+    batch.images = &images.set();
+    batch.indices = indices.data();
+    batch.mean = kImageMean;
+    batch.std = kImageStd;
+    batch.labels = labels_.data();
+    return batch;
+  }
+
+  Score train_epoch(int epoch, RunOutcome& outcome) {
+    const Timer timer;
+    const std::vector<std::uint32_t> order =
+        epoch_order(spec_.seed, static_cast<std::uint32_t>(epoch), static_cast<int>(train_indices_.size()));
+    std::vector<std::uint32_t> indices(order.size());
+    std::transform(order.begin(), order.end(), indices.begin(),
+                   [&](std::uint32_t i) { return train_indices_[i]; });
+    const auto size = static_cast<std::size_t>(options_.batch_size);
+    double loss_sum = 0;
+    std::int64_t correct = 0;
+    for (std::size_t first = 0; first < indices.size(); first += size) {
+      Batch batch =
+          batch_of(train_images_, std::span(indices).subspan(first, std::min(size, indices.size() - first)));
+      batch.augmentation = {options_.augment, spec_.seed, static_cast<std::uint32_t>(epoch)};
+      const Rates rates = schedule_.at(optimizer_->steps());
+      const PassResult pass = graph_.forward_backward(batch);
+      const double loss = pass.loss_sum / pass.count;
+      const double norm = optimizer_->step(rates);
+      const std::int64_t step = optimizer_->steps();
+      log_->append(step_loss_, epoch, step, loss);
+      log_->append(step_lr_, epoch, step, rates.lr);
+      log_->append(step_grad_norm_, epoch, step, norm);
+      loss_sum += pass.loss_sum;
+      correct += pass.correct;
+      progress_.advance(index_, pass.count,
+                        fmt::format("{} {}/{} loss {:.3f}", spec_.name(), epoch, options_.epochs, loss));
+      if (!std::isfinite(loss) || !std::isfinite(norm)) {
+        outcome.status = RunOutcome::Status::diverged;
+        return {};
+      }
+      if (interrupted()) {
+        outcome.status = RunOutcome::Status::interrupted;
+        return {};
+      }
+    }
+    const auto count = static_cast<double>(indices.size());
+    return {loss_sum / count, static_cast<double>(correct) / count, timer.seconds()};
+  }
+
+  Score evaluate(const DeviceImages& images, std::span<const std::uint32_t> indices,
+                 bool keep_predictions = false) {
+    const Timer timer;
+    constexpr std::size_t kBatch = 1000;
+    double loss_sum = 0;
+    std::int64_t correct = 0;
+    for (std::size_t first = 0; first < indices.size(); first += kBatch) {
+      const Batch batch = batch_of(images, indices.subspan(first, std::min(kBatch, indices.size() - first)));
+      const PassResult pass = graph_.evaluate(batch);
+      loss_sum += pass.loss_sum;
+      correct += pass.correct;
+      for (std::size_t i = 0; keep_predictions && i < static_cast<std::size_t>(batch.count); ++i) {
+        predictions_.push_back({indices[first + i], static_cast<std::uint16_t>(graph_.predicted()[i]),
+                                static_cast<std::uint16_t>(labels_[i]), graph_.confidence()[i]});
+      }
+    }
+    const auto count = static_cast<double>(indices.size());
+    return {loss_sum / count, static_cast<double>(correct) / count, timer.seconds()};
+  }
+
+  void write_config() {
+    const StudyOptions& o = options_;
+    RunConfig c;
+    c.set("experiment", "compare_norms");
+    c.set("norm", spec_.norm.str());
+    c.set("seed", spec_.seed);
+    c.set("net", o.net);
+    c.set("width", ConfigValue(o.width));
+    c.set("parameters", graph_.parameter_count());
+    c.set("data", data_.source);
+    c.set("data_digest", data_.digest);
+    c.set("train_images", train_indices_.size());
+    c.set("val_images", val_indices_.size());
+    c.set("test_images", test_indices_.size());
+    c.set("augment", ConfigValue(o.augment));
+    c.set("epochs", o.epochs);
+    c.set("batch_size", o.batch_size);
+    c.set("steps", schedule_.steps);
+    c.set("optimizer", o.optimizer);
+    c.set("lr", ConfigValue(spec_.lr));
+    c.set("schedule", o.schedule);
+    c.set("momentum", ConfigValue(o.momentum));
+    c.set("nesterov", ConfigValue(o.nesterov));
+    c.set("weight_decay", ConfigValue(o.weight_decay));
+    c.set("label_smoothing", ConfigValue(o.label_smoothing));
+    c.set("clip", ConfigValue(o.clip));
+    c.set("init", o.init);
+    c.set("precision", "fp32");
+    c.set("device", backend_->name());
+    c.set("cpu", cpu_model());
+    c.set("isa", backend_->isa());
+    c.set("threads", backend_->workers());
+    c.set("shard_samples", graph_.shard_samples());
+    c.set("revision", revision());
+    c.set("build", build_description());
+    directory_.write_config(c);
+  }
+
+  void open_log() {
+    std::vector<Channel> channels{{"step.loss", ChannelKind::scalar, "nat", {}, {}},
+                                  {"step.lr", ChannelKind::scalar, "", {}, {}},
+                                  {"step.grad_norm", ChannelKind::scalar, "", {}, {}}};
+    for (const char* split : {"train", "val", "test"}) {
+      if (split == std::string_view("val") && val_indices_.empty()) continue;
+      channels.push_back({fmt::format("{}.loss", split), ChannelKind::scalar, "nat", {}, {}});
+      channels.push_back({fmt::format("{}.accuracy", split), ChannelKind::scalar, "", {}, {}});
+      channels.push_back({fmt::format("{}.seconds", split), ChannelKind::time, "s", {}, {}});
+    }
+    channels.push_back({"test.predictions", ChannelKind::prediction, "", {}, {}});
+    log_ = std::make_unique<LogWriter>(directory_.metrics(), std::move(channels));
+    step_loss_ = log_->channel("step.loss");
+    step_lr_ = log_->channel("step.lr");
+    step_grad_norm_ = log_->channel("step.grad_norm");
+  }
+
+  void record(const std::string& split, int epoch, const Score& score) {
+    log_->append(log_->channel(split + ".loss"), epoch, optimizer_->steps(), score.loss);
+    log_->append(log_->channel(split + ".accuracy"), epoch, optimizer_->steps(), score.accuracy);
+    log_->append(log_->channel(split + ".seconds"), epoch, optimizer_->steps(), score.seconds);
+  }
+
+  const StudyOptions& options_;
+  const RunSpec& spec_;
+  const Dataset& data_;
+  const RunDirectory& directory_;
+  Progress& progress_;
+  int index_;
+  std::unique_ptr<Backend> backend_;
+  Graph graph_;
+  DeviceImages train_images_, test_images_;
+  std::unique_ptr<Optimizer> optimizer_;
+  Schedule schedule_;
+  std::vector<std::uint32_t> train_indices_, val_indices_, test_indices_;
+  std::vector<std::int32_t> labels_;
+  std::vector<Prediction> predictions_;
+  std::unique_ptr<LogWriter> log_;
+  std::uint32_t step_loss_ = 0, step_lr_ = 0, step_grad_norm_ = 0;
+};
+
+}  // namespace
+
+std::string RunSpec::name() const {
+  return run_name(norm.str(), {}, static_cast<int>(seed));
+}
+
+bool interrupted() {
+  return stop_requested != 0;
+}
+
+void handle_signals() {
+  std::signal(SIGINT, [](int) { stop_requested = 1; });
+  std::signal(SIGTERM, [](int) { stop_requested = 1; });
+}
+
+RunOutcome train(const StudyOptions& options, const RunSpec& spec, const Dataset& data, int threads,
+                 const RunDirectory& directory, Progress& progress, int run) {
+  return Run(options, spec, data, threads, directory, progress, run)();
+}
+
+}  // namespace normlab

@@ -1,0 +1,55 @@
+#include "host/peak.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+#include "host/vector.hpp"
+
+namespace normlab {
+
+namespace {
+
+constexpr int kChains = 12;  // enough to hide the latency of an addition on every core we know
+constexpr int kRounds = 20000;
+
+NORMLAB_KERNEL float multiply_add_chains(float seed) {
+  Vec sum[kChains];
+  for (int k = 0; k < kChains; ++k) sum[k] = zero() + seed * static_cast<float>(k);
+  const Vec factor = zero() + 0.999F, term = zero() + 0.001F;
+  for (int round = 0; round < kRounds; ++round) {
+    for (int k = 0; k < kChains; ++k) sum[k] = sum[k] * factor + term;
+  }
+  Vec total = zero();
+  for (int k = 0; k < kChains; ++k) total += sum[k];
+  return total[0];
+}
+
+}  // namespace
+
+double measure_fma_peak(int threads, double seconds) {
+  using Clock = std::chrono::steady_clock;
+  std::atomic<int> ready{0};
+  std::atomic<double> flops{0};
+  const auto work = [&] {
+    volatile float sink = multiply_add_chains(0.5F);  // warm
+    ++ready;
+    while (ready < threads) std::this_thread::yield();
+    const auto start = Clock::now();
+    double elapsed = 0, operations = 0;
+    while (elapsed < seconds) {
+      sink = multiply_add_chains(sink);
+      operations += 2.0 * kChains * kLanes * kRounds;
+      elapsed = std::chrono::duration<double>(Clock::now() - start).count();
+    }
+    flops += operations / elapsed;
+  };
+  std::vector<std::thread> team;
+  for (int i = 1; i < threads; ++i) team.emplace_back(work);
+  work();
+  for (std::thread& thread : team) thread.join();
+  return flops / 1e9;
+}
+
+}  // namespace normlab

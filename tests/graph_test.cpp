@@ -1,0 +1,148 @@
+// What the graph promises whatever the layers: equal bits for any number of threads and for a second run, one
+// result for any shard size, memory that does not grow with the batch, and checks.
+
+#include "layers/graph.hpp"
+
+#include "layers/conv2d.hpp"
+#include "layers/initialize.hpp"
+#include "layers/networks.hpp"
+#include "layers/optimizer.hpp"
+#include "tests/support/layer_check.hpp"
+
+namespace normlab {
+namespace {
+
+struct Trained {
+  std::vector<float> values, states;
+  std::vector<double> losses, norms;
+  std::int64_t correct = 0;
+
+  bool operator==(const Trained&) const = default;
+};
+
+/// Three steps of batches of 37, the last one smaller, then an evaluation.
+Trained train(const std::string& norm, int threads, int shard_samples = 0, const std::string& net = "net_a") {
+  const std::unique_ptr<Backend> backend = testing::make_test_backend("cpu_blocked", threads);
+  Graph graph(*backend, {1, 3, 32, 32});
+  build_network(graph, {net, Norm::parse(norm), 0.5});
+  constexpr int kBatch = 37;
+  graph.setup({.batch = kBatch, .evaluation_batch = 50, .shard_samples = shard_samples});
+  initialize(graph, Initialization::he, 3);
+  Optimizer optimizer(graph, {});
+  std::vector<float> values(50 * graph.sample().per_sample());
+  std::vector<std::int32_t> labels(50);
+  Philox random(8, Purpose::probe);
+  for (float& value : values) value = static_cast<float>(random.normal());
+  for (std::int32_t& label : labels) label = static_cast<std::int32_t>(random.below(10));
+  Batch batch;
+  batch.values = values.data();
+  batch.labels = labels.data();
+  Trained trained;
+  for (const int count : {kBatch, kBatch, 5}) {
+    batch.count = count;
+    const PassResult pass = graph.forward_backward(batch);
+    trained.losses.push_back(pass.loss_sum);
+    trained.correct += pass.correct;
+    trained.norms.push_back(optimizer.step({0.05, 0.9}));
+  }
+  batch.count = 50;
+  trained.losses.push_back(graph.evaluate(batch).loss_sum);
+  trained.values.assign(graph.values(), graph.values() + graph.parameter_count());
+  trained.states.assign(graph.state_values(), graph.state_values() + graph.state_count());
+  return trained;
+}
+
+class GraphNorms : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(GraphNorms, EqualBitsForAnyNumberOfThreads) {
+  const Trained one = train(GetParam(), 1);
+  for (const double loss : one.losses) EXPECT_TRUE(std::isfinite(loss));
+  for (const int threads : {2, 7}) EXPECT_TRUE(train(GetParam(), threads) == one) << threads << " threads";
+}
+
+TEST_P(GraphNorms, EqualBitsWhenRunTwice) {
+  EXPECT_TRUE(train(GetParam(), 2) == train(GetParam(), 2));
+}
+
+TEST_P(GraphNorms, AnyShardSizeGivesTheSameUpToRounding) {
+  const Trained base = train(GetParam(), 1);
+  for (const int shard : {1, 3, 8}) {
+    const Trained other = train(GetParam(), 1, shard);
+    EXPECT_NEAR(other.losses[0], base.losses[0], 1e-5 * base.losses[0]) << "shards of " << shard;
+    EXPECT_NEAR(other.norms[0], base.norms[0], 1e-3 * base.norms[0])
+        << "shards of " << shard;  // a ReLU may flip
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Norms, GraphNorms,
+                         ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4", "in", "rms"),
+                         [](const auto& info) {
+                           std::string norm = info.param;
+                           for (char& c : norm) c = c == '-' || c == ':' ? '_' : c;
+                           return norm;
+                         });
+
+TEST(Graph, PlainNetworksTrainToo) {
+  EXPECT_TRUE(train("gn:4", 1, 0, "plain:5") == train("gn:4", 3, 0, "plain:5"));
+}
+
+TEST(Graph, MemoryDoesNotGrowWithTheBatchUnlessSamplesAreCoupled) {
+  const auto memory = [](const char* norm, int batch) {
+    const std::unique_ptr<Backend> backend = testing::make_test_backend("cpu_blocked", 2);
+    Graph graph(*backend, {1, 3, 32, 32});
+    build_network(graph, {"net_a", Norm::parse(norm)});
+    graph.setup({.batch = batch});
+    return static_cast<double>(graph.memory_bytes()) / 1e6;
+  };
+  for (const char* norm : {"none", "ln", "gn:4", "in", "rms"}) {
+    EXPECT_LT(memory(norm, 2048) - memory(norm, 128), 1.0) << norm << ", in MB";
+  }
+  EXPECT_GT(memory("bn", 256), 1.8 * memory("bn", 128));
+}
+
+TEST(Graph, ABatchLargerThanBookedIsRefused) {
+  const std::unique_ptr<Backend> backend = testing::make_test_backend("cpu_blocked");
+  Graph graph(*backend, {1, 3, 32, 32});
+  build_network(graph, {"net_a", Norm::parse("bn")});
+  graph.setup({.batch = 4});
+  Batch batch;
+  batch.count = 5;
+  EXPECT_THROW(graph.forward_backward(batch), Error);
+}
+
+TEST(Graph, WantsALossAtItsEndAndOneSetup) {
+  const std::unique_ptr<Backend> backend = testing::make_test_backend("cpu_blocked");
+  Graph graph(*backend, {1, 3, 8, 8});
+  const int y =
+      graph.add(std::make_unique<Conv2d>("conv", Conv2d::Options{4, 3, 1, 1, false}), graph.input());
+  EXPECT_THROW(graph.setup({}), Error);
+  graph.add(std::make_unique<ProbeLoss>(), y);
+  graph.setup({});
+  EXPECT_THROW(graph.setup({}), Error);
+  EXPECT_THROW(static_cast<void>(graph.activation("conv")), Error);  // nothing is kept
+}
+
+TEST(ThreadPool, RunsEveryTaskOnceAndReportsTheFirstException) {
+  for (const int workers : {1, 2, 5}) {
+    ThreadPool pool(workers);
+    for (int round = 0; round < 200; ++round) {
+      std::vector<std::atomic<int>> done(23);
+      pool.run(23, [&](int task, int worker) {
+        EXPECT_LT(worker, workers);
+        ++done[static_cast<std::size_t>(task)];
+      });
+      for (const std::atomic<int>& count : done) ASSERT_EQ(count, 1);
+    }
+    EXPECT_THROW(pool.run(9,
+                          [](int task, int) {
+                            if (task == 3) throw Error("task 3");
+                          }),
+                 Error);
+    int after = 0;
+    pool.run(1, [&](int, int) { ++after; });
+    EXPECT_EQ(after, 1);
+  }
+}
+
+}  // namespace
+}  // namespace normlab

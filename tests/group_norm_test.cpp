@@ -1,0 +1,144 @@
+// Layer, group, instance and RMS norm against the reference, and the identities between them. Tolerances:
+// forward 1e-5 max(|gamma y^| + |beta|), dx 1e-5 rstd max|gamma dz|, parameter gradients 1e-5 of sum |a_i
+// b_i|.
+
+#include "layers/group_norm.hpp"
+
+#include "tests/reference/norms.hpp"
+#include "tests/support/layer_check.hpp"
+
+namespace normlab {
+namespace {
+
+using reference::Values;
+using Kind = reference::Norm::Kind;
+
+struct Case {
+  reference::Norm norm;
+  bool relu = false;
+  reference::Tensor x, dy;
+  Values gamma, beta;
+
+  [[nodiscard]] GroupNormSpec spec() const {
+    const int groups = norm.kind == Kind::gn ? norm.groups : norm.kind == Kind::in ? x.c : 1;
+    return {groups, norm.kind != Kind::rms, norm.kind == Kind::ln_elementwise, relu};
+  }
+  [[nodiscard]] std::vector<Values> parameters() const {
+    return norm.has_beta() ? std::vector<Values>{gamma, beta} : std::vector<Values>{gamma};
+  }
+};
+
+/// x of every kind that has hurt somebody: odd sizes, one pixel, one channel, large means, constants.
+Case draw_case(int seed) {
+  reference::Draw draw(static_cast<std::uint64_t>(seed));
+  Case k;
+  const int n = draw.integer(0, 3) == 0 ? 1 : draw.integer(2, 6);
+  const int h = draw.integer(0, 4) == 0 ? 1 : draw.integer(1, 9),
+            w = draw.integer(0, 4) == 0 ? 1 : draw.integer(1, 9);
+  const int c = draw.integer(0, 4) == 0 ? 1 : draw.integer(1, 50);
+  const std::array<Kind, 5> kinds{Kind::gn, Kind::ln, Kind::in, Kind::rms, Kind::ln_elementwise};
+  k.norm.kind = kinds[static_cast<std::size_t>(seed % 5)];
+  do k.norm.groups = draw.integer(1, c);
+  while (c % k.norm.groups != 0);
+  k.relu = draw.integer(0, 1) == 0;
+  const int content = draw.integer(0, 5);
+  k.x = draw.tensor(n, c, h, w, content == 0 ? 1e4 : 0.5, content == 1 ? 1e-3 : 1.0);
+  if (content == 2) std::fill(k.x.v.begin(), k.x.v.end(), draw.normal());
+  k.dy = draw.tensor(n, c, h, w, 0.2);
+  const std::size_t affine = k.norm.affine_count(c, h, w);
+  k.gamma = draw.gammas(affine);
+  if (k.norm.has_beta()) k.beta = draw.normals(affine);
+  for (Values* values : {&k.x.v, &k.dy.v, &k.gamma, &k.beta}) testing::round_to_float(*values);
+  return k;
+}
+
+class GroupNormShapes : public ::testing::TestWithParam<testing::BackendAndDraw> {};
+
+TEST_P(GroupNormShapes, MatchesReference) {
+  const auto& [backend_name, seed] = GetParam();
+  // A pre-activation within rounding of 0 may fall on either side: draw again.
+  Case k;
+  reference::NormForward forward;
+  for (int attempt = 0; attempt < 50; ++attempt) {
+    k = draw_case(seed + 1000 * attempt);
+    forward = reference::norm_forward(k.norm, k.x, k.gamma, k.beta);
+    if (!k.relu || reference::relu_kink_distance(forward.y) > 2e-5) break;
+  }
+  SCOPED_TRACE(fmt::format("norm {} groups {} relu {} x {}x{}x{}x{}", static_cast<int>(k.norm.kind),
+                           k.norm.groups, k.relu, k.x.n, k.x.c, k.x.h, k.x.w));
+  const reference::Mask mask =
+      k.relu ? reference::relu_mask(forward.y) : reference::Mask(forward.y.size(), std::uint8_t{1});
+  const reference::Tensor y = reference::relu(forward.y, mask);
+  const reference::Tensor dz = reference::relu(k.dy, mask);
+  const reference::NormGradients expected = reference::norm_backward(k.norm, forward, k.gamma, dz);
+
+  const std::unique_ptr<Backend> backend = testing::make_test_backend(backend_name, 1 + seed % 2);
+  const testing::LayerRun run =
+      testing::run_layer(*backend, std::make_unique<GroupNorm>("norm", "norm", k.spec()), k.x, k.dy,
+                         k.parameters(), 1 + seed % 4);
+
+  testing::expect_within(run.y, y.v,
+                         1e-5 * reference::largest(forward.y.v) + 1e-5 * reference::largest(k.beta), "y");
+  Values dx_tolerance(k.x.size()), dgamma_size(k.gamma.size()), dbeta_size(k.gamma.size());
+  Values scaled_dz(forward.rstd.size());
+  reference::for_each(k.x, [&](int n, int c, int h, int w, std::size_t i) {
+    const std::size_t a = k.norm.affine(k.x, c, h, w), g = k.norm.group(k.x, n, c);
+    scaled_dz[g] = std::max(scaled_dz[g], std::abs(k.gamma[a] * dz.v[i]));
+    // x^ itself carries the rounding of x - mean, about 1e-7 of the map's own size, however small it is.
+    dgamma_size[a] += std::abs(dz.v[i]) * std::max(0.02, std::abs(forward.xhat.v[i]));
+    dbeta_size[a] += std::abs(dz.v[i]);
+  });
+  reference::for_each(k.x, [&](int n, int c, int, int, std::size_t i) {
+    const std::size_t g = k.norm.group(k.x, n, c);
+    dx_tolerance[i] = 1e-5 * forward.rstd[g] * scaled_dz[g];
+  });
+  for (Values* sizes : {&dgamma_size, &dbeta_size}) {
+    for (double& size : *sizes) size *= 1e-5;
+  }
+  testing::expect_within(run.dx, expected.dx.v, dx_tolerance, "dx");
+  testing::expect_within(run.gradients[0], expected.dgamma, dgamma_size, "dgamma");
+  if (k.norm.has_beta()) testing::expect_within(run.gradients[1], expected.dbeta, dbeta_size, "dbeta");
+}
+
+// 1,000 draws: 200 for each of the five norms.
+INSTANTIATE_TEST_SUITE_P(Random, GroupNormShapes,
+                         ::testing::Combine(::testing::ValuesIn(testing::backend_names()),
+                                            ::testing::Range(0, 1000)),
+                         testing::name_of);
+
+class GroupNormLaws : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(GroupNormLaws, AConstantInputBecomesBeta) {
+  reference::Draw draw(7);
+  const reference::Tensor x(3, 8, 5, 5, 12345.678F);
+  reference::Tensor dy = draw.tensor(3, 8, 5, 5);
+  Values gamma = draw.gammas(8), beta = draw.normals(8);
+  testing::round_to_float(beta);
+  const std::unique_ptr<Backend> backend = testing::make_test_backend(GetParam());
+  const testing::LayerRun run = testing::run_layer(
+      *backend, std::make_unique<GroupNorm>("norm", "norm", GroupNormSpec{2, true, false, false}), x, dy,
+      {gamma, beta});
+  for (std::size_t i = 0; i < run.y.size(); ++i) ASSERT_EQ(run.y[i], static_cast<float>(beta[i / 25 % 8]));
+}
+
+TEST_P(GroupNormLaws, RefusesGroupsThatDoNotDivide) {
+  const std::unique_ptr<Backend> backend = testing::make_test_backend(GetParam());
+  Graph graph(*backend, {1, 16, 4, 4});
+  graph.add(
+      std::make_unique<ProbeLoss>(),
+      graph.add(std::make_unique<GroupNorm>("c1.norm", "group_norm", GroupNormSpec{3, true, false, false}),
+                0));
+  try {
+    graph.setup({});
+    FAIL() << "3 groups of 16 channels were accepted";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("c1.norm"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("16"), std::string::npos) << error.what();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, GroupNormLaws, ::testing::ValuesIn(testing::backend_names()),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace normlab
