@@ -1,0 +1,215 @@
+#include "host/record/csv.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <set>
+#include <system_error>
+
+#include "host/record/file.hpp"
+#include "host/record/run_results.hpp"
+
+namespace normlab {
+
+namespace {
+
+std::string optional_number(const std::optional<double>& value) {
+  return value ? csv_number(*value) : "";
+}
+
+/// A file of lines, each of which begins with the run it belongs to.
+class Table {
+ public:
+  Table(std::filesystem::path path, std::string_view header) : path_(std::move(path)), file_(path_) {
+    file_.write(fmt::format("{}\n", header));
+  }
+  void line(std::string_view text) {
+    file_.write(text);
+    file_.write("\n");
+  }
+  std::filesystem::path commit() {
+    file_.commit();
+    return path_;
+  }
+
+ private:
+  std::filesystem::path path_;
+  AtomicFile file_;
+};
+
+void write_epochs(Table& table, const std::string& run, const RunResults& results) {
+  for (const EpochResult& row : results.epochs)
+    table.line(fmt::format("{},{},{},{},{},{},{}", run, row.epoch, row.step, row.split,
+                           optional_number(row.loss), optional_number(row.accuracy),
+                           optional_number(row.seconds)));
+}
+
+void write_steps(Table& table, const std::string& run, const Log& log) {
+  for (const StepResult& row : step_results(log))
+    table.line(fmt::format("{},{},{},{},{},{}", run, row.epoch, row.step, optional_number(row.loss),
+                           optional_number(row.lr), optional_number(row.grad_norm)));
+}
+
+constexpr std::string_view layer_prefix = "layer.";
+
+bool is_layer_channel(const Channel& channel) {
+  return channel.kind == ChannelKind::vector && channel.shape.size() == 1 &&
+         channel.name.starts_with(layer_prefix);
+}
+
+void write_layers(Table& table, const std::string& run, const Log& log) {
+  for (const Row& row : log.rows) {
+    const Channel& channel = log.channels[row.channel];
+    if (!is_layer_channel(channel)) continue;
+    const std::string metric = csv_field(std::string_view(channel.name).substr(layer_prefix.size()));
+    const auto values = log.values_of(row);
+    for (std::size_t layer = 0; layer < values.size(); ++layer) {
+      const std::string label =
+          layer < channel.labels.size() ? csv_field(channel.labels[layer]) : std::to_string(layer);
+      table.line(fmt::format("{},{},{},{},{},{}", run, row.epoch, row.step, label, metric,
+                             csv_number(values[layer])));
+    }
+  }
+}
+
+/// Columns of runs.csv that every run has; `parameters` is taken from the configuration.
+const std::vector<std::string> run_columns{
+    "run",
+    "status",
+    "parameters",
+    "epochs_done",
+    "steps_done",
+    "final_train_loss",
+    "final_train_accuracy",
+    "final_val_loss",
+    "final_val_accuracy",
+    "final_test_loss",
+    "final_test_accuracy",
+    "best_test_accuracy",
+    "best_test_epoch",
+    "train_seconds",
+};
+
+std::vector<std::string> run_fields(const std::string& run, const RunResults& results) {
+  std::vector<std::string> fields{csv_field(run), results.status, results.config.text("parameters")};
+  int epochs = 0;
+  std::int64_t steps = 0;
+  std::optional<double> seconds;
+  for (const EpochResult& row : results.epochs) {
+    epochs = std::max(epochs, row.epoch);
+    steps = std::max(steps, row.step);
+    if (row.split == "train" && row.seconds) seconds = seconds.value_or(0) + *row.seconds;
+  }
+  fields.push_back(std::to_string(epochs));
+  fields.push_back(std::to_string(steps));
+  for (const std::string_view split : {"train", "val", "test"}) {
+    const EpochResult* last = results.last(split);
+    fields.push_back(last != nullptr ? optional_number(last->loss) : "");
+    fields.push_back(last != nullptr ? optional_number(last->accuracy) : "");
+  }
+  const EpochResult* best = results.best("test");
+  fields.push_back(best != nullptr ? optional_number(best->accuracy) : "");
+  fields.push_back(best != nullptr ? std::to_string(best->epoch) : "");
+  fields.push_back(optional_number(seconds));
+  return fields;
+}
+
+std::string config_field(const RunConfig& config, const std::string& key) {
+  const ConfigValue* value = config.find(key);
+  if (value == nullptr) return "";
+  if (const auto* number = std::get_if<double>(value)) return csv_number(*number);
+  return csv_field(text_of(*value));
+}
+
+std::string joined(const std::vector<std::string>& fields) {
+  return fmt::format("{}", fmt::join(fields, ","));
+}
+
+void write_runs(Table& table, const std::vector<std::string>& names, const std::vector<RunResults>& all,
+                const std::vector<std::string>& keys) {
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    std::vector<std::string> fields = run_fields(names[i], all[i]);
+    for (const std::string& key : keys) fields.push_back(config_field(all[i].config, key));
+    table.line(joined(fields));
+  }
+}
+
+/// Every configuration key that is no column of its own: in the order of the first run, then what others add.
+std::vector<std::string> union_of_keys(const std::vector<RunResults>& all) {
+  std::vector<std::string> keys;
+  std::set<std::string> seen(run_columns.begin(), run_columns.end());
+  for (const RunResults& results : all)
+    for (const ConfigEntry& entry : results.config.entries())
+      if (seen.insert(entry.key).second) keys.push_back(entry.key);
+  return keys;
+}
+
+/// The names of the runs, with their study where a name alone would not be unique.
+std::vector<std::string> unique_names(std::span<const std::filesystem::path> runs) {
+  std::set<std::string> seen;
+  bool unique = true;
+  for (const auto& run : runs) unique &= seen.insert(run.filename().string()).second;
+  std::vector<std::string> names;
+  for (const auto& run : runs) {
+    const auto whole = std::filesystem::absolute(run).lexically_normal();
+    names.push_back(unique ? run.filename().string()
+                           : (whole.parent_path().filename() / whole.filename()).string());
+  }
+  return names;
+}
+
+}  // namespace
+
+std::string csv_field(std::string_view text) {
+  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"') quoted += '"';
+    quoted += c;
+  }
+  return quoted + '"';
+}
+
+std::string csv_number(double value) {
+  // Whatever its sign bit, a NaN is just nan.
+  return std::isnan(value) ? "nan" : fmt::format("{:.9g}", value);
+}
+
+CsvExport export_csv(std::span<const std::filesystem::path> runs, const std::filesystem::path& out) {
+  std::error_code error;
+  std::filesystem::create_directories(out, error);
+  if (error) throw_system_error(error.value(), "create directory", out);
+
+  Table epochs(out / "epochs.csv", "run,norm,seed,epoch,step,split,loss,accuracy,seconds");
+  Table steps(out / "steps.csv", "run,norm,seed,epoch,step,loss,lr,grad_norm");
+  std::unique_ptr<Table> layers;  // only if a run has any
+  CsvExport result;
+  std::vector<RunResults> all;
+  const std::vector<std::string> names = unique_names(runs);
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    Log log;  // one at a time in memory
+    RunResults results = read_run(runs[i], &log);
+    const std::string run =
+        fmt::format("{},{},{}", csv_field(names[i]), csv_field(results.norm), results.seed);
+    write_epochs(epochs, run, results);
+    write_steps(steps, run, log);
+    if (layers == nullptr && std::any_of(log.channels.begin(), log.channels.end(), is_layer_channel))
+      layers = std::make_unique<Table>(out / "layers.csv", "run,norm,seed,epoch,step,layer,metric,value");
+    if (layers != nullptr) write_layers(*layers, run, log);
+    result.problems.insert(result.problems.end(), results.problems.begin(), results.problems.end());
+    all.push_back(std::move(results));
+  }
+
+  const std::vector<std::string> keys = union_of_keys(all);
+  std::vector<std::string> columns = run_columns;
+  for (const std::string& key : keys) columns.push_back(csv_field(key));
+  Table summary(out / "runs.csv", joined(columns));
+  write_runs(summary, names, all, keys);
+  for (Table* table : {&epochs, &steps, layers.get(), &summary})
+    if (table != nullptr) result.files.push_back(table->commit());
+  return result;
+}
+
+}  // namespace normlab

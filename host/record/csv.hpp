@@ -1,0 +1,27 @@
+#pragma once
+// The CSV files that people load: epochs.csv, steps.csv, layers.csv, runs.csv, with the columns of
+// README.md. One granularity a file, one header, LF, floats as %.9g, RFC 4180 quotes where needed.
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace normlab {
+
+/// A field as it stands in a CSV file: quoted if it holds a comma, a quote or a line break.
+[[nodiscard]] std::string csv_field(std::string_view text);
+/// "%.9g"; nan, inf and -inf are spelled so.
+[[nodiscard]] std::string csv_number(double value);
+
+struct CsvExport {
+  std::vector<std::filesystem::path> files;  // what was written
+  std::vector<std::string> problems;         // damage that was read around, one sentence each
+};
+
+/// Writes the CSV files of these runs into `out`, which is made if need be; each file is replaced whole or
+/// not at all. layers.csv is written only if a run has channels `layer.<metric>`. Throws Error.
+CsvExport export_csv(std::span<const std::filesystem::path> runs, const std::filesystem::path& out);
+
+}  // namespace normlab

@@ -1,0 +1,103 @@
+#pragma once
+// The metric log: what a run measured, row by row, in a binary file that survives crashes. This header has
+// what a row is and the writer; log_reader.hpp reads; FORMAT.md describes the bytes.
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/record/file.hpp"
+
+namespace normlab {
+
+/// What the rows of a channel hold. The values are part of the file format: append, never renumber.
+enum class ChannelKind : std::uint8_t {
+  scalar = 1,      // one double
+  vector = 2,      // one float for each element of the channel's shape
+  histogram = 3,   // the same, counts or densities; the last axis of the shape are the bins
+  prediction = 4,  // one Prediction for each image, over as many rows as needed
+  time = 5,        // one double, in seconds; outside every promise of equality between runs
+};
+
+[[nodiscard]] std::string_view name_of(ChannelKind kind);
+
+/// One quantity that a run records. Names used by the experiments: `step.loss`, `step.lr`, `step.grad_norm`;
+/// `train.loss`, `train.accuracy`, `train.seconds` (and so for `val.`, `test.`); `test.predictions`;
+/// `layer.<metric>`, a vector over layers whose labels are the layers' names.
+struct Channel {
+  std::string name;  // at most 255 bytes, unique in its log
+  ChannelKind kind = ChannelKind::scalar;
+  std::string unit;                 // "", "s", "images", ...; at most 255 bytes
+  std::vector<int> shape;           // empty: one value. vector, histogram: elements of a row, at most 4 axes
+  std::vector<std::string> labels;  // names along the first axis; empty or shape[0] of them
+
+  bool operator==(const Channel&) const = default;
+};
+
+/// What the network said about one image.
+struct Prediction {
+  std::uint32_t image = 0;      // index in its split
+  std::uint16_t predicted = 0;  // class with the largest logit
+  std::uint16_t label = 0;      // true class
+  float confidence = 0;         // softmax probability of `predicted`
+
+  bool operator==(const Prediction&) const = default;
+};
+
+/// How a run ended. A log without an outcome belongs to a run that is still going or was killed. The values
+/// are part of the file format: append, never renumber.
+enum class RunStatus : std::uint8_t { done = 1, diverged = 2, interrupted = 3, failed = 4 };
+
+[[nodiscard]] std::string_view name_of(RunStatus status);
+
+/// Writes one metric log. append() copies the row into a bounded queue; a thread of the writer's own frames,
+/// checksums and writes it, so a training step waits for the disk only when the queue is full. What reaches
+/// the file depends on the rows alone, never on timing. Rows get to the kernel within about a second, and
+/// before flush() returns.
+///
+/// Errors of the thread (a full disk, ...) are thrown by the next append, flush or close, and by every one
+/// after it; they name the file, the remedy, and the step up to which rows are readable.
+/// Any number of threads may call at once.
+class LogWriter {
+ public:
+  static constexpr std::size_t default_queue_bytes = std::size_t{1} << 20;
+
+  /// Creates `path`, which must not exist. Throws Error if it does, if it cannot be created, or if a channel
+  /// is impossible (empty or repeated name, a shape or labels that do not fit a block of 32 KiB).
+  LogWriter(const std::filesystem::path& path, std::vector<Channel> channels,
+            std::size_t queue_bytes = default_queue_bytes);
+  /// Writes to an open, empty file.
+  LogWriter(File file, std::vector<Channel> channels, std::size_t queue_bytes = default_queue_bytes);
+  /// Writes what is queued, without an outcome; never throws.
+  ~LogWriter();
+
+  [[nodiscard]] const std::vector<Channel>& channels() const;
+  /// Index of the channel of this name. Throws Error if there is none.
+  [[nodiscard]] std::uint32_t channel(std::string_view name) const;
+
+  /// Appends a row to a scalar or time channel. `epoch` counts from 1 (0 = before training), `step` =
+  /// optimizer steps done. Throws Error if the channel is of another kind.
+  void append(std::uint32_t channel, int epoch, std::int64_t step, double value);
+  /// Appends a row of as many values as the shape of the channel has elements. Vectors and histograms are
+  /// stored as float.
+  void append(std::uint32_t channel, int epoch, std::int64_t step, std::span<const double> values);
+  void append(std::uint32_t channel, int epoch, std::int64_t step, std::span<const float> values);
+  /// Appends predictions, cut into as many rows as needed.
+  void append(std::uint32_t channel, int epoch, std::int64_t step, std::span<const Prediction> predictions);
+
+  /// Returns when everything appended before is with the kernel: it then survives `kill -9`.
+  void flush();
+  /// Records how the run ended and closes the file. `message` says more in words, or is empty; at most 1,000
+  /// bytes of it are kept. Nothing can be appended afterwards; a second call does nothing.
+  void close(RunStatus status, std::string_view message = "");
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace normlab

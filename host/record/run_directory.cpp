@@ -1,0 +1,112 @@
+#include "host/record/run_directory.hpp"
+
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include "host/record/file.hpp"
+#include "layers/error.hpp"
+
+namespace normlab {
+
+namespace {
+
+/// Makes the directory; false if something of this name exists.
+bool make_directory(const std::filesystem::path& path) {
+  if (::mkdir(path.c_str(), 0777) == 0) return true;
+  if (errno == EEXIST) return false;
+  throw_system_error(errno, "create directory", path);
+}
+
+void make_parents(const std::filesystem::path& path) {
+  if (path.empty()) return;
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) throw_system_error(error.value(), "create directory", path);
+}
+
+std::string time_stamp() {
+  const std::time_t now = ::time(nullptr);
+  std::tm parts{};
+  ::localtime_r(&now, &parts);
+  char text[32];
+  return {text, std::strftime(text, sizeof text, "%Y%m%d-%H%M%S", &parts)};
+}
+
+/// Makes `link` point to `target`, in one step for everyone who looks.
+void replace_link(const std::filesystem::path& link, const std::string& target) {
+  const auto status = std::filesystem::symlink_status(link);
+  if (std::filesystem::exists(status) && !std::filesystem::is_symlink(status))
+    throw Error("'{}' should be a link to the newest study, but is something else; move it away",
+                link.string());
+  const std::filesystem::path temporary = link.string() + "." + std::to_string(::getpid()) + ".tmp";
+  ::unlink(temporary.c_str());
+  if (::symlink(target.c_str(), temporary.c_str()) != 0) throw_system_error(errno, "create link", link);
+  if (::rename(temporary.c_str(), link.c_str()) != 0) {
+    const int error = errno;
+    ::unlink(temporary.c_str());
+    throw_system_error(error, "replace link", link);
+  }
+}
+
+std::string file_name_of(std::string_view text) {
+  std::string name;
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '.' || c == '+' || c == '_';
+    name += plain ? c : '_';
+  }
+  return name;
+}
+
+}  // namespace
+
+std::string run_name(std::string_view norm, const std::vector<std::pair<std::string, std::string>>& swept,
+                     int seed) {
+  std::string name(norm);
+  std::erase(name, ':');
+  for (const auto& [key, value] : swept) name += "-" + key + value;
+  return file_name_of(name + "-seed" + std::to_string(seed));
+}
+
+void RunDirectory::write_config(const RunConfig& config) const {
+  atomic_write_file(this->config(), config.to_toml());
+}
+
+StudyDirectory StudyDirectory::create(std::string_view experiment,
+                                      const std::optional<std::filesystem::path>& out,
+                                      const std::filesystem::path& root) {
+  if (out) {
+    if (out->empty()) throw UsageError("--out needs the name of a directory");
+    // Without a trailing slash, which would make the parent of "a/b/" be "a/b".
+    const std::filesystem::path path = out->has_filename() ? *out : out->parent_path();
+    make_parents(path.parent_path());
+    if (!make_directory(path))
+      throw Error(
+          "--out '{}' exists already, and nothing is ever overwritten; choose another directory, or "
+          "move that one away",
+          path.string());
+    return StudyDirectory(path);
+  }
+  make_parents(root);
+  const std::string stem = std::string(experiment) + "-" + time_stamp();
+  std::string name = stem;
+  // Another study may have begun within this second.
+  for (int number = 2; !make_directory(root / name); ++number) name = stem + "-" + std::to_string(number);
+  replace_link(root / "latest", name);
+  return StudyDirectory(root / name);
+}
+
+RunDirectory StudyDirectory::create_run(std::string_view run) const {
+  RunDirectory directory(path_ / run);
+  if (!make_directory(directory.path()))
+    throw Error("run directory '{}' exists already, and nothing is ever overwritten",
+                directory.path().string());
+  return directory;
+}
+
+}  // namespace normlab

@@ -1,0 +1,57 @@
+#pragma once
+// Where results lie: runs/<study>/<run>/ with config.toml, metrics.nlog and final.safetensors. Nothing is
+// ever overwritten. How a run ended stands in its log, as the outcome.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "host/record/run_config.hpp"
+
+namespace normlab {
+
+/// `gn4-seed0` from ("gn:4", {}, 0), `bn-b2-seed0` from ("bn", {{"b", "2"}}, 0), `none-d40-he-clip1-seed2`
+/// from ("none", {{"d", "40"}, {"", "he"}, {"clip", "1"}}, 2). `swept` are the keys that the study varies, in
+/// its fixed order. Characters that have no place in a file name become '_'.
+[[nodiscard]] std::string run_name(std::string_view norm,
+                                   const std::vector<std::pair<std::string, std::string>>& swept, int seed);
+
+/// The directory of one run.
+class RunDirectory {
+ public:
+  explicit RunDirectory(std::filesystem::path path) : path_(std::move(path)) {}
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] std::string name() const { return path_.filename().string(); }
+  [[nodiscard]] std::filesystem::path config() const { return path_ / "config.toml"; }
+  [[nodiscard]] std::filesystem::path metrics() const { return path_ / "metrics.nlog"; }
+  [[nodiscard]] std::filesystem::path final_parameters() const { return path_ / "final.safetensors"; }
+
+  void write_config(const RunConfig& config) const;
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// The directory of a study, which holds those of its runs.
+class StudyDirectory {
+ public:
+  /// Makes the directory: `out` if given, else <root>/<experiment>-<yyyymmdd-hhmmss> (local time), with
+  /// <root>/latest pointing to it. Throws Error if `out` exists or nothing can be written there.
+  [[nodiscard]] static StudyDirectory create(std::string_view experiment,
+                                             const std::optional<std::filesystem::path>& out,
+                                             const std::filesystem::path& root = "runs");
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  /// Makes the directory of a run. Throws Error if it exists. Several threads may call at once.
+  [[nodiscard]] RunDirectory create_run(std::string_view run) const;
+
+ private:
+  explicit StudyDirectory(std::filesystem::path path) : path_(std::move(path)) {}
+  std::filesystem::path path_;
+};
+
+}  // namespace normlab

@@ -1,0 +1,225 @@
+#include "host/record/run_results.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "host/record/run_directory.hpp"
+#include "layers/error.hpp"
+
+namespace normlab {
+
+namespace {
+
+constexpr std::array<std::string_view, 3> splits{"train", "val", "test"};
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+/// Takes the digits at the front off `text`; 0 if there are none, the largest number if there are too many.
+std::uint64_t take_number(std::string_view& text) {
+  const auto end = std::find_if_not(text.begin(), text.end(), is_digit);
+  const auto length = static_cast<std::size_t>(end - text.begin());
+  std::uint64_t number = 0;
+  if (std::from_chars(text.data(), text.data() + length, number).ec == std::errc::result_out_of_range)
+    number = UINT64_MAX;
+  text.remove_prefix(length);
+  return number;
+}
+
+/// Whether a comes before b as people sort: b2 before b16.
+bool natural_less(std::string_view a, std::string_view b) {
+  while (!a.empty() && !b.empty()) {
+    if (is_digit(a.front()) && is_digit(b.front())) {
+      const std::uint64_t x = take_number(a), y = take_number(b);
+      if (x != y) return x < y;
+    } else {
+      if (a.front() != b.front()) return a.front() < b.front();
+      a.remove_prefix(1);
+      b.remove_prefix(1);
+    }
+  }
+  return a.size() < b.size();
+}
+
+struct RunName {
+  std::string arm;
+  std::string seed;  // digits, or nothing
+};
+
+/// gn4-b2-seed0 is seed 0 of the arm gn4-b2.
+RunName split_name(std::string_view run) {
+  const std::size_t at = run.rfind("-seed");
+  if (at == std::string_view::npos) return {std::string(run), ""};
+  const std::string_view seed = run.substr(at + 5);
+  if (seed.empty() || !std::all_of(seed.begin(), seed.end(), is_digit)) return {std::string(run), ""};
+  return {std::string(run.substr(0, at)), std::string(seed)};
+}
+
+/// Place of a norm in the tables, from the name of its arm.
+std::size_t rank_of(std::string_view arm) {
+  constexpr std::array<std::string_view, 7> order{"none", "bn", "ln", "ln-elementwise", "gn", "in", "rms"};
+  std::size_t rank = order.size();
+  std::size_t longest = 0;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    if (!arm.starts_with(order[i]) || order[i].size() < longest) continue;
+    const std::string_view rest = arm.substr(order[i].size());
+    if (!rest.empty() && rest.front() != '-' && !(order[i] == "gn" && is_digit(rest.front()))) continue;
+    rank = i;
+    longest = order[i].size();
+  }
+  return rank;
+}
+
+bool comes_before(const std::filesystem::path& a, const std::filesystem::path& b) {
+  const RunName x = split_name(a.filename().string()), y = split_name(b.filename().string());
+  const std::size_t x_rank = rank_of(x.arm), y_rank = rank_of(y.arm);
+  if (x_rank != y_rank) return x_rank < y_rank;
+  if (x.arm != y.arm) return natural_less(x.arm, y.arm);
+  if (x.seed != y.seed) return natural_less(x.seed, y.seed);
+  return a < b;
+}
+
+bool is_run(const std::filesystem::path& path) {
+  const RunDirectory run(path);
+  return std::filesystem::exists(run.metrics()) || std::filesystem::exists(run.config());
+}
+
+}  // namespace
+
+void note_damage(const Log& log, const std::filesystem::path& path, std::vector<std::string>& problems) {
+  for (const Damage& damage : log.damage)
+    problems.push_back(fmt::format("'{}', bytes {} to {}: {}", path.string(), damage.offset,
+                                   damage.offset + damage.length, damage.what));
+  if (log.lost_rows > 0)
+    problems.push_back(fmt::format("'{}': {} rows are lost", path.string(), log.lost_rows));
+}
+
+const EpochResult* RunResults::last(std::string_view split) const {
+  const auto found = std::find_if(epochs.rbegin(), epochs.rend(),
+                                  [&](const EpochResult& epoch) { return epoch.split == split; });
+  return found == epochs.rend() ? nullptr : &*found;
+}
+
+const EpochResult* RunResults::best(std::string_view split) const {
+  const EpochResult* best = nullptr;
+  for (const EpochResult& epoch : epochs)
+    if (epoch.split == split && epoch.accuracy && (best == nullptr || *epoch.accuracy > *best->accuracy))
+      best = &epoch;
+  return best;
+}
+
+std::vector<std::filesystem::path> find_runs(std::span<const std::filesystem::path> paths) {
+  std::vector<std::filesystem::path> runs;
+  std::set<std::filesystem::path> seen;
+  const auto add = [&](const std::filesystem::path& path) {
+    if (seen.insert(std::filesystem::canonical(path)).second) runs.push_back(path);
+  };
+  for (const std::filesystem::path& given : paths) {
+    if (!std::filesystem::exists(given)) throw Error("'{}' does not exist; check the path", given.string());
+    std::filesystem::path path = given.lexically_normal();
+    if (!path.has_filename()) path = path.parent_path();
+    if (!std::filesystem::is_directory(path)) path = path.parent_path();  // the log of a run stands for it
+    if (path.empty() || path.filename().string().starts_with('.')) path = std::filesystem::canonical(given);
+    if (is_run(path)) {
+      add(path);
+      continue;
+    }
+    const std::size_t before = runs.size();
+    for (const auto& entry : std::filesystem::directory_iterator(path))
+      if (entry.is_directory() && is_run(entry.path())) add(entry.path());
+    if (runs.size() == before && seen.empty())
+      throw Error("'{}' holds no run: neither it nor a directory in it has a metrics.nlog", given.string());
+  }
+  std::sort(runs.begin(), runs.end(), comes_before);
+  return runs;
+}
+
+RunResults read_run(const std::filesystem::path& directory, Log* log_out) {
+  const RunDirectory files(directory);
+  RunResults results;
+  results.run = files.name();
+  const RunName name = split_name(results.run);
+  results.arm = name.arm;
+  try {
+    results.config = RunConfig::read(files.config());
+  } catch (const Error& error) {
+    results.problems.push_back(error.what());
+  }
+  results.norm = results.config.text("norm");
+  std::string seed = results.config.text("seed");
+  if (seed.empty()) seed = name.seed;
+  std::from_chars(seed.data(), seed.data() + seed.size(), results.seed);
+
+  results.status = name_of(RunStatus::interrupted);
+  if (!std::filesystem::exists(files.metrics())) {
+    results.problems.push_back(fmt::format("'{}' is missing", files.metrics().string()));
+    return results;
+  }
+  Log log = read_log(files.metrics());
+  if (log.outcome) {
+    results.status = name_of(log.outcome->status);
+    results.status_message = log.outcome->message;
+  }
+  results.epochs = epoch_results(log);
+  note_damage(log, files.metrics(), results.problems);
+  if (log_out != nullptr) *log_out = std::move(log);
+  return results;
+}
+
+std::vector<EpochResult> epoch_results(const Log& log) {
+  // Which field of which split a channel is.
+  struct Target {
+    std::size_t split = 0;
+    std::optional<double> EpochResult::*field = nullptr;
+  };
+  std::vector<Target> targets(log.channels.size());
+  for (std::size_t i = 0; i < targets.size(); ++i)
+    for (std::size_t split = 0; split < splits.size(); ++split) {
+      const std::string prefix = std::string(splits[split]) + ".";
+      const std::string& name = log.channels[i].name;
+      if (name == prefix + "loss") targets[i] = {split, &EpochResult::loss};
+      if (name == prefix + "accuracy") targets[i] = {split, &EpochResult::accuracy};
+      if (name == prefix + "seconds") targets[i] = {split, &EpochResult::seconds};
+    }
+  std::map<std::pair<int, std::size_t>, EpochResult> found;
+  for (const Row& row : log.rows) {
+    const Target target = targets[row.channel];
+    const auto values = log.values_of(row);
+    if (target.field == nullptr || values.size() != 1) continue;
+    EpochResult& epoch = found[{row.epoch, target.split}];
+    epoch.epoch = row.epoch;
+    epoch.step = row.step;
+    epoch.split = splits[target.split];
+    epoch.*target.field = values[0];
+  }
+  std::vector<EpochResult> epochs;
+  epochs.reserve(found.size());
+  for (auto& [key, epoch] : found) epochs.push_back(std::move(epoch));
+  return epochs;
+}
+
+std::vector<StepResult> step_results(const Log& log) {
+  std::vector<std::optional<double> StepResult::*> fields(log.channels.size(), nullptr);
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    if (log.channels[i].name == "step.loss") fields[i] = &StepResult::loss;
+    if (log.channels[i].name == "step.lr") fields[i] = &StepResult::lr;
+    if (log.channels[i].name == "step.grad_norm") fields[i] = &StepResult::grad_norm;
+  }
+  std::vector<StepResult> steps;
+  for (const Row& row : log.rows) {
+    const auto field = fields[row.channel];
+    const auto values = log.values_of(row);
+    if (field == nullptr || values.size() != 1) continue;
+    if (steps.empty() || steps.back().step != row.step || steps.back().epoch != row.epoch)
+      steps.push_back({row.epoch, row.step, {}, {}, {}});
+    steps.back().*field = values[0];
+  }
+  return steps;
+}
+
+}  // namespace normlab

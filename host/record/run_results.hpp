@@ -1,0 +1,63 @@
+#pragma once
+// A run read back: what the tables and the CSV files are made of.
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "host/record/log_reader.hpp"
+#include "host/record/run_config.hpp"
+
+namespace normlab {
+
+/// One pass over a split. What the run did not record is absent.
+struct EpochResult {
+  int epoch = 0;
+  std::int64_t step = 0;
+  std::string split;  // train, val or test
+  std::optional<double> loss, accuracy, seconds;
+};
+
+/// One optimizer step.
+struct StepResult {
+  int epoch = 0;
+  std::int64_t step = 0;
+  std::optional<double> loss, lr, grad_norm;
+};
+
+struct RunResults {
+  std::string run;   // name of its directory: gn4-b2-seed0
+  std::string arm;   // the run without its seed: gn4, bn-b2
+  std::string norm;  // as typed: gn:4
+  std::int64_t seed = 0;
+  std::string status;  // done, diverged, interrupted, failed
+  std::string status_message;
+  RunConfig config;
+  std::vector<EpochResult> epochs;    // by epoch, then train, val, test
+  std::vector<std::string> problems;  // damage and missing files, one sentence each
+
+  /// The last pass over the split, nullptr if there was none.
+  [[nodiscard]] const EpochResult* last(std::string_view split) const;
+  /// The pass over the split with the highest accuracy (the first of equals), nullptr if there was none.
+  [[nodiscard]] const EpochResult* best(std::string_view split) const;
+};
+
+/// Run directories among or directly below `paths`, each once, in the order of the tables: none, bn, ln,
+/// ln-elementwise, gn by groups, in, rms, others; then by swept values, then by seed. Throws Error for a path
+/// that is missing or holds no run.
+[[nodiscard]] std::vector<std::filesystem::path> find_runs(std::span<const std::filesystem::path> paths);
+
+/// Reads configuration and log of one run. Missing or damaged files are reported in `problems`; throws Error
+/// only if the log is no log or was made by a newer Normlab. The log itself goes to `log` if that is given.
+[[nodiscard]] RunResults read_run(const std::filesystem::path& directory, Log* log = nullptr);
+
+/// Appends what the log lost to `problems`, one sentence each.
+void note_damage(const Log& log, const std::filesystem::path& path, std::vector<std::string>& problems);
+
+[[nodiscard]] std::vector<EpochResult> epoch_results(const Log& log);
+[[nodiscard]] std::vector<StepResult> step_results(const Log& log);
+
+}  // namespace normlab

@@ -1,0 +1,37 @@
+#pragma once
+// The table that `normlog summary` prints and a study ends with.
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "host/record/run_results.hpp"
+#include "host/record/statistics.hpp"
+
+namespace normlab {
+
+/// All seeds of one arm: one norm, or one norm at one swept setting. Runs that diverged or did not finish are
+/// counted, and are in none of the means.
+struct ArmSummary {
+  std::string arm;    // gn4, bn-b2
+  std::string label;  // the norm as typed where that is unique, else the arm
+  std::optional<std::int64_t> parameters;
+  std::size_t runs = 0, finished = 0, diverged = 0;
+  Estimate final_accuracy;              // of the last epoch, on the test split; fractions
+  Estimate best_accuracy;               // of the best epoch, chosen on the test split
+  std::optional<Estimate> to_baseline;  // final accuracy minus that of bn, paired by seed
+  Estimate epochs_to_threshold;         // first epoch at 70 %, over the n seeds that reached it
+  double images_per_second = 0;         // median over epochs and seeds; NaN if not recorded
+};
+
+/// The test accuracy whose first epoch is reported.
+inline constexpr double accuracy_threshold = 0.70;
+
+[[nodiscard]] std::vector<ArmSummary> summarize(std::span<const RunResults> runs);
+
+/// Title, table and footnotes, ready to print; at most 100 columns for the usual norms.
+[[nodiscard]] std::string summary_text(std::span<const RunResults> runs);
+
+}  // namespace normlab

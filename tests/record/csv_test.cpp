@@ -1,0 +1,166 @@
+#include "host/record/csv.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "host/record/run_results.hpp"
+#include "tests/record/sample_study.hpp"
+#include "tests/record/temporary_directory.hpp"
+
+namespace normlab {
+namespace {
+
+using test::read_text;
+using test::SampleRun;
+
+std::vector<std::filesystem::path> runs_in(const std::filesystem::path& study) {
+  return find_runs({{study}});
+}
+
+TEST(Csv, FieldsAreQuotedWhereNeeded) {
+  EXPECT_EQ(csv_field("gn:4"), "gn:4");
+  EXPECT_EQ(csv_field("a,b"), "\"a,b\"");
+  EXPECT_EQ(csv_field("say \"x\""), "\"say \"\"x\"\"\"");
+  EXPECT_EQ(csv_field("two\nlines"), "\"two\nlines\"");
+}
+
+TEST(Csv, Numbers) {
+  EXPECT_EQ(csv_number(0.1), "0.1");
+  EXPECT_EQ(csv_number(1.0 / 3), "0.333333333");
+  EXPECT_EQ(csv_number(1e-20), "1e-20");
+  EXPECT_EQ(csv_number(123456789), "123456789");
+  EXPECT_EQ(csv_number(std::nan("")), "nan");
+  EXPECT_EQ(csv_number(-std::nan("")), "nan");
+  EXPECT_EQ(csv_number(INFINITY), "inf");
+  EXPECT_EQ(csv_number(-INFINITY), "-inf");
+}
+
+TEST(Csv, FilesAndColumns) {
+  const test::TemporaryDirectory directory;
+  const auto study = StudyDirectory::create("x", directory / "study");
+  test::write_run(study, {"gn:4", 1, {0.5, 0.75}});
+  test::write_run(study, {"bn", 0, {0.25, std::nan("")}, RunStatus::diverged});
+  const CsvExport done = export_csv(runs_in(study.path()), directory / "csv/deep");
+  EXPECT_TRUE(done.problems.empty());
+  ASSERT_EQ(done.files.size(), 3U);  // no layers.csv without such channels
+  EXPECT_FALSE(std::filesystem::exists(directory / "csv/deep/layers.csv"));
+  EXPECT_EQ(read_text(directory / "csv/deep/epochs.csv"),
+            "run,norm,seed,epoch,step,split,loss,accuracy,seconds\n"
+            "bn-seed0,bn,0,1,2,train,1.5,0.26,0.5\n"
+            "bn-seed0,bn,0,1,2,test,1.25,0.25,0.125\n"
+            "bn-seed0,bn,0,2,4,train,1.5,nan,0.5\n"
+            "bn-seed0,bn,0,2,4,test,1.25,nan,0.125\n"
+            "gn4-seed1,gn:4,1,1,2,train,1.5,0.51,0.5\n"
+            "gn4-seed1,gn:4,1,1,2,test,1.25,0.5,0.125\n"
+            "gn4-seed1,gn:4,1,2,4,train,1.5,0.76,0.5\n"
+            "gn4-seed1,gn:4,1,2,4,test,1.25,0.75,0.125\n");
+  const std::string steps = read_text(directory / "csv/deep/steps.csv");
+  EXPECT_TRUE(
+      steps.starts_with("run,norm,seed,epoch,step,loss,lr,grad_norm\n"
+                        "bn-seed0,bn,0,1,1,2,0.1,0.333333333\n"
+                        "bn-seed0,bn,0,1,2,1,0.1,0.333333333\n"))
+      << steps;
+  EXPECT_EQ(std::count(steps.begin(), steps.end(), '\n'), 9);
+  EXPECT_EQ(
+      read_text(directory / "csv/deep/runs.csv"),
+      "run,status,parameters,epochs_done,steps_done,final_train_loss,final_train_accuracy,final_val_loss,"
+      "final_val_accuracy,final_test_loss,final_test_accuracy,best_test_accuracy,best_test_epoch,"
+      "train_seconds,experiment,norm,seed,data,train_images,epochs,batch_size,lr,device\n"
+      "bn-seed0,diverged,46010,2,4,1.5,nan,,,1.25,nan,0.25,1,1,compare_norms,bn,0,synthetic,1000,2,500,0.1,"
+      "cpu\n"
+      "gn4-seed1,done,46010,2,4,1.5,0.76,,,1.25,0.75,0.75,2,1,compare_norms,gn:4,1,synthetic,1000,2,500,0.1,"
+      "cpu\n");
+}
+
+TEST(Csv, LayersAppearWithTheirLabels) {
+  const test::TemporaryDirectory directory;
+  const auto study = StudyDirectory::create("x", directory / "study");
+  test::write_run(study, {"none", 0, {0.5}});
+  test::write_run(study, {"bn", 0, {0.5}, RunStatus::done, {}, true});
+  EXPECT_EQ(export_csv(runs_in(study.path()), directory / "csv").files.size(), 4U);
+  EXPECT_EQ(read_text(directory / "csv/layers.csv"),
+            "run,norm,seed,epoch,step,layer,metric,value\n"
+            "bn-seed0,bn,0,1,2,c1,grad_norm,0.5\n"
+            "bn-seed0,bn,0,1,2,\"c2, again\",grad_norm,0.25\n");
+}
+
+TEST(Csv, KeysOfAllRunsAreColumns) {
+  const test::TemporaryDirectory directory;
+  const auto study = StudyDirectory::create("x", directory / "study");
+  test::write_run(study, {"bn", 0, {0.5}});
+  test::write_run(study, {"bn", 0, {0.5}, RunStatus::done, {{"b", "2"}}});
+  export_csv(runs_in(study.path()), directory / "csv");
+  const std::string text = read_text(directory / "csv/runs.csv");
+  EXPECT_HAS(text, ",device,swept_b\n");
+  EXPECT_HAS(text, ",cpu,\n");
+  EXPECT_HAS(text, ",cpu,2\n");
+}
+
+/// Runs of two studies with equal names are told apart.
+TEST(Csv, EqualNamesCarryTheirStudy) {
+  const test::TemporaryDirectory directory;
+  for (const char* name : {"a", "b"})
+    test::write_run(StudyDirectory::create("x", directory / name), {"bn", 0, {0.5}});
+  export_csv(find_runs({{directory / "a", directory / "b"}}), directory / "csv");
+  EXPECT_HAS(read_text(directory / "csv/runs.csv"), "\na/bn-seed0,");
+  EXPECT_HAS(read_text(directory / "csv/epochs.csv"), "\nb/bn-seed0,");
+}
+
+TEST(Csv, DamageIsReadAroundAndSaid) {
+  const test::TemporaryDirectory directory;
+  const auto study = StudyDirectory::create("x", directory / "study");
+  const auto run = test::write_run(study, {"bn", 0, std::vector<double>(2000, 0.5)});
+  std::string log = read_text(run / "metrics.nlog");
+  ASSERT_GT(log.size(), 3 * 32768U);
+  log[40'000] = static_cast<char>(log[40'000] ^ 1);
+  test::write_text(run / "metrics.nlog", log);
+  std::filesystem::remove(run / "config.toml");
+  const CsvExport done = export_csv(runs_in(study.path()), directory / "csv");
+  ASSERT_EQ(done.problems.size(), 3U);
+  EXPECT_HAS(done.problems[0], "config.toml");
+  EXPECT_HAS(done.problems[1], "a record is damaged");
+  EXPECT_HAS(done.problems[2], "rows are lost");
+  EXPECT_HAS(read_text(directory / "csv/epochs.csv"), "bn-seed0,,0,2000,4000,test,1.25,0.5,0.125\n");
+}
+
+TEST(Csv, AFailureLeavesTheOldFiles) {
+  const test::TemporaryDirectory directory;
+  const auto study = StudyDirectory::create("x", directory / "study");
+  test::write_run(study, {"bn", 0, {0.5}});
+  export_csv(runs_in(study.path()), directory / "csv");
+  const std::string before = read_text(directory / "csv/epochs.csv");
+  const auto second = test::write_run(study, {"ln", 0, {0.5}});
+  test::write_text(second / "metrics.nlog", "this is no log");
+  EXPECT_HAS(test::message_of([&] { export_csv(runs_in(study.path()), directory / "csv"); }),
+             "not a metric log");
+  EXPECT_EQ(read_text(directory / "csv/epochs.csv"), before);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory / "csv"), {}), 3);
+  test::write_text(directory / "file", "");
+  EXPECT_HAS(test::message_of([&] { export_csv(runs_in(study.path()), directory / "file"); }),
+             "cannot create");
+}
+
+TEST(FindRuns, OrderOfTheTables) {
+  const test::TemporaryDirectory directory;
+  const auto study = StudyDirectory::create("x", directory / "study");
+  const std::vector<std::string> expected{"none-seed0",  "bn-seed0",     "bn-seed2", "bn-seed10",
+                                          "bn-b2-seed0", "bn-b16-seed0", "ln-seed0", "ln-elementwise-seed0",
+                                          "gn2-seed0",   "gn16-seed0",   "in-seed0", "rms-seed0",
+                                          "mine-seed0"};
+  for (auto name = expected.rbegin(); name != expected.rend(); ++name)
+    (void)study.create_run(*name).write_config({});
+  std::filesystem::create_directory(study.path() / "csv");
+  std::vector<std::string> found;
+  for (const auto& run : runs_in(study.path())) found.push_back(run.filename().string());
+  EXPECT_EQ(found, expected);
+  // A run, its log and its study name the same runs, each once; so does a path that ends in a slash or a dot.
+  EXPECT_EQ(find_runs({{study.path() / "bn-seed0/", study.path() / "bn-seed0/config.toml"}}).size(), 1U);
+  EXPECT_EQ(find_runs({{study.path() / ".", study.path()}}).size(), expected.size());
+  EXPECT_HAS(test::message_of([&] { (void)find_runs({{directory / "none"}}); }), "does not exist");
+  EXPECT_HAS(test::message_of([&] { (void)find_runs({{study.path() / "csv"}}); }), "holds no run");
+}
+
+}  // namespace
+}  // namespace normlab

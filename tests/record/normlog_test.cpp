@@ -1,0 +1,121 @@
+// The program: exit status and where its words go.
+
+#include <gtest/gtest.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+#include "host/record/crc32c.hpp"
+#include "host/record/log_format.hpp"
+#include "host/record/safetensors.hpp"
+#include "tests/record/sample_study.hpp"
+#include "tests/record/temporary_directory.hpp"
+
+namespace normlab {
+namespace {
+
+struct Answer {
+  int status = -1;
+  std::string text;  // standard output and error
+};
+
+Answer normlog(const std::string& arguments) {
+  Answer answer;
+  FILE* pipe = ::popen((NORMLAB_BIN_DIR "/normlog " + arguments + " 2>&1").c_str(), "r");
+  if (pipe == nullptr) return answer;
+  char part[4096];
+  for (std::size_t got = 0; (got = ::fread(part, 1, sizeof part, pipe)) > 0;) answer.text.append(part, got);
+  answer.status = WEXITSTATUS(::pclose(pipe));
+  return answer;
+}
+
+class Normlog : public ::testing::Test {
+ protected:
+  test::TemporaryDirectory directory;
+  std::string study = (directory / "study").string();
+
+  void SetUp() override {
+    if (!std::filesystem::exists(NORMLAB_BIN_DIR "/normlog")) GTEST_SKIP() << "normlog is not built";
+    const auto made = StudyDirectory::create("x", directory / "study");
+    test::write_run(made, {"bn", 0, {0.5, 0.75}});
+    test::write_run(made, {"gn:4", 0, {0.5, 0.7}});
+    const float value[] = {1};
+    write_safetensors(directory / "study/bn-seed0/final.safetensors",
+                      {{{"net", "net_a"}}, {NamedTensor::of("c1.conv.weight", {1}, value)}});
+  }
+};
+
+TEST_F(Normlog, Csv) {
+  const Answer answer = normlog("csv " + study);
+  EXPECT_EQ(answer.status, 0);
+  EXPECT_HAS(answer.text, study + "/csv/epochs.csv\n");
+  EXPECT_TRUE(std::filesystem::exists(directory / "study/csv/runs.csv"));
+  EXPECT_EQ(normlog("csv " + study).status, 0);  // derived files are written anew
+  EXPECT_EQ(normlog("csv " + study + "/bn-seed0 " + study + "/gn4-seed0").status, 2);
+  EXPECT_EQ(normlog("csv " + study + "/bn-seed0 --out " + study + "/mine").status, 0);
+  EXPECT_TRUE(std::filesystem::exists(directory / "study/mine/steps.csv"));
+}
+
+TEST_F(Normlog, Summary) {
+  const Answer answer = normlog("summary " + study);
+  EXPECT_EQ(answer.status, 0);
+  EXPECT_HAS(answer.text, "gn:4");
+  EXPECT_HAS(answer.text, "-5.00");
+}
+
+TEST_F(Normlog, Info) {
+  Answer answer = normlog("info " + study);
+  EXPECT_EQ(answer.status, 0);
+  EXPECT_HAS(answer.text, "step.grad_norm");
+  EXPECT_HAS(answer.text, "norm = gn:4");
+  EXPECT_HAS(answer.text, "c1.conv.weight");
+  answer = normlog("info " + study + "/bn-seed0/metrics.nlog");
+  EXPECT_EQ(answer.status, 0);
+  EXPECT_HAS(answer.text, "no damage");
+}
+
+TEST_F(Normlog, DamageIsReadAroundAndMakesStatus1) {
+  const auto log = directory / "study/bn-seed0/metrics.nlog";
+  std::string bytes = test::read_text(log);
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 4);
+  test::write_text(log, bytes);
+  for (const char* command : {"csv ", "summary ", "info "}) {
+    const Answer answer = normlog(command + study);
+    EXPECT_EQ(answer.status, 1) << command;
+    EXPECT_HAS(answer.text, "normlog: damage: ");
+  }
+  EXPECT_HAS(test::read_text(directory / "study/csv/epochs.csv"), "gn4-seed0,gn:4,0,2,4,test");
+}
+
+TEST_F(Normlog, FailuresAreOneClearError) {
+  const auto fails = [](const std::string& arguments, const std::string& words) {
+    const Answer answer = normlog(arguments);
+    EXPECT_EQ(answer.status, 1) << arguments;
+    EXPECT_HAS(answer.text, words);
+    EXPECT_EQ(std::count(answer.text.begin(), answer.text.end(), '\n'), 1) << answer.text;
+  };
+  fails("info " + study + "/none", "No such file or directory");
+  fails("summary " + study + "/none", "does not exist");
+  fails("csv " + study + "/bn-seed0 --out /proc/normlab", "cannot create directory '/proc/normlab'");
+  const std::string other = (directory / "other").string();
+  test::write_text(other, "run,norm\n");
+  fails("info " + other, "is not a metric log");
+
+  log_format::BlockHeader header{log_format::magic, 2, 0, 0, 0, 0};
+  header.checksum = crc32c(std::as_bytes(std::span(&header, 1)).first(28));
+  test::write_text(other, {reinterpret_cast<const char*>(&header), sizeof header});
+  fails("info " + other, "made by a newer Normlab: log version 2, this build reads 1");
+  fails("info " + study + "/bn-seed0/config.toml", "is not a metric log");
+}
+
+TEST_F(Normlog, WrongUsageIsStatus2HelpIs0) {
+  EXPECT_EQ(normlog("").status, 2);
+  EXPECT_EQ(normlog("plot " + study).status, 2);
+  EXPECT_EQ(normlog("csv").status, 2);
+  EXPECT_EQ(normlog("csv " + study + " --allow-damage").status, 2);
+  const Answer help = normlog("--help");
+  EXPECT_EQ(help.status, 0);
+  EXPECT_HAS(help.text, "normlog summary runs/latest");
+}
+
+}  // namespace
+}  // namespace normlab

@@ -1,0 +1,159 @@
+#include "host/record/safetensors.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "host/record/file.hpp"
+#include "tests/record/temporary_directory.hpp"
+
+namespace normlab {
+namespace {
+
+using Bytes = std::vector<std::byte>;
+using test::message_of;
+
+TensorFile sample() {
+  const float weights[] = {1.5F, -2, 0.1F, 1e-40F, 3, 4};
+  const std::uint8_t mask[] = {1, 0, 1};
+  const std::int64_t batches[] = {-5};
+  const double big[] = {1e300, 0.1};
+  TensorFile file;
+  file.metadata = {{"net", "net_a"}, {"norm", "gn:4 \"quoted\""}};
+  file.tensors.push_back(NamedTensor::of("c1.mask", {3}, mask));
+  file.tensors.push_back(NamedTensor::of("c1.conv.weight", {2, 3}, weights));
+  file.tensors.push_back(NamedTensor::of("c1.norm.num_batches_tracked", {}, batches));
+  file.tensors.push_back(NamedTensor::of("optimizer.sums", {2, 1}, big));
+  file.tensors.push_back({"half", TensorType::bf16, {2}, Bytes(4, std::byte{0x3F})});
+  file.tensors.push_back({"empty", TensorType::f32, {0, 7}, {}});
+  return file;
+}
+
+/// The file with this header and `data` zeros.
+Bytes file_with(const std::string& header, std::size_t data) {
+  const std::uint64_t length = header.size();
+  Bytes bytes(sizeof length + header.size() + data);
+  std::memcpy(bytes.data(), &length, sizeof length);
+  if (!header.empty()) std::memcpy(bytes.data() + sizeof length, header.data(), header.size());
+  return bytes;
+}
+
+TEST(Safetensors, RoundTrip) {
+  const test::TemporaryDirectory directory;
+  const auto path = directory / "final.safetensors";
+  write_safetensors(path, sample());
+  const TensorFile read = read_safetensors(path);
+  EXPECT_EQ(read.metadata, sample().metadata);
+  EXPECT_EQ(read.tensors, sample().tensors);
+  ASSERT_NE(read.find("c1.conv.weight"), nullptr);
+  EXPECT_EQ(read.find("c1.conv.weight")->floats()[2], 0.1F);
+  EXPECT_EQ(read.find("optimizer.sums")->doubles()[0], 1e300);
+  EXPECT_EQ(read.find("c1.norm.num_batches_tracked")->integers(), std::vector<std::int64_t>{-5});
+  EXPECT_EQ(read.find("none"), nullptr);
+  EXPECT_EQ(*read.metadata_of("net"), "net_a");
+  EXPECT_HAS(message_of([&] { (void)read.find("c1.mask")->floats(); }), "'c1.mask' holds U8, not F32");
+  // Only the file itself is left behind.
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 1);
+}
+
+TEST(Safetensors, BytesDependOnTheArgumentsAlone) {
+  const test::TemporaryDirectory directory;
+  write_safetensors(directory / "a", sample());
+  write_safetensors(directory / "b", sample());
+  write_safetensors(directory / "b", sample());  // replaces
+  EXPECT_EQ(test::read_bytes(directory / "a"), encode_safetensors(sample()));
+  EXPECT_EQ(test::read_bytes(directory / "b"), encode_safetensors(sample()));
+}
+
+/// What other readers rely on: the header is padded to 8 bytes, and each tensor is aligned to its elements.
+TEST(Safetensors, DataAreAligned) {
+  const Bytes bytes = encode_safetensors(sample());
+  std::uint64_t length = 0;
+  std::memcpy(&length, bytes.data(), sizeof length);
+  EXPECT_EQ(length % 8, 0U);
+  const auto* text = reinterpret_cast<const char*>(bytes.data()) + 8;
+  const auto header = nlohmann::json::parse(text, text + length);
+  EXPECT_EQ(header["__metadata__"]["crc32c.c1.conv.weight"].get<std::string>().size(), 8U);
+  for (const NamedTensor& tensor : sample().tensors) {
+    const auto begin = header[tensor.name]["data_offsets"][0].get<std::uint64_t>();
+    EXPECT_EQ(begin % size_of(tensor.type), 0U) << tensor.name;
+    EXPECT_EQ(header[tensor.name]["dtype"], name_of(tensor.type));
+  }
+}
+
+TEST(Safetensors, EveryCutIsRefused) {
+  const Bytes bytes = encode_safetensors(sample());
+  for (std::size_t cut = 0; cut < bytes.size(); ++cut)
+    EXPECT_ANY_THROW((void)decode_safetensors(std::span(bytes).first(cut), "cut")) << cut;
+}
+
+TEST(Safetensors, EveryFlippedDataByteIsFound) {
+  Bytes bytes = encode_safetensors(sample());
+  std::uint64_t length = 0;
+  std::memcpy(&length, bytes.data(), sizeof length);
+  for (std::size_t at = 0; at < bytes.size(); ++at) {
+    bytes[at] ^= std::byte{0x10};
+    if (at >= 8 + length) {
+      EXPECT_HAS(message_of([&] { (void)decode_safetensors(bytes, "flipped"); }), "its checksum is wrong");
+    } else {
+      try {  // in the header: a refusal, or other names, but nothing worse
+        (void)decode_safetensors(bytes, "flipped");
+      } catch (const std::runtime_error&) {
+      }
+    }
+    bytes[at] ^= std::byte{0x10};
+  }
+}
+
+TEST(Safetensors, HostileHeadersAreRefused) {
+  const auto refusal = [](const std::string& header, std::size_t data) {
+    return message_of([&] { (void)decode_safetensors(file_with(header, data), "file"); });
+  };
+  const auto tensor = [](const std::string& shape, const std::string& offsets) {
+    return R"({"a":{"dtype":"F32","shape":)" + shape + R"(,"data_offsets":)" + offsets + "}}";
+  };
+  (void)decode_safetensors(file_with(tensor("[2]", "[0,8]"), 8), "good");
+  EXPECT_HAS(refusal("", 0), "no JSON object");
+  EXPECT_HAS(refusal("[]", 0), "no JSON object");
+  EXPECT_HAS(refusal(std::string(100'000, '['), 0), "no JSON object");
+  EXPECT_HAS(refusal(R"({"a":3})", 0), "'a' is broken");
+  EXPECT_HAS(refusal(R"({"__metadata__":{"a":3}})", 0), "'a' is no string");
+  EXPECT_HAS(refusal(R"({"__metadata__":{"crc32c.a":"xyz"}})", 0), "is no checksum");
+  EXPECT_HAS(refusal(R"({"__metadata__":{"crc32c.a":"00000000"}})", 0), "'a' is missing");
+  EXPECT_HAS(refusal(R"({"a":{"dtype":"F8","shape":[],"data_offsets":[0,1]}})", 1), "type 'F8'");
+  EXPECT_HAS(refusal(tensor("[3]", "[0,8]"), 8), "does not fit its shape");
+  EXPECT_HAS(refusal(tensor("[-2]", "[0,8]"), 8), "impossible shape");
+  EXPECT_HAS(refusal(tensor("[1.5]", "[0,8]"), 8), "impossible shape");
+  EXPECT_HAS(refusal(tensor("[18446744073709551615]", "[0,8]"), 8), "impossible shape");
+  EXPECT_HAS(refusal(tensor("[4611686018427387904,4]", "[0,0]"), 0), "does not fit its shape");
+  EXPECT_HAS(refusal(tensor("[2]", "[8,0]"), 8), "does not fit its shape");
+  EXPECT_HAS(refusal(tensor("[2]", "[8,16]"), 16), "gap");
+  EXPECT_HAS(refusal(tensor("[2]", "[0,8]"), 9), "the file has 9");
+  EXPECT_HAS(refusal(tensor("[1000000000000]", "[0,4000000000000]"), 8), "the file has 8");
+  EXPECT_HAS(refusal(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
+                     R"("b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})",
+                     3),
+             "overlaps");
+  Bytes huge(16, std::byte{0xFF});
+  EXPECT_HAS(message_of([&] { (void)decode_safetensors(huge, "file"); }), "is not a safetensors file");
+}
+
+TEST(Safetensors, ImpossibleTensorsAreNotWritten) {
+  TensorFile twice = sample();
+  twice.tensors.push_back(twice.tensors[0]);
+  EXPECT_HAS(message_of([&] { (void)encode_safetensors(twice); }), "called 'c1.mask'");
+  TensorFile misfit = sample();
+  misfit.tensors[0].shape = {4};
+  EXPECT_HAS(message_of([&] { (void)encode_safetensors(misfit); }), "do not fit its shape");
+}
+
+TEST(Safetensors, AFailedWriteLeavesTheOldFile) {
+  const test::TemporaryDirectory directory;
+  EXPECT_HAS(message_of([&] { write_safetensors(directory / "none" / "a", sample()); }), "cannot create");
+  EXPECT_HAS(message_of([&] { (void)read_safetensors(directory / "a"); }), "No such file");
+}
+
+}  // namespace
+}  // namespace normlab

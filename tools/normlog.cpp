@@ -1,0 +1,99 @@
+// normlog: looks into what runs have recorded. Exit status 0 done, 1 failed or damaged, 2 wrong usage.
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "host/record/csv.hpp"
+#include "host/record/file.hpp"
+#include "host/record/log_info.hpp"
+#include "host/record/run_results.hpp"
+#include "host/record/summary.hpp"
+#include "layers/error.hpp"
+
+namespace {
+
+using Paths = std::vector<std::filesystem::path>;
+
+constexpr const char* description =
+    "Reads what Normlab's runs have recorded (runs/<study>/<run>/metrics.nlog).\n\n"
+    "  normlog summary runs/latest        the table of a study\n"
+    "  normlog csv runs/latest            CSV files for pandas, in runs/latest/csv/\n"
+    "  normlog info runs/latest/bn-seed0  what a run holds, and whether it is whole\n\n"
+    "Damaged logs are read as far as they go; what is lost is said, and the exit status is 1.";
+
+/// Prints the problems; the exit status that they make.
+int report(const std::vector<std::string>& problems) {
+  for (const std::string& problem : problems) fmt::print(stderr, "normlog: damage: {}\n", problem);
+  return problems.empty() ? 0 : 1;
+}
+
+int csv(const Paths& paths, std::filesystem::path out) {
+  if (out.empty()) {
+    if (paths.size() > 1) throw normlab::UsageError("several paths need --out DIR, where the CSV files go");
+    out = (std::filesystem::is_directory(paths[0]) ? paths[0] : paths[0].parent_path()) / "csv";
+  }
+  const normlab::CsvExport done = normlab::export_csv(normlab::find_runs(paths), out);
+  for (const auto& file : done.files) fmt::print("{}\n", file.string());
+  return report(done.problems);
+}
+
+int summary(const Paths& paths) {
+  std::vector<normlab::RunResults> runs;
+  std::vector<std::string> problems;
+  for (const auto& directory : normlab::find_runs(paths)) {
+    runs.push_back(normlab::read_run(directory));
+    problems.insert(problems.end(), runs.back().problems.begin(), runs.back().problems.end());
+  }
+  fmt::print("{}", normlab::summary_text(runs));
+  return report(problems);
+}
+
+int info(const Paths& paths) {
+  std::vector<std::string> problems;
+  for (const auto& path : paths) {
+    if (!std::filesystem::is_directory(path)) {
+      fmt::print("{}", normlab::file_info(path, problems));
+      continue;
+    }
+    for (const auto& run : normlab::find_runs({{path}})) fmt::print("{}\n", normlab::run_info(run, problems));
+  }
+  return report(problems);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(description, "normlog");
+  app.require_subcommand(1);
+  Paths paths;
+  std::filesystem::path out;
+
+  CLI::App* csv_command = app.add_subcommand("csv", "Write epochs.csv, steps.csv, runs.csv (and layers.csv)");
+  csv_command->add_option("PATH", paths, "A study, or runs")->required();
+  csv_command->add_option("--out", out, "Directory for the CSV files (default: csv/ in the study or run)");
+  CLI::App* summary_command =
+      app.add_subcommand("summary", "Print accuracy, intervals, paired differences and speed for each norm");
+  summary_command->add_option("PATH", paths, "A study, or runs")->required();
+  CLI::App* info_command =
+      app.add_subcommand("info", "Print channels, rows, blocks, damage, configuration and parameters");
+  info_command->add_option("PATH", paths, "A study, a run, a metrics.nlog or a .safetensors file")
+      ->required();
+
+  try {
+    app.parse(argc, argv);
+    if (csv_command->parsed()) return csv(paths, out);
+    if (summary_command->parsed()) return summary(paths);
+    return info(paths);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  } catch (const normlab::UsageError& error) {
+    fmt::print(stderr, "normlog: {}\n", error.what());
+    return 2;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "normlog: {}\n", error.what());
+    return 1;
+  }
+}
