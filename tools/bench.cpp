@@ -80,7 +80,7 @@ int main(int argc, char** argv) {
   StudyOptions options;
   int rounds = 7;
   double seconds = 0.5;
-  bool summary_only = false;
+  bool summary_only = false, csv = false;
   app.add_option("--norms", options.norms, "Normalizations, separated by commas");
   app.add_option("--net", options.net, "Network: net_a or plain:D");
   app.add_option("--width", options.width, "Multiplies the network's channels");
@@ -88,6 +88,7 @@ int main(int argc, char** argv) {
   app.add_option("--threads", options.threads, "Processors to use (0: all)");
   app.add_option("--rounds", rounds, "Interleaved rounds; medians are reported")->check(CLI::PositiveNumber);
   app.add_option("--seconds", seconds, "For each norm and round")->check(CLI::PositiveNumber);
+  app.add_flag("--csv", csv, "Print one CSV row for each norm instead of the table");
   app.add_flag("--summary", summary_only,
                "Print the network of each norm, layer by layer, and measure nothing");
   return run_program(app, argc, argv, [&] {
@@ -112,24 +113,34 @@ int main(int argc, char** argv) {
       }
     }
     const double peak = median(peaks);
-    fmt::print("{}, {}, batch {}, fp32\n", subjects.front()->backend->description(), options.net,
-               options.batch_size);
-    fmt::print("FMA peak {:.0f} GFLOP/s ({:.0f} to {:.0f}); medians of {} interleaved rounds\n\n", peak,
-               *std::min_element(peaks.begin(), peaks.end()), *std::max_element(peaks.begin(), peaks.end()),
-               rounds);
-    fmt::print("{:<15} {:>9} {:>15} {:>9} {:>10} {:>12} {:>8}\n", "norm", "images/s", "(min - max)",
-               "GFLOP/s", "% of peak", "evaluation/s", "MB");
+    if (csv) {
+      fmt::print("norm,batch_size,threads,images_per_second,gflops,fma_peak_gflops,evaluated_per_second\n");
+    } else {
+      fmt::print("{}, {}, batch {}, fp32\n", subjects.front()->backend->description(), options.net,
+                 options.batch_size);
+      fmt::print("FMA peak {:.0f} GFLOP/s ({:.0f} to {:.0f}); medians of {} interleaved rounds\n\n", peak,
+                 *std::min_element(peaks.begin(), peaks.end()), *std::max_element(peaks.begin(), peaks.end()),
+                 rounds);
+      fmt::print("{:<15} {:>9} {:>15} {:>9} {:>10} {:>12} {:>8}\n", "norm", "images/s", "(min - max)", "GFLOP/s",
+                 "% of peak", "evaluation/s", "MB");
+    }
     std::size_t index = 0;
     for (const Norm& norm : options.norm_list()) {
       const Subject& s = *subjects[index++];
       const double rate = median(s.training);
       const double gflops = rate * 2 * training_multiply_adds(s.graph) / 1e9;
+      if (csv) {
+        fmt::print("{},{},{},{:.9g},{:.9g},{:.9g},{:.9g}\n", norm.str(), options.batch_size, threads, rate, gflops,
+                   peak, median(s.evaluation));
+        continue;
+      }
       fmt::print("{:<15} {:>9.0f} {:>15} {:>9.0f} {:>10.1f} {:>12.0f} {:>8.1f}\n", norm.str(), rate,
                  fmt::format("({:.0f} - {:.0f})", *std::min_element(s.training.begin(), s.training.end()),
                              *std::max_element(s.training.begin(), s.training.end())),
                  gflops, 100 * gflops / peak, median(s.evaluation),
                  static_cast<double>(s.graph.memory_bytes()) / 1e6);
     }
+    if (csv) return 0;
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     fmt::print("\nMB: what the graph booked; the whole process peaked at {:.0f} MB\n",

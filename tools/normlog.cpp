@@ -63,14 +63,11 @@ int info(const Paths& paths) {
   return report(problems);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   CLI::App app(description, "normlog");
   app.require_subcommand(1);
   Paths paths;
   std::filesystem::path out;
-
   CLI::App* csv_command = app.add_subcommand("csv", "Write epochs.csv, steps.csv, runs.csv (and layers.csv)");
   csv_command->add_option("PATH", paths, "A study, or runs")->required();
   csv_command->add_option("--out", out, "Directory for the CSV files (default: csv/ in the study or run)");
@@ -81,19 +78,29 @@ int main(int argc, char** argv) {
       app.add_subcommand("info", "Print channels, rows, blocks, damage, configuration and parameters");
   info_command->add_option("PATH", paths, "A study, a run, a metrics.nlog or a .safetensors file")
       ->required();
-
   try {
     app.parse(argc, argv);
-    if (csv_command->parsed()) return csv(paths, out);
-    if (summary_command->parsed()) return summary(paths);
-    return info(paths);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (csv_command->parsed()) return csv(paths, out);
+  if (summary_command->parsed()) return summary(paths);
+  return info(paths);
+}
+
+int failed(const std::exception& error, int status) {
+  std::fprintf(stderr, "normlog: %s\n", error.what());
+  return status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
   } catch (const normlab::UsageError& error) {
-    fmt::print(stderr, "normlog: {}\n", error.what());
-    return 2;
+    return failed(error, 2);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "normlog: {}\n", error.what());
-    return 1;
+    return failed(error, 1);
   }
 }

@@ -122,9 +122,10 @@ std::vector<std::filesystem::path> find_runs(std::span<const std::filesystem::pa
   for (const std::filesystem::path& given : paths) {
     if (!std::filesystem::exists(given)) throw Error("'{}' does not exist; check the path", given.string());
     std::filesystem::path path = given.lexically_normal();
+    if (!std::filesystem::is_directory(path))
+      path = std::filesystem::canonical(path).parent_path();  // the log of a run stands for it
     if (!path.has_filename()) path = path.parent_path();
-    if (!std::filesystem::is_directory(path)) path = path.parent_path();  // the log of a run stands for it
-    if (path.empty() || path.filename().string().starts_with('.')) path = std::filesystem::canonical(given);
+    if (path.filename().string().starts_with('.')) path = std::filesystem::canonical(path);
     if (is_run(path)) {
       add(path);
       continue;

@@ -13,7 +13,6 @@ namespace normlab {
 namespace {
 
 using test::read_text;
-using test::SampleRun;
 
 std::vector<std::filesystem::path> runs_in(const std::filesystem::path& study) {
   return find_runs({{study}});
@@ -158,6 +157,12 @@ TEST(FindRuns, OrderOfTheTables) {
   // A run, its log and its study name the same runs, each once; so does a path that ends in a slash or a dot.
   EXPECT_EQ(find_runs({{study.path() / "bn-seed0/", study.path() / "bn-seed0/config.toml"}}).size(), 1U);
   EXPECT_EQ(find_runs({{study.path() / ".", study.path()}}).size(), expected.size());
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(study.path() / "bn-seed0");
+  for (const char* here : {"config.toml", ".", "./", "../bn-seed0"})
+    EXPECT_EQ(find_runs({{std::filesystem::path(here)}}).at(0).filename(), "bn-seed0") << here;
+  EXPECT_EQ(find_runs({{std::filesystem::path("..")}}).size(), expected.size());
+  std::filesystem::current_path(before);
   EXPECT_HAS(test::message_of([&] { (void)find_runs({{directory / "none"}}); }), "does not exist");
   EXPECT_HAS(test::message_of([&] { (void)find_runs({{study.path() / "csv"}}); }), "holds no run");
 }

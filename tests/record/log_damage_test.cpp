@@ -238,7 +238,7 @@ TEST(LogDamage, WhatIsNoLogIsSaidToBeNone) {
   };
   EXPECT_HAS(refusal("run,norm,seed\n"), "'file' is not a metric log");
   EXPECT_HAS(refusal(std::string(100'000, 'x')), "is not a metric log");
-  EXPECT_HAS(refusal(std::string(50'000'000, '\0')), "is not a metric log");
+  EXPECT_HAS(refusal(std::string(std::size_t{50} << 20, '\0')), "is not a metric log");
 
   const test::TemporaryDirectory directory;
   EXPECT_HAS(test::message_of([&] { (void)read_log(directory / "none"); }), "No such file or directory");

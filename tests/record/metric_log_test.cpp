@@ -125,6 +125,7 @@ TEST(MetricLog, ManyThreadsMayAppend) {
   {
     LogWriter writer(directory / "log", channels(), 4096);
     std::vector<std::thread> threads;
+    threads.reserve(4);
     for (int epoch = 0; epoch < 4; ++epoch)
       threads.emplace_back([&writer, epoch] {
         for (int step = 0; step < 3000; ++step) writer.append(0, epoch, step, epoch + 4.0 * step);
@@ -240,7 +241,7 @@ TEST(MetricLog, MistakesAreRefused) {
   int number = 0;
   const auto refusal = [&](std::vector<Channel> bad) {
     const auto path = directory / std::to_string(number++);
-    const std::string message = message_of([&] { LogWriter writer(path, std::move(bad)); });
+    std::string message = message_of([&] { LogWriter writer(path, std::move(bad)); });
     EXPECT_FALSE(std::filesystem::exists(path));
     return message;
   };

@@ -1,0 +1,220 @@
+// The main experiment as a program: equal results for any number of threads and jobs, results that are never
+// overwritten, and one clear error for everything that can be wrong.
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "host/record/log_reader.hpp"
+#include "host/record/run_results.hpp"
+#include "host/record/safetensors.hpp"
+#include "tests/record/temporary_directory.hpp"
+#include "tests/support/program.hpp"
+
+namespace normlab {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ProgramResult;
+using testing::run_program;
+
+const std::string kSmall = "compare_norms --limit-train 200 --limit-test 100 --epochs 2 --batch-size 33 ";
+
+class CompareNorms : public ::testing::Test {
+ protected:
+  [[nodiscard]] std::string out(const std::string& name) const { return (directory_.path() / name).string(); }
+
+  test::TemporaryDirectory directory_;
+};
+
+TEST_F(CompareNorms, EqualBitsForAnyThreadsAndJobsAndWhenRunTwice) {
+  const std::string what = kSmall + "--norms none,bn,ln,ln-elementwise,gn:4,in,rms --seeds 1 --augment --val 40 ";
+  const std::vector<std::pair<std::string, std::string>> ways{
+      {"one", "--threads 1"}, {"again", "--threads 1"}, {"two", "--threads 2 --jobs 1"},
+      {"side", "--threads 2 --jobs 2"}, {"seven", "--threads 7 --jobs 1"}};
+  for (const auto& [name, threads] : ways) {
+    const ProgramResult result = run_program(what + threads + " --out " + out(name));
+    ASSERT_EQ(result.status, 0) << result.output;
+  }
+  int runs = 0;
+  for (const auto& entry : fs::directory_iterator(out("one"))) {
+    const std::string run = entry.path().filename();
+    const std::string parameters = test::read_text(entry.path() / "final.safetensors");
+    ASSERT_GT(parameters.size(), 40000U * 4);
+    const Log log = read_log(entry.path() / "metrics.nlog");
+    ASSERT_GT(log.rows.size(), 30U);
+    for (const auto& [name, threads] : ways) {
+      EXPECT_TRUE(test::read_text(fs::path(out(name)) / run / "final.safetensors") == parameters) << run << threads;
+      EXPECT_EQ(first_difference(read_log(fs::path(out(name)) / run / "metrics.nlog"), log), "") << run << threads;
+    }
+    ++runs;
+  }
+  EXPECT_EQ(runs, 7);
+}
+
+TEST_F(CompareNorms, RecordsWhatTheStudyPromises) {
+  const ProgramResult result = run_program(kSmall + "--norms bn,gn:4 --seeds 3,5 --val 40 --out " + out("s"));
+  ASSERT_EQ(result.status, 0) << result.output;
+  EXPECT_NE(result.output.find("4 runs"), std::string::npos) << result.output;
+  const fs::path run = fs::path(out("s")) / "bn-seed5";
+  const RunResults results = read_run(run);
+  EXPECT_EQ(results.status, "done");
+  EXPECT_EQ(results.norm, "bn");
+  EXPECT_EQ(results.config.text("train_images"), "160");
+  ASSERT_NE(results.last("val"), nullptr);
+  ASSERT_NE(results.last("test"), nullptr);
+  EXPECT_EQ(results.last("test")->epoch, 2);
+  const Log log = read_log(run / "metrics.nlog");
+  const std::vector<Prediction> predictions = log.last_predictions("test.predictions");
+  ASSERT_EQ(predictions.size(), 100U);
+  double correct = 0;
+  for (const Prediction& p : predictions) correct += p.predicted == p.label ? 1 : 0;
+  EXPECT_DOUBLE_EQ(correct / 100, results.last("test")->accuracy.value());
+  EXPECT_EQ(step_results(log).size(), 2U * 5);
+  const TensorFile file = read_safetensors(run / "final.safetensors");
+  for (const char* name : {"c1.conv.weight", "c1.norm.weight", "c1.norm.bias", "c1.norm.running_mean",
+                           "c1.norm.running_var", "c1.norm.num_batches_tracked", "c11.conv.bias"}) {
+    EXPECT_NE(file.find(name), nullptr) << name;
+  }
+  EXPECT_EQ(file.find("c1.norm.num_batches_tracked")->integers(), std::vector<std::int64_t>{10});
+}
+
+TEST_F(CompareNorms, ADivergedRunIsAResult) {
+  const ProgramResult result =
+      run_program(kSmall + "--norms none,bn --lr 1,none=1e12 --schedule constant --seeds 1 --out " + out("s"));
+  ASSERT_EQ(result.status, 0) << result.output;
+  EXPECT_EQ(read_run(fs::path(out("s")) / "none-seed0").status, "diverged");
+  EXPECT_EQ(read_run(fs::path(out("s")) / "bn-seed0").status, "done");
+  EXPECT_NE(result.output.find("diverged"), std::string::npos) << result.output;
+}
+
+TEST_F(CompareNorms, AnInterruptKeepsWhatWasMeasured) {
+  const ProgramResult result = run_program("compare_norms --epochs 500 --norms gn:4 --seeds 1 --threads 1 --out " +
+                                           out("s") + " & pid=$!; sleep 4; kill -INT $pid; wait $pid");
+  EXPECT_EQ(result.status, 130) << result.output;
+  const RunResults results = read_run(fs::path(out("s")) / "gn4-seed0");
+  EXPECT_EQ(results.status, "interrupted");
+  EXPECT_TRUE(results.problems.empty());
+}
+
+struct Wrong {
+  const char* name;
+  std::string arguments;
+  int status;
+  std::vector<const char*> says;  ///< the thing and the remedy
+};
+
+class WrongUsage : public ::testing::TestWithParam<Wrong> {};
+
+TEST_P(WrongUsage, GetsOneClearError) {
+  const test::TemporaryDirectory directory;
+  const Wrong& wrong = GetParam();
+  const std::string out = (directory.path() / "out").string();
+  const ProgramResult result = run_program("compare_norms --out " + out + " " + wrong.arguments);
+  EXPECT_EQ(result.status, wrong.status) << result.output;
+  for (const char* part : wrong.says) EXPECT_NE(result.output.find(part), std::string::npos) << result.output;
+  EXPECT_FALSE(fs::exists(out)) << "nothing may be left behind";
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Options, WrongUsage,
+    ::testing::Values(
+        Wrong{"norm", "--norms batch", 2, {"'batch'", "gn:G"}},
+        Wrong{"groups", "--norms gn:3", 2, {"gn:3", "16 channels", "divisor"}},
+        Wrong{"batch", "--batch-size 0", 2, {"--batch-size", "at least 1"}},
+        Wrong{"number", "--epochs ten", 2, {"--epochs", "ten"}},
+        Wrong{"unknown", "--precision bf16", 2, {"--precision"}},
+        Wrong{"device", "--device tpu", 2, {"'tpu'", "cpu"}},
+        Wrong{"cuda", "--device cuda", 1, {"no CUDA", "--device cpu"}},
+        Wrong{"schedule", "--schedule linear", 2, {"'linear'", "onecycle"}},
+        Wrong{"lr", "--lr fast", 2, {"'fast'", "0.1"}},
+        Wrong{"lr_missing", "--lr bn=0.1", 2, {"none"}},
+        Wrong{"net", "--net resnet", 2, {"'resnet'", "net_a"}},
+        Wrong{"tiny_net", "--net plain:0", 2, {"plain:0", "plain:D"}},
+        Wrong{"seeds", "--seeds x", 2, {"'x'", "4,7"}},
+        Wrong{"val", "--val 10000", 2, {"--val", "10000"}},
+        Wrong{"data", "--data /nowhere/at/all", 1, {"/nowhere/at/all"}}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+struct BadConfig {
+  const char* name;
+  const char* text;
+  std::vector<const char*> says;
+};
+
+class ConfigFiles : public ::testing::TestWithParam<BadConfig> {};
+
+TEST_P(ConfigFiles, ErrorsHaveLineAndColumn) {
+  const test::TemporaryDirectory directory;
+  const std::string config = (directory.path() / "study.toml").string();
+  std::ofstream(config) << GetParam().text;
+  const ProgramResult result = run_program("compare_norms --config " + config);
+  EXPECT_EQ(result.status, 2) << result.output;
+  for (const char* part : GetParam().says) EXPECT_NE(result.output.find(part), std::string::npos) << result.output;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Wrong, ConfigFiles,
+    ::testing::Values(BadConfig{"unknown_key", "epochs = 2\nepoch = 3\n", {"study.toml:2:", "'epoch'", "epochs"}},
+                      BadConfig{"wrong_type", "epochs = \"two\"\n", {"study.toml:1:10", "whole number"}},
+                      BadConfig{"fraction", "epochs = 2.5\n", {"study.toml:1:10", "whole number"}},
+                      BadConfig{"flag", "\n\naugment = 1\n", {"study.toml:3:11", "true or false"}},
+                      BadConfig{"syntax", "epochs = = 2\n", {"study.toml:1:"}}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST_F(CompareNorms, AConfigFileSetsOptionsAndTheCommandLineWins) {
+  const std::string config = out("study.toml");
+  std::ofstream(config) << "norms = [\"gn:4\"]\nepochs = 3\nlr = 0.05\naugment = true\nseeds = 1\n";
+  const ProgramResult result = run_program(kSmall + "--config " + config + " --out " + out("s"));
+  ASSERT_EQ(result.status, 0) << result.output;
+  const RunConfig run = RunConfig::read(fs::path(out("s")) / "gn4-seed0" / "config.toml");
+  EXPECT_EQ(run.text("epochs"), "2");
+  EXPECT_EQ(run.text("lr"), "0.05");
+  EXPECT_EQ(run.text("augment"), "true");
+}
+
+TEST_F(CompareNorms, NeverOverwrites) {
+  fs::create_directory(out("s"));
+  std::ofstream(out("s") + "/precious") << "data";
+  const ProgramResult result = run_program(kSmall + "--out " + out("s"));
+  EXPECT_EQ(result.status, 1) << result.output;
+  EXPECT_NE(result.output.find(out("s")), std::string::npos) << result.output;
+  EXPECT_EQ(test::read_text(out("s") + "/precious"), "data");
+}
+
+TEST_F(CompareNorms, AnUnwritablePlaceIsNamed) {
+  const ProgramResult result = run_program(kSmall + "--out /proc/normlab");
+  EXPECT_EQ(result.status, 1) << result.output;
+  EXPECT_NE(result.output.find("/proc/normlab"), std::string::npos) << result.output;
+}
+
+TEST_F(CompareNorms, AFullDiskStopsWithAClearErrorAndLosesNothing) {
+  const std::string disk = out("disk");
+  fs::create_directory(disk);
+  if (std::system(("mount -t tmpfs -o size=256k none " + disk + " 2>/dev/null").c_str()) != 0) {
+    GTEST_SKIP() << "mounting a small tmpfs needs root";
+  }
+  // Large enough for one run's log, too small for its parameters or for the second run.
+  const ProgramResult result = run_program(kSmall + "--norms bn,in --seeds 1 --threads 1 --out " + disk + "/s");
+  EXPECT_EQ(result.status, 1) << result.output;
+  EXPECT_NE(result.output.find("space"), std::string::npos) << result.output;
+  EXPECT_NE(result.output.find(disk), std::string::npos) << result.output;
+  const Log log = read_log(fs::path(disk) / "s" / "bn-seed0" / "metrics.nlog");
+  EXPECT_GT(log.rows.size(), 10U);
+  EXPECT_EQ(std::system(("umount " + disk).c_str()), 0);
+}
+
+TEST_F(CompareNorms, HelpTeaches) {
+  const ProgramResult result = run_program("compare_norms --help");
+  EXPECT_EQ(result.status, 0);
+  for (const char* part : {"--norms", "--data", "--seeds", "synthetic", "0.1,none=0.02"}) {
+    EXPECT_NE(result.output.find(part), std::string::npos) << part;
+  }
+}
+
+}  // namespace
+}  // namespace normlab
