@@ -22,6 +22,6 @@ int main(int argc, char** argv) {
     for (const std::uint64_t seed : options.seed_list()) {
       for (const Norm& norm : options.norm_list()) runs.push_back({norm, seed, options.lr_for(norm)});
     }
-    return run_study("compare_norms", options, runs);
+    return run_study(options, runs);
   });
 }

@@ -1,6 +1,7 @@
 #include "host/host_backend.hpp"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -51,7 +52,11 @@ std::string HostBackend::isa() const {
 
 std::byte* HostBackend::allocate(std::size_t bytes) {
   const std::size_t rounded = std::max(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
-  auto* data = static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
+  // The kernel hands out more memory than there is and kills later: ask for what exists.
+  const auto physical =
+      static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  auto* data =
+      rounded < physical ? static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)) : nullptr;
   if (data == nullptr) {
     throw Error("out of memory: {:.1f} MB are not to be had; use a smaller --batch-size or --width",
                 static_cast<double>(bytes) / 1e6);

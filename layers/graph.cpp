@@ -171,11 +171,7 @@ PassResult Graph::pass(const Program& program, const Batch& batch, bool training
         frame.results = {loss_buffer_.floats(), reinterpret_cast<std::int32_t*>(predicted_buffer_.data()),
                          confidence_buffer_.floats()};
         const int samples = std::min(shard_samples_, batch.count - frame.first_sample);
-        for (const Op& op : segment.ops) {
-          if (trace) trace(worker, op, true);
-          run_op(program, op, batch, frame, lane, samples);
-          if (trace) trace(worker, op, false);
-        }
+        for (const Op& op : segment.ops) run_op(program, op, batch, frame, lane, samples);
       }
     });
     first = false;

@@ -6,8 +6,6 @@
 // added in a fixed tree. Nothing of this depends on the number of threads, so neither do the results, to the
 // bit.
 
-#include <functional>
-
 #include "layers/program.hpp"
 
 namespace normlab {
@@ -68,9 +66,6 @@ class Graph {
   [[nodiscard]] std::vector<float> activation(const std::string& layer);
   [[nodiscard]] std::vector<float> gradient(const std::string& layer);
   [[nodiscard]] std::size_t memory_bytes() const;
-
-  /// Called around each op when set (the bench's timer); worker, op.
-  std::function<void(int worker, const Op& op, bool begin)> trace;
 
  private:
   PassResult pass(const Program& program, const Batch& batch, bool training);

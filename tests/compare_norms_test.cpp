@@ -32,10 +32,13 @@ class CompareNorms : public ::testing::Test {
 };
 
 TEST_F(CompareNorms, EqualBitsForAnyThreadsAndJobsAndWhenRunTwice) {
-  const std::string what = kSmall + "--norms none,bn,ln,ln-elementwise,gn:4,in,rms --seeds 1 --augment --val 40 ";
-  const std::vector<std::pair<std::string, std::string>> ways{
-      {"one", "--threads 1"}, {"again", "--threads 1"}, {"two", "--threads 2 --jobs 1"},
-      {"side", "--threads 2 --jobs 2"}, {"seven", "--threads 7 --jobs 1"}};
+  const std::string what =
+      kSmall + "--norms none,bn,ln,ln-elementwise,gn:4,in,rms --seeds 1 --augment --val 40 ";
+  const std::vector<std::pair<std::string, std::string>> ways{{"one", "--threads 1"},
+                                                              {"again", "--threads 1"},
+                                                              {"two", "--threads 2 --jobs 1"},
+                                                              {"side", "--threads 2 --jobs 2"},
+                                                              {"seven", "--threads 7 --jobs 1"}};
   for (const auto& [name, threads] : ways) {
     const ProgramResult result = run_program(what + threads + " --out " + out(name));
     ASSERT_EQ(result.status, 0) << result.output;
@@ -48,8 +51,10 @@ TEST_F(CompareNorms, EqualBitsForAnyThreadsAndJobsAndWhenRunTwice) {
     const Log log = read_log(entry.path() / "metrics.nlog");
     ASSERT_GT(log.rows.size(), 30U);
     for (const auto& [name, threads] : ways) {
-      EXPECT_TRUE(test::read_text(fs::path(out(name)) / run / "final.safetensors") == parameters) << run << threads;
-      EXPECT_EQ(first_difference(read_log(fs::path(out(name)) / run / "metrics.nlog"), log), "") << run << threads;
+      EXPECT_TRUE(test::read_text(fs::path(out(name)) / run / "final.safetensors") == parameters)
+          << run << threads;
+      EXPECT_EQ(first_difference(read_log(fs::path(out(name)) / run / "metrics.nlog"), log), "")
+          << run << threads;
     }
     ++runs;
   }
@@ -84,8 +89,8 @@ TEST_F(CompareNorms, RecordsWhatTheStudyPromises) {
 }
 
 TEST_F(CompareNorms, ADivergedRunIsAResult) {
-  const ProgramResult result =
-      run_program(kSmall + "--norms none,bn --lr 1,none=1e12 --schedule constant --seeds 1 --out " + out("s"));
+  const ProgramResult result = run_program(
+      kSmall + "--norms none,bn --lr 1,none=1e12 --schedule constant --seeds 1 --out " + out("s"));
   ASSERT_EQ(result.status, 0) << result.output;
   EXPECT_EQ(read_run(fs::path(out("s")) / "none-seed0").status, "diverged");
   EXPECT_EQ(read_run(fs::path(out("s")) / "bn-seed0").status, "done");
@@ -93,8 +98,9 @@ TEST_F(CompareNorms, ADivergedRunIsAResult) {
 }
 
 TEST_F(CompareNorms, AnInterruptKeepsWhatWasMeasured) {
-  const ProgramResult result = run_program("compare_norms --epochs 500 --norms gn:4 --seeds 1 --threads 1 --out " +
-                                           out("s") + " & pid=$!; sleep 4; kill -INT $pid; wait $pid");
+  const ProgramResult result =
+      run_program("compare_norms --epochs 500 --norms gn:4 --seeds 1 --threads 1 --out " + out("s") +
+                  " & pid=$!; sleep 4; kill -INT $pid; wait $pid");
   EXPECT_EQ(result.status, 130) << result.output;
   const RunResults results = read_run(fs::path(out("s")) / "gn4-seed0");
   EXPECT_EQ(results.status, "interrupted");
@@ -122,22 +128,21 @@ TEST_P(WrongUsage, GetsOneClearError) {
 
 INSTANTIATE_TEST_SUITE_P(
     Options, WrongUsage,
-    ::testing::Values(
-        Wrong{"norm", "--norms batch", 2, {"'batch'", "gn:G"}},
-        Wrong{"groups", "--norms gn:3", 2, {"gn:3", "16 channels", "divisor"}},
-        Wrong{"batch", "--batch-size 0", 2, {"--batch-size", "at least 1"}},
-        Wrong{"number", "--epochs ten", 2, {"--epochs", "ten"}},
-        Wrong{"unknown", "--precision bf16", 2, {"--precision"}},
-        Wrong{"device", "--device tpu", 2, {"'tpu'", "cpu"}},
-        Wrong{"cuda", "--device cuda", 1, {"no CUDA", "--device cpu"}},
-        Wrong{"schedule", "--schedule linear", 2, {"'linear'", "onecycle"}},
-        Wrong{"lr", "--lr fast", 2, {"'fast'", "0.1"}},
-        Wrong{"lr_missing", "--lr bn=0.1", 2, {"none"}},
-        Wrong{"net", "--net resnet", 2, {"'resnet'", "net_a"}},
-        Wrong{"tiny_net", "--net plain:0", 2, {"plain:0", "plain:D"}},
-        Wrong{"seeds", "--seeds x", 2, {"'x'", "4,7"}},
-        Wrong{"val", "--val 10000", 2, {"--val", "10000"}},
-        Wrong{"data", "--data /nowhere/at/all", 1, {"/nowhere/at/all"}}),
+    ::testing::Values(Wrong{"norm", "--norms batch", 2, {"'batch'", "gn:G"}},
+                      Wrong{"groups", "--norms gn:3", 2, {"gn:3", "16 channels", "divisor"}},
+                      Wrong{"batch", "--batch-size 0", 2, {"--batch-size", "at least 1"}},
+                      Wrong{"number", "--epochs ten", 2, {"--epochs", "ten"}},
+                      Wrong{"unknown", "--precision bf16", 2, {"--precision"}},
+                      Wrong{"device", "--device tpu", 2, {"'tpu'", "cpu"}},
+                      Wrong{"cuda", "--device cuda", 1, {"no CUDA", "--device cpu"}},
+                      Wrong{"schedule", "--schedule linear", 2, {"'linear'", "onecycle"}},
+                      Wrong{"lr", "--lr fast", 2, {"'fast'", "0.1"}},
+                      Wrong{"lr_missing", "--lr bn=0.1", 2, {"none"}},
+                      Wrong{"net", "--net resnet", 2, {"'resnet'", "net_a"}},
+                      Wrong{"tiny_net", "--net plain:0", 2, {"plain:0", "plain:D"}},
+                      Wrong{"seeds", "--seeds x", 2, {"'x'", "4,7"}},
+                      Wrong{"val", "--val 10000", 2, {"--val", "10000"}},
+                      Wrong{"data", "--data /nowhere/at/all", 1, {"/nowhere/at/all"}}),
     [](const auto& info) { return std::string(info.param.name); });
 
 struct BadConfig {
@@ -154,16 +159,18 @@ TEST_P(ConfigFiles, ErrorsHaveLineAndColumn) {
   std::ofstream(config) << GetParam().text;
   const ProgramResult result = run_program("compare_norms --config " + config);
   EXPECT_EQ(result.status, 2) << result.output;
-  for (const char* part : GetParam().says) EXPECT_NE(result.output.find(part), std::string::npos) << result.output;
+  for (const char* part : GetParam().says)
+    EXPECT_NE(result.output.find(part), std::string::npos) << result.output;
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Wrong, ConfigFiles,
-    ::testing::Values(BadConfig{"unknown_key", "epochs = 2\nepoch = 3\n", {"study.toml:2:", "'epoch'", "epochs"}},
-                      BadConfig{"wrong_type", "epochs = \"two\"\n", {"study.toml:1:10", "whole number"}},
-                      BadConfig{"fraction", "epochs = 2.5\n", {"study.toml:1:10", "whole number"}},
-                      BadConfig{"flag", "\n\naugment = 1\n", {"study.toml:3:11", "true or false"}},
-                      BadConfig{"syntax", "epochs = = 2\n", {"study.toml:1:"}}),
+    ::testing::Values(
+        BadConfig{"unknown_key", "epochs = 2\nepoch = 3\n", {"study.toml:2:", "'epoch'", "epochs"}},
+        BadConfig{"wrong_type", "epochs = \"two\"\n", {"study.toml:1:10", "whole number"}},
+        BadConfig{"fraction", "epochs = 2.5\n", {"study.toml:1:10", "whole number"}},
+        BadConfig{"flag", "\n\naugment = 1\n", {"study.toml:3:11", "true or false"}},
+        BadConfig{"syntax", "epochs = = 2\n", {"study.toml:1:"}}),
     [](const auto& info) { return std::string(info.param.name); });
 
 TEST_F(CompareNorms, AConfigFileSetsOptionsAndTheCommandLineWins) {
@@ -199,7 +206,8 @@ TEST_F(CompareNorms, AFullDiskStopsWithAClearErrorAndLosesNothing) {
     GTEST_SKIP() << "mounting a small tmpfs needs root";
   }
   // Large enough for one run's log, too small for its parameters or for the second run.
-  const ProgramResult result = run_program(kSmall + "--norms bn,in --seeds 1 --threads 1 --out " + disk + "/s");
+  const ProgramResult result =
+      run_program(kSmall + "--norms bn,in --seeds 1 --threads 1 --out " + disk + "/s");
   EXPECT_EQ(result.status, 1) << result.output;
   EXPECT_NE(result.output.find("space"), std::string::npos) << result.output;
   EXPECT_NE(result.output.find(disk), std::string::npos) << result.output;

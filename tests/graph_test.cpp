@@ -82,6 +82,12 @@ INSTANTIATE_TEST_SUITE_P(Norms, GraphNorms,
                            return norm;
                          });
 
+TEST(Graph, OneGroupIsLayerNormAndAGroupAChannelIsInstanceNorm) {
+  EXPECT_TRUE(train("gn:1", 1) == train("ln", 1));
+  EXPECT_TRUE(train("gn:16", 1, 0, "plain:4") == train("in", 1, 0, "plain:4"));  // 16 channels at half width
+  EXPECT_FALSE(train("gn:2", 1) == train("ln", 1));
+}
+
 TEST(Graph, PlainNetworksTrainToo) {
   EXPECT_TRUE(train("gn:4", 1, 0, "plain:5") == train("gn:4", 3, 0, "plain:5"));
 }

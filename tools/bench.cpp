@@ -121,8 +121,8 @@ int main(int argc, char** argv) {
       fmt::print("FMA peak {:.0f} GFLOP/s ({:.0f} to {:.0f}); medians of {} interleaved rounds\n\n", peak,
                  *std::min_element(peaks.begin(), peaks.end()), *std::max_element(peaks.begin(), peaks.end()),
                  rounds);
-      fmt::print("{:<15} {:>9} {:>15} {:>9} {:>10} {:>12} {:>8}\n", "norm", "images/s", "(min - max)", "GFLOP/s",
-                 "% of peak", "evaluation/s", "MB");
+      fmt::print("{:<15} {:>9} {:>15} {:>9} {:>10} {:>12} {:>8}\n", "norm", "images/s", "(min - max)",
+                 "GFLOP/s", "% of peak", "evaluation/s", "MB");
     }
     std::size_t index = 0;
     for (const Norm& norm : options.norm_list()) {
@@ -130,8 +130,8 @@ int main(int argc, char** argv) {
       const double rate = median(s.training);
       const double gflops = rate * 2 * training_multiply_adds(s.graph) / 1e9;
       if (csv) {
-        fmt::print("{},{},{},{:.9g},{:.9g},{:.9g},{:.9g}\n", norm.str(), options.batch_size, threads, rate, gflops,
-                   peak, median(s.evaluation));
+        fmt::print("{},{},{},{:.9g},{:.9g},{:.9g},{:.9g}\n", norm.str(), options.batch_size, threads, rate,
+                   gflops, peak, median(s.evaluation));
         continue;
       }
       fmt::print("{:<15} {:>9.0f} {:>15} {:>9.0f} {:>10.1f} {:>12.0f} {:>8.1f}\n", norm.str(), rate,

@@ -154,6 +154,7 @@ void StudyOptions::check() const {
 }
 
 void add_study_options(CLI::App& app, StudyOptions& o) {
+  o.experiment = app.get_name();
   app.option_defaults()->always_capture_default();
   const auto group = [&](const char* name) { return app.add_option_group(name); };
 

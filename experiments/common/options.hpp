@@ -16,6 +16,7 @@ namespace normlab {
 
 /// As typed; resolved() checks what CLI11 cannot.
 struct StudyOptions {
+  std::string experiment;  ///< the program's name
   std::string device = "auto";
   std::string data = "synthetic";
   std::string net = "net_a";

@@ -46,7 +46,8 @@ std::string percent(double part, double whole) {
 
 }  // namespace
 
-int run_study(const std::string& experiment, const StudyOptions& options, const std::vector<RunSpec>& runs) {
+int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs) {
+  const std::string& experiment = options.experiment;
   handle_signals();
   Dataset data = load_dataset(options.data);
   if (options.limit_train > 0) data.train = take(data.train, options.limit_train);

@@ -7,6 +7,6 @@ namespace normlab {
 
 /// Trains every run of a study, several side by side, each in a directory of its own; prints what it will do,
 /// progress, and where everything lies. Returns the exit status.
-int run_study(const std::string& experiment, const StudyOptions& options, const std::vector<RunSpec>& runs);
+int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs);
 
 }  // namespace normlab

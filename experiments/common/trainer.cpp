@@ -75,12 +75,12 @@ class Run {
         test_images_(*backend_, data.test) {
     build_network(graph_, {options.net, spec.norm, options.width, static_cast<int>(data.class_names.size()),
                            static_cast<float>(options.label_smoothing)});
-    graph_.setup({.batch = options.batch_size});
+    std::tie(train_indices_, val_indices_) = hold_out(spec.seed, data.train.count, options.val);
+    graph_.setup({.batch = std::min(options.batch_size, static_cast<int>(train_indices_.size()))});
     initialize(graph_, parse_initialization(options.init), spec.seed);
     optimizer_ = std::make_unique<Optimizer>(
         graph_, OptimizerOptions{parse_optimizer(options.optimizer), options.nesterov, options.weight_decay,
                                  options.clip});
-    std::tie(train_indices_, val_indices_) = hold_out(spec.seed, data.train.count, options.val);
     test_indices_.resize(static_cast<std::size_t>(data.test.count));
     std::iota(test_indices_.begin(), test_indices_.end(), 0U);
     const auto per_epoch =
@@ -93,12 +93,10 @@ class Run {
 
   RunOutcome operator()() {
     RunOutcome outcome;
-    const Timer total;
     std::string ending;
     for (int epoch = 1; epoch <= options_.epochs && outcome.status == RunOutcome::Status::done; ++epoch) {
       const Score train = train_epoch(epoch, outcome);
       if (outcome.status != RunOutcome::Status::done) break;
-      outcome.times.training += train.seconds;
       record("train", epoch, train);
       std::string line = fmt::format("{} epoch {}/{}: train loss {:.4f}, accuracy {:.2f} %", spec_.name(),
                                      epoch, options_.epochs, train.loss, 100 * train.accuracy);
@@ -136,7 +134,8 @@ class Run {
         log_->close(RunStatus::interrupted, message);
         break;
     }
-    outcome.times.total = total.seconds();
+    outcome.times.training = step_seconds_;
+    outcome.times.total = total_.seconds();
     progress_.finish(
         index_, fmt::format("{:<{}} {} in {}", spec_.name(), 20, message, clock_text(outcome.times.total)));
     return outcome;
@@ -171,17 +170,22 @@ class Run {
           batch_of(train_images_, std::span(indices).subspan(first, std::min(size, indices.size() - first)));
       batch.augmentation = {options_.augment, spec_.seed, static_cast<std::uint32_t>(epoch)};
       const Rates rates = schedule_.at(optimizer_->steps());
+      const Timer step_timer;
       const PassResult pass = graph_.forward_backward(batch);
       const double loss = pass.loss_sum / pass.count;
       const double norm = optimizer_->step(rates);
+      step_seconds_ += step_timer.seconds();
       const std::int64_t step = optimizer_->steps();
       log_->append(step_loss_, epoch, step, loss);
       log_->append(step_lr_, epoch, step, rates.lr);
       log_->append(step_grad_norm_, epoch, step, norm);
       loss_sum += pass.loss_sum;
       correct += pass.correct;
-      progress_.advance(index_, pass.count,
-                        fmt::format("{} {}/{} loss {:.3f}", spec_.name(), epoch, options_.epochs, loss));
+      const double seen = static_cast<double>(first) + pass.count;
+      progress_.advance(
+          index_, pass.count,
+          fmt::format("{} epoch {}/{} loss {:.3f} acc {:.1f}%", spec_.name(), epoch, options_.epochs,
+                      loss_sum / seen, 100 * static_cast<double>(correct) / seen));
       if (!std::isfinite(loss) || !std::isfinite(norm)) {
         outcome.status = RunOutcome::Status::diverged;
         return {};
@@ -218,7 +222,7 @@ class Run {
   void write_config() {
     const StudyOptions& o = options_;
     RunConfig c;
-    c.set("experiment", "compare_norms");
+    c.set("experiment", o.experiment);
     c.set("norm", spec_.norm.str());
     c.set("seed", spec_.seed);
     c.set("net", o.net);
@@ -276,6 +280,7 @@ class Run {
     log_->append(log_->channel(split + ".seconds"), epoch, optimizer_->steps(), score.seconds);
   }
 
+  const Timer total_;
   const StudyOptions& options_;
   const RunSpec& spec_;
   const Dataset& data_;
@@ -290,6 +295,7 @@ class Run {
   std::vector<std::uint32_t> train_indices_, val_indices_, test_indices_;
   std::vector<std::int32_t> labels_;
   std::vector<Prediction> predictions_;
+  double step_seconds_ = 0;
   std::unique_ptr<LogWriter> log_;
   std::uint32_t step_loss_ = 0, step_lr_ = 0, step_grad_norm_ = 0;
 };
