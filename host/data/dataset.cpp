@@ -1,0 +1,91 @@
+#include "host/data/dataset.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+
+#include "host/data/archive.hpp"
+#include "host/data/cifar10.hpp"
+#include "host/data/digest.hpp"
+#include "host/data/synthetic.hpp"
+#include "layers/error.hpp"
+
+namespace normlab {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view synthetic_word = "synthetic";
+
+/// The seed in "synthetic" (0) or "synthetic:SEED".
+std::uint64_t synthetic_seed(const std::string& spec) {
+  if (spec == synthetic_word) return 0;
+  const std::string text = spec.substr(synthetic_word.size() + 1);
+  std::uint64_t seed = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), seed);
+  if (text.empty() || parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size()) {
+    throw UsageError("'{}' has no seed after the colon: write synthetic:0, a whole number from 0 to 2^64 - 1",
+                     spec);
+  }
+  return seed;
+}
+
+}  // namespace
+
+Dataset load_dataset(const std::string& spec) {
+  if (spec.empty()) throw UsageError("no data named: give synthetic, a directory, or cifar-10-binary.tar.gz");
+  if (spec == synthetic_word || spec.rfind("synthetic:", 0) == 0) return make_synthetic(synthetic_seed(spec));
+  std::error_code failed;
+  const fs::file_status status = fs::status(spec, failed);
+  if (fs::is_directory(status)) return cifar10::read_directory(spec);
+  if (fs::is_regular_file(status)) return read_archive(spec);
+  throw Error(
+      "no data at '{}': {}. Give a directory with data_batch_1.bin ... test_batch.bin, the archive "
+      "cifar-10-binary.tar.gz, or synthetic; `dataset fetch cifar10 DIR` gets CIFAR-10",
+      spec, failed ? failed.message() : "no such file or directory");
+}
+
+Images take(const Images& images, int count) {
+  if (count < 1) throw UsageError("cannot limit a set to {} images: give 1 or more", count);
+  if (count >= images.count) return images;
+  Images fewer;
+  fewer.count = count;
+  fewer.channels = images.channels;
+  fewer.height = images.height;
+  fewer.width = images.width;
+  const auto bytes = static_cast<std::size_t>(count) * images.image_bytes();
+  fewer.pixels.assign(images.pixels.begin(), images.pixels.begin() + static_cast<std::ptrdiff_t>(bytes));
+  fewer.labels.assign(images.labels.begin(), images.labels.begin() + count);
+  return fewer;
+}
+
+std::string dataset_digest(const Dataset& dataset) {
+  Digest digest(Digest::Kind::sha256);
+  cifar10::for_each_record(dataset, [&](std::span<const std::uint8_t> record) { digest.add(record); });
+  return std::move(digest).hex();
+}
+
+ChannelStatistics channel_statistics(const Images& images) {
+  ChannelStatistics statistics;
+  const std::size_t plane = images.image_bytes() / 3;
+  const double n = static_cast<double>(plane) * std::max(images.count, 1);
+  for (std::size_t channel = 0; channel < 3; ++channel) {
+    // Bytes and their squares add up exactly in 64 bits: no cancellation in the difference below.
+    std::uint64_t sum = 0;
+    std::uint64_t squares = 0;
+    for (int i = 0; i < images.count; ++i) {
+      for (const std::uint8_t value : images.image(i).subspan(channel * plane, plane)) {
+        sum += value;
+        squares += static_cast<std::uint64_t>(value) * value;
+      }
+    }
+    const double mean = static_cast<double>(sum) / n;
+    const double variance = static_cast<double>(squares) / n - mean * mean;
+    statistics.mean[channel] = mean / 255;
+    statistics.deviation[channel] = std::sqrt(std::max(variance, 0.0)) / 255;
+  }
+  return statistics;
+}
+
+}  // namespace normlab

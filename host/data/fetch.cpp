@@ -1,0 +1,113 @@
+#include "host/data/fetch.hpp"
+
+#include <algorithm>
+#include <system_error>
+
+#include "host/data/files.hpp"
+#include "layers/error.hpp"
+
+namespace normlab {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool present(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+/// Whether all files of the set are in `folder`, whole and with labels below 10. A damaged one is an Error.
+bool complete(const fs::path& folder, const ArchiveSpec& archive) {
+  const auto& files = cifar10::files;
+  if (!std::all_of(files.begin(), files.end(), [&](const char* name) { return present(folder / name); })) {
+    return false;
+  }
+  for (const char* name : files) {
+    const fs::path path = folder / name;
+    const auto limit = 2 * static_cast<std::uint64_t>(archive.records) * cifar10::record_bytes;
+    Images unused;
+    cifar10::append_records(unused, read_file(path, limit), archive.records, path.string());
+  }
+  return true;
+}
+
+/// Unpacks the archive; returns how many files were written. Files that are there already must be equal.
+int unpack(const fs::path& archive, const ArchiveSpec& spec, const fs::path& folder) {
+  make_directory(folder);
+  int written = 0;
+  for_each_member(archive, spec, [&](const std::string& name, std::span<const std::uint8_t> bytes) {
+    const fs::path path = folder / name;
+    if (!present(path)) {
+      write_file(path, bytes);
+      ++written;
+      return;
+    }
+    const std::vector<std::uint8_t> there = read_file(path, UINT64_MAX);
+    if (!std::equal(there.begin(), there.end(), bytes.begin(), bytes.end())) {
+      throw Error(
+          "{} is not the file of that name in {}; nothing is overwritten: move it away and fetch again",
+          path.string(), archive.string());
+    }
+  });
+  return written;
+}
+
+/// Downloads to FILE.part, verifies, renames to `target`.
+void download_archive(const fs::path& target, const FetchOptions& options) {
+  const ArchiveSpec& spec = options.archive;
+  const fs::path part = target.string() + ".part";
+  DownloadOptions request = options.download;
+  if (request.url.empty()) request.url = spec.url;
+  request.bytes = spec.bytes;
+  try {
+    // A wrong checksum of a file that came in pieces may come from the seams: then once more, from the start.
+    for (bool again = true;; again = false) {
+      const bool pieced = download(part, request);
+      try {
+        verify_archive(part, spec);
+        break;
+      } catch (const Error&) {
+        fs::remove(part);
+        if (pieced && again) continue;
+        throw Error("{}: what arrived has {} bytes, as it should, but not the MD5 {}; it was removed",
+                    request.url, spec.bytes, spec.md5);
+      }
+    }
+  } catch (const Error& error) {
+    throw Error(
+        "{}\nThe home page of CIFAR-10 is often slow or down. What helps:\n"
+        "  - run the same command again later: it goes on where it stopped;\n"
+        "  - name a mirror: dataset fetch cifar10 {} --url URL;\n"
+        "  - bring {} ({} bytes, MD5 {}) from elsewhere: dataset fetch cifar10 {} --from FILE;\n"
+        "  - or work without it: --data synthetic.",
+        error.what(), target.parent_path().string(), spec.file, spec.bytes, spec.md5,
+        target.parent_path().string());
+  }
+  std::error_code failed;
+  fs::rename(part, target, failed);
+  if (failed) throw Error("cannot rename {} to {}: {}", part.string(), target.string(), failed.message());
+}
+
+}  // namespace
+
+FetchResult fetch_cifar10(const fs::path& directory, const FetchOptions& options) {
+  const fs::path folder = directory / cifar10::folder;
+  const fs::path target = directory / options.archive.file;
+  fs::path local = options.from;
+  if (local.empty() && present(target)) local = target;
+  if (local.empty() && complete(folder, options.archive)) {
+    return {folder, "the set is here already; nothing to do"};
+  }
+  make_directory(directory);
+  if (local.empty()) {
+    download_archive(target, options);
+    local = target;
+  } else {
+    verify_archive(local, options.archive);
+  }
+  const int written = unpack(local, options.archive, folder);
+  if (written == 0) return {folder, fmt::format("the set is here already, equal to {}", local.string())};
+  return {folder, fmt::format("{} files unpacked from {}", written, local.string())};
+}
+
+}  // namespace normlab

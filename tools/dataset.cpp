@@ -1,0 +1,179 @@
+// dataset: gets, makes, describes and shows the image sets that Normlab trains on.
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "host/data/cifar10.hpp"
+#include "host/data/contact_sheet.hpp"
+#include "host/data/dataset.hpp"
+#include "host/data/fetch.hpp"
+#include "host/data/synthetic.hpp"
+#include "layers/error.hpp"
+
+namespace {
+
+using namespace normlab;
+
+constexpr int failed = 1;
+constexpr int wrong_usage = 2;
+
+constexpr const char* what_is_a_set =
+    "SET is one of\n"
+    "  synthetic, synthetic:SEED  the embedded set: ten figures on cluttered grounds, no files needed\n"
+    "  DIR                        data_batch_1.bin ... data_batch_5.bin and test_batch.bin (or a\n"
+    "                             cifar-10-batches-bin/ with them)\n"
+    "  FILE                       cifar-10-binary.tar.gz, read without unpacking";
+
+struct Fetch {
+  std::string set;
+  std::string directory;
+  FetchOptions options;
+
+  void add_to(CLI::App& app) {
+    CLI::App* command = app.add_subcommand("fetch", "Get CIFAR-10 (170 MB) and unpack it");
+    command->add_option("SET", set, "what to fetch: cifar10")->required()->check(CLI::IsMember({"cifar10"}));
+    command->add_option("DIR", directory, "where to; made if need be")->required();
+    command->add_option("--from", options.from, "a copy of cifar-10-binary.tar.gz that you have already");
+    command->add_option("--url", options.download.url, "a mirror of the archive")
+        ->default_str(options.archive.url);
+    command->footer(
+        "A copy in DIR, or the one named by --from, is used before anything is downloaded. A download that\n"
+        "was cut goes on where it stopped: run the same command again. Whatever arrives must have the size\n"
+        "and the MD5 of the real archive. The host is often slow or down; then try later, or bring the file\n"
+        "from elsewhere.\n\n"
+        "  dataset fetch cifar10 data                          download, unpack to "
+        "data/cifar-10-batches-bin\n"
+        "  dataset fetch cifar10 data --from ~/cifar-10-binary.tar.gz\n"
+        "  build/release/bin/compare_norms --data data         then train on it");
+    command->final_callback([this] { run(); });
+  }
+
+  void run() {
+    options.download.progress = stderr;
+    const FetchResult result = fetch_cifar10(directory, options);
+    fmt::print("{}: {}\n", result.folder.string(), result.told);
+  }
+};
+
+struct Info {
+  std::string set = "synthetic";
+
+  void add_to(CLI::App& app) {
+    CLI::App* command = app.add_subcommand("info", "Print what is in a set: counts, channels, checksum");
+    command->add_option("SET", set, "the set")->capture_default_str();
+    command->footer(what_is_a_set);
+    command->final_callback([this] { run(); });
+  }
+
+  static void print_split(const char* name, const Images& images, const std::vector<std::string>& classes) {
+    std::vector<int> counts(classes.size(), 0);
+    for (const std::uint8_t label : images.labels) ++counts[label];
+    fmt::print("{:<6} {} images of {}x{}x{}\n", name, images.count, images.channels, images.height,
+               images.width);
+    for (std::size_t i = 0; i < classes.size(); ++i)
+      fmt::print("  {} {:<12} {:>6}\n", i, classes[i], counts[i]);
+    const ChannelStatistics s = channel_statistics(images);
+    fmt::print("  mean       red {:.4f}  green {:.4f}  blue {:.4f}   (bytes / 255)\n", s.mean[0], s.mean[1],
+               s.mean[2]);
+    fmt::print("  deviation  red {:.4f}  green {:.4f}  blue {:.4f}\n", s.deviation[0], s.deviation[1],
+               s.deviation[2]);
+  }
+
+  void run() const {
+    const Dataset dataset = load_dataset(set);
+    fmt::print("set    {}\nsource {}\nsha256 {}  (all records)\n", dataset.name, dataset.source,
+               dataset.digest);
+    print_split("train", dataset.train, dataset.class_names);
+    print_split("test", dataset.test, dataset.class_names);
+  }
+};
+
+struct Synthetic {
+  std::string directory;
+  std::uint64_t seed = 0;
+  int train = synthetic_train_images;
+  int test = synthetic_test_images;
+
+  void add_to(CLI::App& app) {
+    CLI::App* command =
+        app.add_subcommand("synthetic", "Write the synthetic set in CIFAR-10's binary layout");
+    command->add_option("DIR", directory, "a new or empty directory")->required();
+    command->add_option("--seed", seed, "the seed it is drawn from")->capture_default_str();
+    command->add_option("--train", train, "training images")->capture_default_str();
+    command->add_option("--test", test, "test images")->capture_default_str();
+    command->footer(
+        "Training draws the set by itself (--data synthetic); the files are for other programs. They have\n"
+        "CIFAR-10's layout, with fewer records a file; records.txt says how many.");
+    command->final_callback([this] { run(); });
+  }
+
+  void run() const {
+    const Dataset dataset = make_synthetic(seed, train, test);
+    cifar10::write_directory(directory, dataset);
+    fmt::print("{}: {} training and {} test images, {}\nsha256 {}\n", directory, dataset.train.count,
+               dataset.test.count, dataset.source, dataset.digest);
+  }
+};
+
+struct Show {
+  std::string set;
+  std::string file;
+  bool of_test = false;
+  ContactSheetOptions options;
+
+  void add_to(CLI::App& app) {
+    CLI::App* command = app.add_subcommand("show", "Draw a contact sheet (PNG): a row for each class");
+    command->add_option("SET", set, "the set")->required();
+    command->add_option("PNG", file, "the picture to write")->required();
+    command->add_flag("--test", of_test, "show test images, not training images");
+    command->add_option("--columns", options.columns, "images per class")->capture_default_str();
+    command->add_option("--magnify", options.magnification, "screen pixels per pixel")->capture_default_str();
+    command->add_flag("--force", options.overwrite, "replace an existing file");
+    command->footer(what_is_a_set);
+    command->final_callback([this] { run(); });
+  }
+
+  void run() const {
+    const Dataset dataset = load_dataset(set);
+    const int classes = static_cast<int>(dataset.class_names.size());
+    write_contact_sheet(file, of_test ? dataset.test : dataset.train, classes, options);
+    fmt::print("{}: rows from the top: {}\n", file, fmt::join(dataset.class_names, ", "));
+  }
+};
+
+int run(int argc, char** argv) {
+  CLI::App app("Gets, makes, describes and shows the image sets that Normlab trains on.", "dataset");
+  app.require_subcommand(1);
+  app.footer("Exit status: 0 done, 1 failed, 2 wrong usage. `dataset COMMAND --help` tells more.");
+  Fetch fetch;
+  Info info;
+  Synthetic synthetic;
+  Show show;
+  fetch.add_to(app);
+  info.add_to(app);
+  synthetic.add_to(app);
+  show.add_to(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : wrong_usage;  // --help is no error
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const normlab::UsageError& error) {
+    std::fprintf(stderr, "dataset: %s\n", error.what());
+    return wrong_usage;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "dataset: %s\n", error.what());
+    return failed;
+  }
+}
