@@ -98,9 +98,11 @@ TEST_F(CompareNorms, ADivergedRunIsAResult) {
 }
 
 TEST_F(CompareNorms, AnInterruptKeepsWhatWasMeasured) {
+  const std::string log = out("s") + "/gn4-seed0/metrics.nlog";  // there once training has begun
   const ProgramResult result =
       run_program("compare_norms --epochs 500 --norms gn:4 --seeds 1 --threads 1 --out " + out("s") +
-                  " & pid=$!; sleep 4; kill -INT $pid; wait $pid");
+                  " & pid=$!; while kill -0 $pid && [ ! -e " + log +
+                  " ]; do sleep 0.1; done; sleep 1; kill -INT $pid; wait $pid");
   EXPECT_EQ(result.status, 130) << result.output;
   const RunResults results = read_run(fs::path(out("s")) / "gn4-seed0");
   EXPECT_EQ(results.status, "interrupted");
