@@ -109,8 +109,8 @@ void for_each_member(const fs::path& path, const ArchiveSpec& spec,
         is_batch(name) ? static_cast<std::uint64_t>(spec.records) * cifar10::record_bytes : largest_text;
     sink(name, read_member(reader.get(), limit, name, path));
   }
-  for (const char* name : cifar10::files) {
-    if (seen.count(name) == 0)
+  for (const std::string_view name : cifar10::files) {
+    if (seen.count(std::string(name)) == 0)
       throw Error("{} does not hold {}: not CIFAR-10's archive", path.string(), name);
   }
 }
@@ -131,13 +131,13 @@ Dataset read_archive(const fs::path& path, const ArchiveSpec& spec) {
       cifar10::append_records(parts[name], bytes, spec.records, where);
     }
   });
-  for (const char* name : cifar10::files) {
-    const Images part = std::move(parts[name]);
+  for (const std::string_view name : cifar10::files) {
+    const Images part = std::move(parts[std::string(name)]);
     Images& images = name == cifar10::files.back() ? dataset.test : dataset.train;
     images.count += part.count;
     images.labels.insert(images.labels.end(), part.labels.begin(), part.labels.end());
     images.pixels.insert(images.pixels.end(), part.pixels.begin(), part.pixels.end());
-    parts.erase(name);
+    parts.erase(std::string(name));
   }
   dataset.digest = dataset_digest(dataset);
   return dataset;

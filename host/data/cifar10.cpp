@@ -106,7 +106,7 @@ std::vector<std::string> default_class_names() {
 bool has_files(const fs::path& folder) {
   std::error_code ignored;
   return std::any_of(files.begin(), files.end(),
-                     [&](const char* name) { return fs::exists(folder / name, ignored); });
+                     [&](std::string_view name) { return fs::exists(folder / name, ignored); });
 }
 
 Dataset read_directory(const fs::path& given) {
@@ -115,8 +115,9 @@ Dataset read_directory(const fs::path& given) {
   const fs::path where = !has_files(given) && fs::is_directory(nested, ignored) ? nested : given;
 
   std::string missing;
-  for (const char* name : files) {
-    if (!fs::exists(where / name, ignored)) missing += std::string(missing.empty() ? "" : ", ") + name;
+  for (const std::string_view name : files) {
+    if (!fs::exists(where / name, ignored))
+      missing += std::string(missing.empty() ? "" : ", ") + std::string(name);
   }
   if (!missing.empty()) {
     throw Error("{} lacks {}. `dataset fetch cifar10 {}` gets CIFAR-10, `--data synthetic` needs no files",
@@ -171,7 +172,7 @@ void write_directory(const fs::path& where, const Dataset& dataset) {
   make_directory(where);
 
   std::string manifest = fmt::format("# {}: the records of each file\n", dataset.source);
-  const auto write_part = [&](const char* name, const Images& images, int first, int last) {
+  const auto write_part = [&](std::string_view name, const Images& images, int first, int last) {
     std::vector<std::uint8_t> bytes;
     bytes.reserve(static_cast<std::size_t>(last - first) * record_bytes);
     for (int i = first; i < last; ++i) {

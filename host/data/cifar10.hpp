@@ -8,6 +8,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/data/dataset.hpp"
@@ -17,9 +18,9 @@ namespace normlab::cifar10 {
 inline constexpr int record_bytes = 1 + 3 * 32 * 32;
 inline constexpr int official_records = 10'000;  ///< in each file of the real set
 inline constexpr int classes = 10;
-inline constexpr std::array<const char*, 6> files = {"data_batch_1.bin", "data_batch_2.bin",
-                                                     "data_batch_3.bin", "data_batch_4.bin",
-                                                     "data_batch_5.bin", "test_batch.bin"};
+inline constexpr std::array<std::string_view, 6> files = {"data_batch_1.bin", "data_batch_2.bin",
+                                                          "data_batch_3.bin", "data_batch_4.bin",
+                                                          "data_batch_5.bin", "test_batch.bin"};
 inline constexpr const char* names_file = "batches.meta.txt";  ///< one class name a line; optional
 inline constexpr const char* folder = "cifar-10-batches-bin";  ///< where the archive unpacks to
 /// Written beside sets that are not CIFAR-10: the records of each file. Without it, every file must hold

@@ -19,10 +19,11 @@ bool present(const fs::path& path) {
 /// Whether all files of the set are in `folder`, whole and with labels below 10. A damaged one is an Error.
 bool complete(const fs::path& folder, const ArchiveSpec& archive) {
   const auto& files = cifar10::files;
-  if (!std::all_of(files.begin(), files.end(), [&](const char* name) { return present(folder / name); })) {
+  if (!std::all_of(files.begin(), files.end(),
+                   [&](std::string_view name) { return present(folder / name); })) {
     return false;
   }
-  for (const char* name : files) {
+  for (const std::string_view name : files) {
     const fs::path path = folder / name;
     const auto limit = 2 * static_cast<std::uint64_t>(archive.records) * cifar10::record_bytes;
     Images unused;

@@ -30,7 +30,7 @@ int sides_passed(int u, int v, int sides, int inner) {
 
 /// Textures are cut out of a disc or a square, so that the outline does not tell the class.
 bool in_patch(int variant, int u, int v) {
-  return variant % 2 == 0 ? in_disc(u, v, r) : in_square(u, v, r * 13 / 16);
+  return variant % 2 == 0 ? in_disc(u, v, r) : in_square(u, v, r * 11 / 16);
 }
 
 /// Whether a coordinate falls on an odd band when the axis is cut into bands of `width`.
@@ -56,12 +56,12 @@ bool inside(Figure figure, int variant, int u, int v) {
     case Figure::triangle:
       return sides_passed(u, v, 3, r / 2) == 3;
     case Figure::square:
-      return in_square(u, v, r * 12 / 16);
+      return in_square(u, v, r * 11 / 16);
     case Figure::star:
       return in_disc(u, v, r) && sides_passed(u, v, 5, r * 5 / 16 + r * variant / 64) >= 4;
     case Figure::cross: {
       const int arm = r * (4 + variant) / 16;
-      return in_square(u, v, r * 15 / 16) && (std::abs(u) <= arm || std::abs(v) <= arm);
+      return in_square(u, v, r * 14 / 16) && (std::abs(u) <= arm || std::abs(v) <= arm);
     }
     case Figure::dots: {
       const int pitch = r * 9 / 16 + r * (variant / 2) / 8;
@@ -74,7 +74,7 @@ bool inside(Figure figure, int variant, int u, int v) {
       return in_patch(variant, u, v) && odd_band(u, width) != odd_band(v, width);
     }
     case Figure::bar:
-      return std::abs(u) <= r && std::abs(v) <= r * 5 / 16;
+      return std::abs(u) <= r * 15 / 16 && std::abs(v) <= r * 5 / 16;
   }
   return false;
 }

@@ -30,7 +30,7 @@ void write_tiny_set(const fs::path& folder, bool manifest = true) {
   fs::create_directories(folder);
   int salt = 0;
   std::string text = "# records of each file\n";
-  for (const char* name : cifar10::files) {
+  for (const std::string_view name : cifar10::files) {
     write_file(folder / name, tiny_batch(test::tiny_records, salt++));
     text += fmt::format("{} {}\n", name, test::tiny_records);
   }

@@ -46,7 +46,7 @@ class Fetch : public ::testing::Test {
     EXPECT_EQ(read_file(target / "tiny.tar.gz", 1 << 24), read_file(directory / "original.tar.gz", 1 << 24));
     EXPECT_FALSE(fs::exists(part()));
     int salt = 0;
-    for (const char* name : cifar10::files) {
+    for (const std::string_view name : cifar10::files) {
       EXPECT_EQ(read_file(target / "cifar-10-batches-bin" / name, 1 << 20),
                 test::tiny_batch(test::tiny_records, salt++));
     }

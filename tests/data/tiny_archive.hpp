@@ -36,8 +36,9 @@ inline std::vector<std::uint8_t> tiny_batch(int records, int salt) {
 inline std::vector<Member> tiny_members() {
   std::vector<Member> members;
   int salt = 0;
-  for (const char* name : cifar10::files) {
-    members.emplace_back(std::string(cifar10::folder) + "/" + name, tiny_batch(tiny_records, salt++));
+  for (const std::string_view name : cifar10::files) {
+    members.emplace_back(std::string(cifar10::folder) + "/" + std::string(name),
+                         tiny_batch(tiny_records, salt++));
   }
   const std::string names = "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n";
   members.emplace_back(std::string(cifar10::folder) + "/batches.meta.txt",
