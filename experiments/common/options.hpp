@@ -24,7 +24,7 @@ struct StudyOptions {
   std::string norms = "none,bn,ln,gn:4,in";
   std::string seeds = "3";
   int epochs = 4;
-  int batch_size = 128;
+  int batch_size = 32;
   std::string optimizer = "sgd";
   std::string lr = "0.1,none=0.02";
   double momentum = 0.9;

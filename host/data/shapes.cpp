@@ -65,12 +65,12 @@ bool inside(Figure figure, int variant, int u, int v) {
     }
     case Figure::dots: {
       const int pitch = r * 9 / 16 + r * (variant / 2) / 8;
-      return in_patch(variant, u, v) && in_disc(in_cell(u, pitch), in_cell(v, pitch), pitch * 5 / 16);
+      return in_patch(variant, u, v) && in_disc(in_cell(u, pitch), in_cell(v, pitch), pitch * 9 / 32);
     }
     case Figure::stripes:
-      return in_patch(variant, u, v) && odd_band(u, r * 5 / 16 + r * (variant / 2) / 8);
+      return in_patch(variant, u, v) && odd_band(u, r * 4 / 16 + r * (variant / 2) / 8);
     case Figure::checks: {
-      const int width = r * 7 / 16 + r * (variant / 2) / 8;
+      const int width = r * 11 / 32;  // four to the side of a square patch
       return in_patch(variant, u, v) && odd_band(u, width) != odd_band(v, width);
     }
     case Figure::bar:

@@ -19,8 +19,10 @@ namespace {
 
 // Results on the synthetic set can be compared only while these bytes stay as they are.
 TEST(Synthetic, BytesAreTheSameEverywhere) {
-  EXPECT_EQ(make_synthetic(0, 200, 100).digest, "SMALL0");
-  EXPECT_EQ(make_synthetic(7, 200, 100).digest, "SMALL7");
+  EXPECT_EQ(make_synthetic(0, 200, 100).digest,
+            "f0c85ce0422cc06d778d4148eea373031133db429ca4e14e29f6beed32553718");
+  EXPECT_EQ(make_synthetic(7, 200, 100).digest,
+            "76e2b5de104a97df8730681fb6c366868ff45146347b6b7c5785f08e53c91772");
 }
 
 TEST(Synthetic, TheDefaultSetIsTheSameEverywhere) {
@@ -28,7 +30,7 @@ TEST(Synthetic, TheDefaultSetIsTheSameEverywhere) {
   EXPECT_EQ(set.train.count, 10'000);
   EXPECT_EQ(set.test.count, 2'000);
   EXPECT_EQ(set.source, "synthetic seed 0");
-  EXPECT_EQ(set.digest, "DEFAULT");
+  EXPECT_EQ(set.digest, "9f32fc3848352d0e576d7a6e757a1d0aa1c1a833f73d7be4a7d1e5cca672900c");
 }
 
 TEST(Synthetic, ASmallerSetIsTheBeginningOfALargerOne) {
