@@ -122,16 +122,16 @@ std::string percent(double fraction) {
 std::string with_interval(const Estimate& value, bool is_difference) {
   if (value.n == 0) return "-";
   const std::string mean = is_difference ? fmt::format("{:+.2f}", 100 * value.mean) : percent(value.mean);
-  const std::string interval = padded(percent(value.half_width), 5, false);
-  return mean + " ± " + interval;
+  if (value.n == 1) return mean + std::string(8, ' ');  // one seed has no interval; the means stay aligned
+  return mean + " ± " + padded(percent(value.half_width), 5, false);
 }
 
 /// A difference, marked if its interval contains 0.
 std::string difference_text(const ArmSummary& arm) {
   if (!arm.to_baseline) return "-  ";
   const Estimate& value = *arm.to_baseline;
-  const bool is_open = value.n < 2 || std::abs(value.mean) <= value.half_width;
-  return with_interval(value, true) + (value.n > 0 && is_open ? " ?" : "  ");
+  const bool is_open = value.n > 1 && std::abs(value.mean) <= value.half_width;
+  return with_interval(value, true) + (is_open ? " ?" : "  ");
 }
 
 std::string runs_text(const ArmSummary& arm) {

@@ -84,8 +84,9 @@ TEST(Summary, DivergedAndUnfinishedRunsAreCounted) {
 
 TEST(Summary, OneSeedHasNoInterval) {
   const std::string text = summary_text(results_of({{"bn", 0, {0.5}}, {"ln", 0, {0.4}}}));
-  EXPECT_HAS(text, "50.00 ±     -");
-  EXPECT_HAS(text, "-10.00 ±     - ?");
+  EXPECT_HAS(text, "50.00        ");
+  EXPECT_HAS(text, "-10.00        ");
+  EXPECT_EQ(text.find("-10.00 ±"), std::string::npos);
   EXPECT_HAS(text, "One seed says nothing about the spread");
 }
 
