@@ -11,11 +11,6 @@ namespace {
 
 using reference::Values;
 
-Values scaled(Values values, double factor) {
-  for (double& value : values) value *= factor;
-  return values;
-}
-
 class Conv2dShapes : public ::testing::TestWithParam<testing::BackendAndDraw> {};
 
 TEST_P(Conv2dShapes, MatchesReference) {
@@ -56,12 +51,15 @@ TEST_P(Conv2dShapes, MatchesReference) {
   const Values weight_size = reference::absolute(weight), offset_size = reference::absolute(offset);
   const double by_terms = n * y.h * y.w > 10000 ? 5e-5 : 1e-5;
   testing::expect_within(
-      run.y, y.v, scaled(reference::conv2d(absolute(x), weight_size, offset_size, out, conv).v, 1e-5), "y");
+      run.y, y.v,
+      testing::scaled(reference::conv2d(absolute(x), weight_size, offset_size, out, conv).v, 1e-5), "y");
   const reference::ConvGradients size =
       reference::conv2d_backward(absolute(x), weight_size, absolute(dy), conv);
-  testing::expect_within(run.dx, expected.dx.v, scaled(size.dx.v, 1e-5), "dx");
-  testing::expect_within(run.gradients[0], expected.dweight, scaled(size.dweight, by_terms), "dweight");
-  if (bias) testing::expect_within(run.gradients[1], expected.dbias, scaled(size.dbias, by_terms), "dbias");
+  testing::expect_within(run.dx, expected.dx.v, testing::scaled(size.dx.v, 1e-5), "dx");
+  testing::expect_within(run.gradients[0], expected.dweight, testing::scaled(size.dweight, by_terms),
+                         "dweight");
+  if (bias)
+    testing::expect_within(run.gradients[1], expected.dbias, testing::scaled(size.dbias, by_terms), "dbias");
 }
 
 INSTANTIATE_TEST_SUITE_P(Random, Conv2dShapes,

@@ -76,11 +76,7 @@ TEST_P(GraphNorms, AnyShardSizeGivesTheSameUpToRounding) {
 
 INSTANTIATE_TEST_SUITE_P(Norms, GraphNorms,
                          ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4", "in", "rms"),
-                         [](const auto& info) {
-                           std::string norm = info.param;
-                           for (char& c : norm) c = c == '-' || c == ':' ? '_' : c;
-                           return norm;
-                         });
+                         [](const auto& info) { return testing::identifier(info.param); });
 
 TEST(Graph, OneGroupIsLayerNormAndAGroupAChannelIsInstanceNorm) {
   EXPECT_TRUE(train("gn:1", 1) == train("ln", 1));

@@ -8,11 +8,6 @@ namespace {
 
 using reference::Values;
 
-Values scaled(Values values, double factor) {
-  for (double& value : values) value *= factor;
-  return values;
-}
-
 class LinearShapes : public ::testing::TestWithParam<testing::BackendAndDraw> {};
 
 TEST_P(LinearShapes, MatchesReference) {
@@ -31,10 +26,11 @@ TEST_P(LinearShapes, MatchesReference) {
       testing::run_layer(*backend, std::make_unique<Linear>("fc", out), x, dy, {weight, bias}, 1 + seed % 5);
   const reference::Tensor y_size =
       reference::linear(reference::absolute(x), reference::absolute(weight), reference::absolute(bias), out);
-  testing::expect_within(run.y, reference::linear(x, weight, bias, out).v, scaled(y_size.v, 1e-5), "y");
-  testing::expect_within(run.dx, expected.dx.v, scaled(size.dx.v, 1e-5), "dx");
-  testing::expect_within(run.gradients[0], expected.dweight, scaled(size.dweight, 1e-5), "dweight");
-  testing::expect_within(run.gradients[1], expected.dbias, scaled(size.dbias, 1e-5), "dbias");
+  testing::expect_within(run.y, reference::linear(x, weight, bias, out).v, testing::scaled(y_size.v, 1e-5),
+                         "y");
+  testing::expect_within(run.dx, expected.dx.v, testing::scaled(size.dx.v, 1e-5), "dx");
+  testing::expect_within(run.gradients[0], expected.dweight, testing::scaled(size.dweight, 1e-5), "dweight");
+  testing::expect_within(run.gradients[1], expected.dbias, testing::scaled(size.dbias, 1e-5), "dbias");
 }
 
 INSTANTIATE_TEST_SUITE_P(Random, LinearShapes,

@@ -140,9 +140,8 @@ INSTANTIATE_TEST_SUITE_P(NetA, WholeNetwork,
                                             ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4",
                                                               "in", "rms")),
                          [](const auto& info) {
-                           std::string norm = std::get<1>(info.param);
-                           for (char& c : norm) c = c == '-' || c == ':' ? '_' : c;
-                           return std::get<0>(info.param) + "_" + norm;
+                           return std::get<0>(info.param) + "_" +
+                                  testing::identifier(std::get<1>(info.param));
                          });
 
 class Trajectory : public WholeNetwork {};
@@ -183,9 +182,8 @@ INSTANTIATE_TEST_SUITE_P(NetA, Trajectory,
                                             ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4",
                                                               "in", "rms")),
                          [](const auto& info) {
-                           std::string norm = std::get<1>(info.param);
-                           for (char& c : norm) c = c == '-' || c == ':' ? '_' : c;
-                           return std::get<0>(info.param) + "_" + norm;
+                           return std::get<0>(info.param) + "_" +
+                                  testing::identifier(std::get<1>(info.param));
                          });
 
 }  // namespace

@@ -31,6 +31,17 @@ inline std::string name_of(const ::testing::TestParamInfo<BackendAndDraw>& info)
   return std::get<0>(info.param) + "_" + std::to_string(std::get<1>(info.param));
 }
 
+/// "ln-elementwise" as part of a test's name.
+inline std::string identifier(std::string norm) {
+  for (char& c : norm) c = c == '-' || c == ':' ? '_' : c;
+  return norm;
+}
+
+inline reference::Values scaled(reference::Values values, double factor) {
+  for (double& value : values) value *= factor;
+  return values;
+}
+
 /// Rounds to fp32, so that the product and the reference see the same numbers.
 inline void round_to_float(reference::Values& values) {
   for (double& value : values) value = static_cast<double>(static_cast<float>(value));

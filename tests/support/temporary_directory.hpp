@@ -15,7 +15,7 @@ namespace normlab::test {
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "normlab-record-XXXXXX").string();
+    std::string name = (std::filesystem::temp_directory_path() / "normlab-XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary directory");
     path_ = name;
   }
