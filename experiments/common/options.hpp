@@ -26,7 +26,7 @@ struct StudyOptions {
   int epochs = 4;
   int batch_size = 32;
   std::string optimizer = "sgd";
-  std::string lr = "0.1,none=0.02";
+  std::string lr = "0.1,none=0.02,ln=0.02,ln-elementwise=0.02,gn=0.02,in=0.2,rms=0.02";
   double momentum = 0.9;
   bool nesterov = false;
   double weight_decay = 5e-4;
@@ -45,7 +45,8 @@ struct StudyOptions {
   [[nodiscard]] std::vector<Norm> norm_list() const;
   /// "3" is 0, 1, 2; "4,7" are those seeds.
   [[nodiscard]] std::vector<std::uint64_t> seed_list() const;
-  /// The learning rate for one norm, from "0.1" or "0.1,none=0.02,gn:4=0.05".
+  /// The learning rate for one norm, from "0.1" or "0.1,none=0.02,gn=0.05,gn:8=0.02": gn stands for every G
+  /// that is not named itself.
   [[nodiscard]] double lr_for(const Norm& norm) const;
   [[nodiscard]] int total_threads() const;
   /// Throws UsageError where values make no sense, before anything is loaded or written.

@@ -1,0 +1,54 @@
+// What people type: lists of norms and seeds, and learning rates by norm.
+
+#include "experiments/common/options.hpp"
+
+#include <gtest/gtest.h>
+
+namespace normlab {
+namespace {
+
+TEST(Options, LearningRatesByNorm) {
+  StudyOptions options;
+  options.lr = "0.1,none=0.02,gn=0.05,gn:8=0.03,ln-elementwise=1e-3";
+  const auto rate = [&](const char* norm) { return options.lr_for(Norm::parse(norm)); };
+  EXPECT_EQ(rate("bn"), 0.1);
+  EXPECT_EQ(rate("none"), 0.02);
+  EXPECT_EQ(rate("gn:4"), 0.05);
+  EXPECT_EQ(rate("gn:8"), 0.03);
+  EXPECT_EQ(rate("ln"), 0.1);
+  EXPECT_EQ(rate("ln-elementwise"), 0.001);
+  options.lr = "gn:8=0.03,gn=0.05,0.2";  // the order does not matter
+  EXPECT_EQ(rate("gn:8"), 0.03);
+  EXPECT_EQ(rate("bn"), 0.2);
+}
+
+TEST(Options, WrongLearningRatesAreRefused) {
+  for (const char* lr : {"", "0", "-1", "fast", "0.1,", "0.1,bn=", "0.1,batch=0.1", "nan"}) {
+    StudyOptions options;
+    options.lr = lr;
+    EXPECT_THROW(static_cast<void>(options.lr_for(Norm::parse("bn"))), UsageError) << lr;
+  }
+}
+
+TEST(Options, Seeds) {
+  StudyOptions options;
+  options.seeds = "3";
+  EXPECT_EQ(options.seed_list(), (std::vector<std::uint64_t>{0, 1, 2}));
+  options.seeds = "4,7";
+  EXPECT_EQ(options.seed_list(), (std::vector<std::uint64_t>{4, 7}));
+  for (const char* seeds : {"0", "", "4,4", "-1", "1.5", "2000"}) {
+    options.seeds = seeds;
+    EXPECT_THROW(static_cast<void>(options.seed_list()), UsageError) << seeds;
+  }
+}
+
+TEST(Options, NormsStandOnce) {
+  StudyOptions options;
+  options.norms = "none,gn:4,gn:8,rms";
+  EXPECT_EQ(options.norm_list().size(), 4U);
+  options.norms = "bn,bn";
+  EXPECT_THROW(static_cast<void>(options.norm_list()), UsageError);
+}
+
+}  // namespace
+}  // namespace normlab
