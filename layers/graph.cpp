@@ -156,11 +156,14 @@ PassResult Graph::pass(const Program& program, const Batch& batch, bool training
                [&](int i, int) { nodes_[static_cast<std::size_t>(i)].layer->prepare(training); });
   const int shards = (batch.count + shard_samples_ - 1) / shard_samples_;
   const int lanes = std::min(backend_.lanes(), shards);
-  bool first = true;
+  bool first = true, ascending = true;
   for (const Segment& segment : program.segments()) {
-    backend_.run(lanes, [&](int lane, int worker) {
+    backend_.run(lanes, [&](int task, int worker) {
+      const int lane = ascending ? task : lanes - 1 - task;
       if (first && training) backend_.clear(lane_gradients(lane), lane_stride_ * sizeof(float));
-      for (int shard = lane; shard < shards; shard += backend_.lanes()) {
+      const int in_lane = (shards - lane + backend_.lanes() - 1) / backend_.lanes();
+      for (int i = 0; i < in_lane; ++i) {
+        const int shard = lane + (ascending ? i : in_lane - 1 - i) * backend_.lanes();
         Frame frame;
         frame.worker = worker;
         frame.shard = shard;
@@ -175,6 +178,7 @@ PassResult Graph::pass(const Program& program, const Batch& batch, bool training
       }
     });
     first = false;
+    ascending = !ascending;  // begin with what the last segment left in the cache
     if (segment.coupled >= 0) {
       const auto node = static_cast<std::size_t>(segment.coupled);
       auto& layer = static_cast<CoupledLayer&>(*nodes_[node].layer);
@@ -243,6 +247,7 @@ void Graph::run_op(const Program& program, const Op& op, const Batch& batch, Fra
   }
   switch (op.kind) {
     case Op::Kind::forward:
+    case Op::Kind::recompute:
       layer.forward(frame);
       break;
     case Op::Kind::backward:

@@ -79,6 +79,12 @@ void Program::order(const GraphView& graph, bool training) {
     const Layer& layer = *graph.nodes[static_cast<std::size_t>(i)].layer;
     if (layer.is_loss() || !graph.needs_grad[value]) continue;
     if (graph.consumers[value].size() > 1) segments_.back().ops.push_back({Op::Kind::combine, i + 1});
+    for (const int input : graph.nodes[static_cast<std::size_t>(i)].inputs) {
+      const bool coupled =
+          input > 0 && graph.nodes[static_cast<std::size_t>(input) - 1].layer->couples_batch();
+      if (coupled && layer.backward_needs_x())
+        segments_.back().ops.push_back({Op::Kind::recompute, input - 1});
+    }
     if (layer.couples_batch()) {
       segments_.back().ops.push_back({Op::Kind::backward_partial, i});
       end_segment(i, true);
@@ -94,36 +100,48 @@ void Program::find_lifetimes(const GraphView& graph, bool training) {
   int time = 0, segment_start = 0;
   const auto touch = [&](Slot& slot) {
     if (slot.first < 0) slot.first = time;
-    if (slot.first < segment_start) slot.per_shard = true;
     slot.last = time;
   };
-  const auto touch_gradient = [&](int value) {
+  const auto write = [&](Slot& slot) {
+    touch(slot);
+    slot.written = time;
+  };
+  const auto read = [&](Slot& slot) {
+    touch(slot);
+    if (slot.written < segment_start) slot.per_shard = true;  // other shards ran on this worker since
+  };
+  const auto read_gradients = [&](int value) {
     for (const Edge edge : graph.consumers[static_cast<std::size_t>(value)]) {
-      touch(gradients_[static_cast<std::size_t>(edge.node * 2 + edge.input)]);
+      read(gradients_[static_cast<std::size_t>(edge.node * 2 + edge.input)]);
     }
   };
   for (const Segment& segment : segments_) {
     segment_start = time;
     for (const Op& op : segment.ops) {
       const auto node = static_cast<std::size_t>(op.node);
-      const bool forward = op.kind == Op::Kind::forward || op.kind == Op::Kind::forward_partial;
+      const bool computes_y = op.kind == Op::Kind::forward || op.kind == Op::Kind::recompute;
+      const bool goes_forward = computes_y || op.kind == Op::Kind::forward_partial;
       if (op.kind == Op::Kind::load) {
-        touch(activations_[0]);
+        write(activations_[0]);
       } else if (op.kind == Op::Kind::combine) {
-        touch_gradient(op.node);
+        read_gradients(op.node);
       } else {
         const Layer& layer = *graph.nodes[node].layer;
         const std::vector<int>& inputs = graph.nodes[node].inputs;
+        const bool writes_dx = op.kind == Op::Kind::backward || (training && layer.is_loss());
+        if (!goes_forward) read_gradients(op.node + 1);
         for (std::size_t k = 0; k < inputs.size(); ++k) {
           const auto input = static_cast<std::size_t>(inputs[k]);
-          if (forward || layer.backward_needs_x()) touch(activations_[input]);
-          const bool writes_dx = op.kind == Op::Kind::backward || (training && layer.is_loss());
-          if (writes_dx && graph.needs_grad[input]) touch(gradients_[node * 2 + k]);
+          if (goes_forward || layer.backward_needs_x()) read(activations_[input]);
+          if (writes_dx && graph.needs_grad[input]) write(gradients_[node * 2 + k]);
         }
-        const bool has_y = op.kind == Op::Kind::forward && !layer.is_loss();
-        if (has_y || (!forward && layer.backward_needs_y())) touch(activations_[node + 1]);
-        if (!forward) touch_gradient(op.node + 1);
-        if (op.kind == Op::Kind::forward || op.kind == Op::Kind::backward) touch(saved_[node]);
+        if (computes_y) {
+          if (!layer.is_loss()) write(activations_[node + 1]);
+          write(saved_[node]);
+        } else if (!goes_forward) {
+          if (layer.backward_needs_y()) read(activations_[node + 1]);
+          if (op.kind == Op::Kind::backward) read(saved_[node]);
+        }
       }
       ++time;
     }

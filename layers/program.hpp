@@ -24,9 +24,10 @@ struct Edge {
   int node, input;
 };
 
-/// One step of a shard.
+/// One step of a shard. The output of a coupled layer is not kept from forward to backward: reading its input
+/// again, which the backward pass does anyway, and computing it anew costs less than the memory traffic.
 struct Op {
-  enum class Kind { load, forward, forward_partial, combine, backward_partial, backward };
+  enum class Kind { load, forward, forward_partial, recompute, combine, backward_partial, backward };
   Kind kind;
   int node;  ///< combine and load: a value
 };
@@ -43,6 +44,7 @@ struct Slot {
   std::size_t offset = 0;
   bool per_shard = false;
   int first = -1, last = -1;  ///< lifetime, in ops
+  int written = -1;           ///< the last op that filled it
 };
 
 /// What the planner needs to know of a graph.
