@@ -12,7 +12,7 @@
 #include "host/record/log_reader.hpp"
 #include "host/record/run_results.hpp"
 #include "host/record/safetensors.hpp"
-#include "tests/record/temporary_directory.hpp"
+#include "tests/support/temporary_directory.hpp"
 #include "tests/support/program.hpp"
 
 namespace normlab {

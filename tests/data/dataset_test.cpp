@@ -14,7 +14,7 @@
 #include "host/data/contact_sheet.hpp"
 #include "host/data/synthetic.hpp"
 #include "layers/error.hpp"
-#include "tests/data/temporary_directory.hpp"
+#include "tests/support/temporary_directory.hpp"
 #include "tests/data/tiny_archive.hpp"
 
 namespace normlab {

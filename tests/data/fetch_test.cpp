@@ -8,7 +8,7 @@
 
 #include "layers/error.hpp"
 #include "tests/data/http_server.hpp"
-#include "tests/data/temporary_directory.hpp"
+#include "tests/support/temporary_directory.hpp"
 #include "tests/data/tiny_archive.hpp"
 
 namespace normlab {

@@ -7,7 +7,7 @@
 
 #include "host/record/run_results.hpp"
 #include "tests/record/sample_study.hpp"
-#include "tests/record/temporary_directory.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace normlab {
 namespace {

@@ -10,7 +10,7 @@
 #include "host/record/log_packer.hpp"
 #include "host/record/log_reader.hpp"
 #include "layers/error.hpp"
-#include "tests/record/temporary_directory.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace normlab {
 namespace {

@@ -8,7 +8,7 @@
 #include "host/record/log_format.hpp"
 #include "host/record/safetensors.hpp"
 #include "tests/record/sample_study.hpp"
-#include "tests/record/temporary_directory.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace normlab {
 namespace {

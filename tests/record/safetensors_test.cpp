@@ -7,7 +7,7 @@
 #include <random>
 
 #include "host/record/file.hpp"
-#include "tests/record/temporary_directory.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace normlab {
 namespace {

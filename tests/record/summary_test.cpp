@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "tests/record/sample_study.hpp"
-#include "tests/record/temporary_directory.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace normlab {
 namespace {
