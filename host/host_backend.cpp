@@ -123,10 +123,10 @@ void HostBackend::download(Tensor from, float* values) {
 }
 
 void HostBackend::to_device(const void* from, void* to, std::size_t bytes) {
-  std::memcpy(to, from, bytes);
+  if (bytes > 0) std::memcpy(to, from, bytes);  // of an empty buffer not even the address may be passed
 }
 void HostBackend::to_host(const void* from, void* to, std::size_t bytes) {
-  std::memcpy(to, from, bytes);
+  if (bytes > 0) std::memcpy(to, from, bytes);
 }
 void HostBackend::clear(void* data, std::size_t bytes) {
   std::memset(data, 0, bytes);

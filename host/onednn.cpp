@@ -1,5 +1,7 @@
 #include "host/onednn.hpp"
 
+#include <fmt/format.h>
+
 extern "C" __attribute__((weak)) void omp_set_num_threads(
     int threads);  // libdnnl may be built without OpenMP
 
@@ -41,8 +43,9 @@ std::mutex& creation_mutex() {
   return mutex;
 }
 
-const char* isa_name() {
-  switch (dnnl::get_effective_cpu_isa()) {
+std::string isa_name() {
+  const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
+  switch (isa) {
     case dnnl::cpu_isa::sse41:
       return "sse41";
     case dnnl::cpu_isa::avx:
@@ -58,20 +61,14 @@ const char* isa_name() {
     case dnnl::cpu_isa::avx512_core_amx:
       return "avx512_core_amx";
     default:
-      return "generic";
+      return fmt::format("isa-{:#x}", static_cast<unsigned>(isa));  // newer than this code, or no x86
   }
 }
 
 bool prefers_blocks() {
-  switch (dnnl::get_effective_cpu_isa()) {
-    case dnnl::cpu_isa::avx512_core:
-    case dnnl::cpu_isa::avx512_core_vnni:
-    case dnnl::cpu_isa::avx512_core_bf16:
-    case dnnl::cpu_isa::avx512_core_amx:
-      return true;
-    default:
-      return false;
-  }
+  // The values are sets of bits: whatever contains AVX-512 is a superset of avx512_core.
+  constexpr auto kAvx512 = static_cast<unsigned>(dnnl::cpu_isa::avx512_core);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kAvx512) == kAvx512;
 }
 
 #if DNNL_VERSION_MAJOR >= 3

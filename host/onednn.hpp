@@ -3,6 +3,7 @@
 
 #include <dnnl.hpp>
 #include <mutex>
+#include <string>
 
 namespace normlab::onednn {
 
@@ -17,7 +18,7 @@ namespace normlab::onednn {
 [[nodiscard]] std::mutex& creation_mutex();
 
 /// "avx512_core_bf16", "avx2", ... as the library sees this CPU.
-[[nodiscard]] const char* isa_name();
+[[nodiscard]] std::string isa_name();
 /// Whether 16-channel blocks are this CPU's fast layout.
 [[nodiscard]] bool prefers_blocks();
 

@@ -1,5 +1,9 @@
 #include "host/thread_pool.hpp"
 
+#include <system_error>
+
+#include "layers/error.hpp"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -29,16 +33,26 @@ void wait_while(const std::atomic<T>& value, T old) {
 }  // namespace
 
 ThreadPool::ThreadPool(int workers) {
-  for (int worker = 1; worker < workers; ++worker) {
-    threads_.emplace_back([this, worker] { serve(worker); });
+  try {
+    for (int worker = 1; worker < workers; ++worker) {
+      threads_.emplace_back([this, worker] { serve(worker); });
+    }
+  } catch (const std::system_error& error) {
+    stop();
+    throw Error("cannot start {} threads ({}); use fewer --threads", workers, error.code().message());
   }
 }
 
 ThreadPool::~ThreadPool() {
+  stop();
+}
+
+void ThreadPool::stop() {
   stop_ = true;
   generation_.fetch_add(1, std::memory_order_release);
   generation_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 void ThreadPool::run(int tasks, const std::function<void(int task, int worker)>& work) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <mutex>
@@ -23,6 +24,7 @@ class ThreadPool {
   void run(int tasks, const std::function<void(int task, int worker)>& work);
 
  private:
+  void stop();
   void serve(int worker);
   void take_tasks(int worker);
 

@@ -58,6 +58,12 @@ void Graph::setup(const GraphOptions& options) {
       options.shard_samples > 0 ? options.shard_samples : backend_.shard_samples(sample_bytes, options.batch);
   for (Shape& shape : view_.shapes) shape.n = shard_samples_;
 
+  for (std::size_t value = 1; value + 1 < value_count; ++value) {
+    if (view_.consumers[value].empty()) {
+      throw Error("Graph: nothing reads the output of {}", nodes_[value - 1].layer->name());
+    }
+  }
+
   // Layers: plans and parameters.
   std::size_t packed = 0, lane = 0, scratch = 0;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {

@@ -46,7 +46,6 @@ class Graph {
   /// Per sample, of the last pass: host arrays of `count` entries.
   [[nodiscard]] const std::vector<std::int32_t>& predicted() const { return predicted_; }
   [[nodiscard]] const std::vector<float>& confidence() const { return confidence_; }
-  [[nodiscard]] const std::vector<float>& sample_loss() const { return sample_loss_; }
 
   [[nodiscard]] Backend& backend() const { return backend_; }
   [[nodiscard]] const std::vector<Node>& nodes() const { return nodes_; }

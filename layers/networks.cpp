@@ -17,6 +17,8 @@ namespace normlab {
 
 namespace {
 
+constexpr int kMaxDepth = 1000;
+
 /// The whole of `text` as a positive number, or 0.
 int positive(std::string_view text) {
   int number = 0;
@@ -135,10 +137,11 @@ void build_network(Graph& graph, const NetworkOptions& options) {
   if (options.net == "net_a") {
     logits = net_a(graph, options);
   } else if (const int depth = options.net.starts_with("plain:") ? positive(options.net.substr(6)) : 0;
-             depth > 0) {
+             depth > 0 && depth <= kMaxDepth) {
     logits = plain(graph, options, depth);
   } else {
-    throw UsageError("unknown network '{}'; choose net_a or plain:D (such as plain:10)", options.net);
+    throw UsageError("unknown network '{}'; choose net_a or plain:D with D from 1 to {} (such as plain:10)",
+                     options.net, kMaxDepth);
   }
   graph.add(std::make_unique<SoftmaxCrossEntropyLoss>(options.label_smoothing), logits);
 }

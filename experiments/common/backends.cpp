@@ -15,10 +15,6 @@ std::unique_ptr<Backend> make_backend(const std::string& device, int threads) {
   return std::make_unique<HostBackend>(threads);
 }
 
-std::vector<std::string> available_backends() {
-  return {"cpu"};
-}
-
 int available_threads() {
   return HostBackend::available_threads();
 }

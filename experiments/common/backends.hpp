@@ -2,7 +2,6 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "layers/backend.hpp"
 
@@ -11,9 +10,6 @@ namespace normlab {
 /// Makes the device that --device names: auto, cpu or cuda. `threads` is the CPU's number of workers. A
 /// device that is not there is an error that says why; nothing falls back silently.
 [[nodiscard]] std::unique_ptr<Backend> make_backend(const std::string& device, int threads);
-
-/// The devices that work on this machine, in the order that `auto` prefers them.
-[[nodiscard]] std::vector<std::string> available_backends();
 
 /// Processors that this process may use, and their model.
 [[nodiscard]] int available_threads();

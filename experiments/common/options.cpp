@@ -3,6 +3,7 @@
 #include <toml++/toml.h>
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <set>
 
@@ -93,7 +94,7 @@ double StudyOptions::lr_for(const Norm& norm) const {
   for (const std::string& part : split(lr)) {
     const std::size_t equals = part.find('=');
     const auto value = number<double>(equals == std::string::npos ? part : part.substr(equals + 1));
-    if (!value || !(*value > 0)) {
+    if (!value || !(*value > 0) || !std::isfinite(*value)) {
       throw UsageError("--lr: '{}' is no positive learning rate; write 0.1 or 0.1,none=0.02", part);
     }
     if (equals == std::string::npos) {
@@ -119,6 +120,7 @@ void StudyOptions::check() const {
   };
   for (const Norm& norm : norm_list()) static_cast<void>(lr_for(norm));
   static_cast<void>(seed_list());
+  static_cast<void>(make_backend(device, 1));
   static_cast<void>(parse_optimizer(optimizer));
   static_cast<void>(parse_schedule(schedule));
   static_cast<void>(parse_initialization(init));
@@ -126,9 +128,10 @@ void StudyOptions::check() const {
   require(batch_size >= 1, "--batch-size", "must be at least 1");
   require(width > 0 && width <= 64, "--width", "must be above 0 and at most 64");
   require(momentum >= 0 && momentum < 1, "--momentum", "must be in [0, 1)");
-  require(weight_decay >= 0, "--weight-decay", "must not be negative");
+  require(weight_decay >= 0 && std::isfinite(weight_decay), "--weight-decay",
+          "must be finite and not negative");
   require(label_smoothing >= 0 && label_smoothing < 1, "--label-smoothing", "must be in [0, 1)");
-  require(clip >= 0, "--clip", "must not be negative (0: no clipping)");
+  require(clip >= 0 && std::isfinite(clip), "--clip", "must be finite and not negative (0: no clipping)");
   require(val >= 0, "--val", "must not be negative");
   require(limit_train >= 0, "--limit-train", "must not be negative (0: all images)");
   require(limit_test >= 0, "--limit-test", "must not be negative (0: all images)");

@@ -14,7 +14,7 @@
 
 namespace normlab {
 
-/// As typed; resolved() checks what CLI11 cannot.
+/// As typed; check() finds what CLI11 cannot.
 struct StudyOptions {
   std::string experiment;  ///< the program's name
   std::string device = "auto";

@@ -49,6 +49,7 @@ std::string percent(double part, double whole) {
 int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs) {
   const std::string& experiment = options.experiment;
   handle_signals();
+  const auto begin = std::chrono::steady_clock::now();
   Dataset data = load_dataset(options.data);
   if (options.limit_train > 0) data.train = take(data.train, options.limit_train);
   if (options.limit_test > 0) data.test = take(data.test, options.limit_test);
@@ -62,6 +63,7 @@ int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs) {
   const std::string device = make_backend(options.device, threads_each)->description();
   const double rate = measure_rate(options, runs.front(), data, threads_each);
 
+  if (interrupted()) return 130;
   const StudyDirectory study = StudyDirectory::create(
       experiment, options.out.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.out));
   const double images = static_cast<double>(data.train.count - options.val) * options.epochs;
@@ -80,7 +82,7 @@ int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs) {
   std::fflush(stdout);
 
   std::vector<RunOutcome> outcomes(runs.size());
-  std::exception_ptr error;
+  std::optional<std::string> failure;
   std::mutex mutex;
   std::atomic<int> next{0};
   const auto start = std::chrono::steady_clock::now();
@@ -93,20 +95,21 @@ int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs) {
           const RunDirectory directory = study.create_run(spec.name());
           outcomes[static_cast<std::size_t>(i)] =
               train(options, spec, data, threads_each, directory, progress, i);
-        } catch (...) {
-          next = count;
+        } catch (const std::exception& cause) {
           const std::lock_guard lock(mutex);
-          if (!error) error = std::current_exception();
+          if (!failure)
+            failure = fmt::format("{}: {}", runs[static_cast<std::size_t>(i)].name(), cause.what());
+          stop_runs();
         }
       }
     };
-    std::vector<std::thread> workers;
+    std::vector<std::jthread> workers;
     for (int job = 1; job < jobs; ++job) workers.emplace_back(work);
     work();
-    for (std::thread& worker : workers) worker.join();
   }
-  const double wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (error) std::rethrow_exception(error);
+  const auto seconds = [](auto from, auto to) { return std::chrono::duration<double>(to - from).count(); };
+  const double loading = seconds(begin, start), wall = seconds(begin, std::chrono::steady_clock::now());
+  if (failure) throw Error("{}", *failure);
   if (interrupted()) {
     fmt::print(stderr, "{}: interrupted; what was measured is in {}\n", experiment, study.path().string());
     return 130;
@@ -123,9 +126,10 @@ int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs) {
     results.push_back(read_run(path));
   fmt::print("\n{}\n", summary_text(results));
   fmt::print(
-      "time: {} in all; of the runs' own time {} training steps, {} evaluation, {} the rest (data, log, "
-      "set-up)\n",
-      clock_text(wall), percent(times.training, times.total), percent(times.evaluation, times.total),
+      "time: {} in all, {:.1f} s of it loading data and looking around; of the runs' own time {} training "
+      "steps, "
+      "{} evaluation, {} the rest (order of images, log, set-up)\n",
+      clock_text(wall), loading, percent(times.training, times.total), percent(times.evaluation, times.total),
       percent(times.total - times.training - times.evaluation, times.total));
   fmt::print("results: {} (normlog csv {} writes tables)\n", study.path().string(), study.path().string());
   return 0;

@@ -1,5 +1,6 @@
 #include "experiments/common/trainer.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -15,7 +16,8 @@ namespace normlab {
 
 namespace {
 
-volatile std::sig_atomic_t stop_requested = 0;
+std::atomic<bool> stop_requested = false;
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets it");
 
 class Timer {
  public:
@@ -111,6 +113,7 @@ class Run {
       outcome.times.evaluation += test.seconds;
       outcome.test_accuracy = test.accuracy;
       record("test", epoch, test);
+      if (!std::isfinite(test.loss)) outcome.status = RunOutcome::Status::diverged;
       progress_.epoch(index_, line + fmt::format("; test {:.4f}, {:.2f} %; {:.0f} images/s", test.loss,
                                                  100 * test.accuracy,
                                                  static_cast<double>(train_indices_.size()) / train.seconds));
@@ -125,8 +128,9 @@ class Run {
         log_->close(RunStatus::done);
         break;
       case RunOutcome::Status::diverged:
-        message = fmt::format("diverged at step {} (the loss is not finite); a lower --lr or --clip may help",
-                              optimizer_->steps());
+        message = fmt::format(
+            "diverged at step {} (the loss or its gradient is not finite); a lower --lr or --clip may help",
+            optimizer_->steps());
         log_->close(RunStatus::diverged, message);
         break;
       case RunOutcome::Status::interrupted:
@@ -307,12 +311,20 @@ std::string RunSpec::name() const {
 }
 
 bool interrupted() {
-  return stop_requested != 0;
+  return stop_requested;
+}
+
+void stop_runs() {
+  stop_requested = true;
 }
 
 void handle_signals() {
-  std::signal(SIGINT, [](int) { stop_requested = 1; });
-  std::signal(SIGTERM, [](int) { stop_requested = 1; });
+  const auto handler = [](int signal) {
+    stop_requested = true;
+    std::signal(signal, SIG_DFL);  // a second one ends the program at once
+  };
+  std::signal(SIGINT, handler);
+  std::signal(SIGTERM, handler);
 }
 
 RunOutcome train(const StudyOptions& options, const RunSpec& spec, const Dataset& data, int threads,

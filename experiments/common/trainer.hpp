@@ -37,6 +37,8 @@ struct RunOutcome {
 
 /// Set by SIGINT and SIGTERM: the step is finished, what was measured is kept, the run ends as interrupted.
 [[nodiscard]] bool interrupted();
+/// Ends all runs as a signal would: one of them failed.
+void stop_runs();
 void handle_signals();
 
 /// Trains and writes metrics.nlog, config.toml and final.safetensors into `directory`. A non-finite loss ends
