@@ -6,14 +6,14 @@ namespace normlab {
 
 namespace {
 
-NORMLAB_KERNEL void add(const float* a, const float* b, std::ptrdiff_t count, float* y) {
+NORMLAB_INLINE void add(const float* a, const float* b, std::ptrdiff_t count, float* y) {
   for (std::ptrdiff_t i = 0; i < count; i += kLanes) store(y + i, load(a + i) + load(b + i));
 }
 
 }  // namespace
 
 void HostBackend::add_forward(Tensor a, Tensor b, Tensor y) {
-  add(a.data, b.data, layout(a).sample * a.shape.n, y.data);
+  kernel<add>(a.data, b.data, layout(a).sample * a.shape.n, y.data);
 }
 
 void HostBackend::copy(Tensor from, Tensor to) {

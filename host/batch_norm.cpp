@@ -32,7 +32,7 @@ Block block_of(const BatchNormArgs& args, const HostLayout& at, int block) {
   return k;
 }
 
-NORMLAB_KERNEL void block_sums(const float* x, int samples, const HostLayout& at, Vec* shift, Vec* mean,
+NORMLAB_INLINE void block_sums(const float* x, int samples, const HostLayout& at, Vec* shift, Vec* mean,
                                Vec* m2) {
   const Vec first = load(x);
   Vec sum = zero();
@@ -55,7 +55,7 @@ NORMLAB_INLINE void normalize(const float* x, std::ptrdiff_t pixels, std::ptrdif
   }
 }
 
-NORMLAB_KERNEL void normalize_block(const float* x, const HostLayout& at, const Block& k, bool relu,
+NORMLAB_INLINE void normalize_block(const float* x, const HostLayout& at, const Block& k, bool relu,
                                     float* y) {
   relu ? normalize<true>(x, at.pixels, at.pixel, k, y) : normalize<false>(x, at.pixels, at.pixel, k, y);
 }
@@ -75,7 +75,7 @@ NORMLAB_INLINE void sums(const float* x, const float* dy, std::ptrdiff_t pixels,
   store(k.b, load(k.b) + (sum_t[0] + sum_t[1]));
 }
 
-NORMLAB_KERNEL void gradient_block(const float* x, const float* dy, const HostLayout& at, bool relu,
+NORMLAB_INLINE void gradient_block(const float* x, const float* dy, const HostLayout& at, bool relu,
                                    Block& k) {
   relu ? sums<true>(x, dy, at.pixels, at.pixel, k) : sums<false>(x, dy, at.pixels, at.pixel, k);
 }
@@ -92,7 +92,7 @@ NORMLAB_INLINE void gradient_map(const float* x, const float* dy, std::ptrdiff_t
   }
 }
 
-NORMLAB_KERNEL void map_block(const float* x, const float* dy, const HostLayout& at, bool relu,
+NORMLAB_INLINE void map_block(const float* x, const float* dy, const HostLayout& at, bool relu,
                               const Block& k, float* dx) {
   relu ? gradient_map<true>(x, dy, at.pixels, at.pixel, k, dx)
        : gradient_map<false>(x, dy, at.pixels, at.pixel, k, dx);
@@ -104,7 +104,7 @@ void HostBackend::batch_norm_partial(Tensor x, BatchNormPartial* partial) {
   const HostLayout at = layout(x);
   for (int block = 0; block < at.blocks; ++block) {
     Vec shift, mean, m2;
-    block_sums(x.data + block * at.block, x.shape.n, at, &shift, &mean, &m2);
+    kernel<block_sums>(x.data + block * at.block, x.shape.n, at, &shift, &mean, &m2);
     for (int i = 0; i < channels_in(at, block, x.shape.c); ++i) {
       partial[block * kLanes + i] = {shift[i], mean[i], m2[i]};
     }
@@ -153,7 +153,7 @@ void HostBackend::batch_norm_forward(const BatchNormArgs& args, Tensor y) {
     const Block k = block_of(args, at, block);
     for (int n = 0; n < args.x.shape.n; ++n) {
       const std::ptrdiff_t i = n * at.sample + block * at.block;
-      normalize_block(args.x.data + i, at, k, args.relu, y.data + i);
+      kernel<normalize_block>(args.x.data + i, at, k, args.relu, y.data + i);
     }
   }
 }
@@ -165,7 +165,7 @@ void HostBackend::batch_norm_gradient_partial(const BatchNormArgs& args, Tensor 
     Block k = block_of(args, at, block);
     for (int n = 0; n < args.x.shape.n; ++n) {
       const std::ptrdiff_t i = n * at.sample + block * at.block;
-      gradient_block(args.x.data + i, dy.data + i, at, args.relu, k);
+      kernel<gradient_block>(args.x.data + i, dy.data + i, at, args.relu, k);
     }
     for (int i = 0; i < channels_in(at, block, args.x.shape.c); ++i) {
       const int c = block * kLanes + i;
@@ -202,7 +202,7 @@ void HostBackend::batch_norm_backward(const BatchNormArgs& args, const BatchNorm
     }
     for (int n = 0; n < args.x.shape.n; ++n) {
       const std::ptrdiff_t i = n * at.sample + block * at.block;
-      map_block(args.x.data + i, dy.data + i, at, args.relu, k, dx.data + i);
+      kernel<map_block>(args.x.data + i, dy.data + i, at, args.relu, k, dx.data + i);
     }
   }
 }

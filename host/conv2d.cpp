@@ -19,7 +19,7 @@ std::size_t floats(const memory::desc& desc) {
   return (desc.get_size() / sizeof(float) + 31) / 32 * 32;
 }
 
-NORMLAB_KERNEL void accumulate(float* sum, const float* term, std::size_t count) {
+NORMLAB_INLINE void accumulate(float* sum, const float* term, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) sum[i] += term[i];
 }
 
@@ -145,7 +145,7 @@ class HostConv2dPlan : public Conv2dPlan {
       } else {
         piece.backward_weights({x_at(x, first), y_at(dy, first), gradient, rest});
       }
-      accumulate(packed_gradients, gradient, this->packed_gradients());
+      kernel<accumulate>(packed_gradients, gradient, this->packed_gradients());
     });
   }
 

@@ -5,11 +5,11 @@ namespace normlab {
 
 namespace {
 
-NORMLAB_KERNEL void average(const float* x, std::ptrdiff_t pixels, std::ptrdiff_t stride, float* y) {
+NORMLAB_INLINE void average(const float* x, std::ptrdiff_t pixels, std::ptrdiff_t stride, float* y) {
   store(y, sum_shifted({x, pixels, stride}, zero()) / static_cast<float>(pixels));
 }
 
-NORMLAB_KERNEL void spread(const float* dy, std::ptrdiff_t pixels, std::ptrdiff_t stride, float* dx) {
+NORMLAB_INLINE void spread(const float* dy, std::ptrdiff_t pixels, std::ptrdiff_t stride, float* dx) {
   const Vec share = load(dy) / static_cast<float>(pixels);
   for (std::ptrdiff_t p = 0; p < pixels; ++p) store(dx + p * stride, share);
 }
@@ -20,8 +20,8 @@ void HostBackend::global_avg_pool_forward(Tensor x, Tensor y) {
   const HostLayout from = layout(x), to = layout(y);
   for (int n = 0; n < x.shape.n; ++n) {
     for (int b = 0; b < from.blocks; ++b) {
-      average(x.data + n * from.sample + b * from.block, from.pixels, from.pixel,
-              y.data + n * to.sample + b * to.block);
+      kernel<average>(x.data + n * from.sample + b * from.block, from.pixels, from.pixel,
+                      y.data + n * to.sample + b * to.block);
     }
   }
 }
@@ -31,8 +31,8 @@ void HostBackend::global_avg_pool_backward(Tensor dy, Tensor dx) {
   const HostLayout from = layout(dy), to = layout(dx);
   for (int n = 0; n < dx.shape.n; ++n) {
     for (int b = 0; b < to.blocks; ++b) {
-      spread(dy.data + n * from.sample + b * from.block, to.pixels, to.pixel,
-             dx.data + n * to.sample + b * to.block);
+      kernel<spread>(dy.data + n * from.sample + b * from.block, to.pixels, to.pixel,
+                     dx.data + n * to.sample + b * to.block);
     }
   }
 }

@@ -41,7 +41,7 @@ struct Channels {
   }
 };
 
-NORMLAB_KERNEL void sample_statistics(const float* x, const HostLayout& at, int c, const GroupNormSpec& spec,
+NORMLAB_INLINE void sample_statistics(const float* x, const HostLayout& at, int c, const GroupNormSpec& spec,
                                       Channels ch, Statistics* statistics) {
   const int size = c / spec.groups;
   const double count = static_cast<double>(size) * static_cast<double>(at.pixels);
@@ -99,7 +99,7 @@ NORMLAB_INLINE void normalize(const float* x, const HostLayout& at, Channels ch,
   }
 }
 
-NORMLAB_KERNEL void normalize_sample(const GroupNormSpec& spec, const float* x, const HostLayout& at,
+NORMLAB_INLINE void normalize_sample(const GroupNormSpec& spec, const float* x, const HostLayout& at,
                                      Channels ch, const float* gamma, const float* beta, float* y) {
   if (spec.elementwise) {
     spec.relu ? normalize<true, true>(x, at, ch, gamma, beta, y)
@@ -163,7 +163,7 @@ NORMLAB_INLINE void gradient_map(const float* x, const float* dy, const HostLayo
   }
 }
 
-NORMLAB_KERNEL void sums_of_sample(const GroupNormBackward& args, const float* x, const float* dy,
+NORMLAB_INLINE void sums_of_sample(const GroupNormBackward& args, const float* x, const float* dy,
                                    const HostLayout& at, Channels ch) {
   const auto& [spec, x_, statistics, gamma, beta, dy_, dx_, dgamma, dbeta] = args;
   if (spec.elementwise) {
@@ -175,7 +175,7 @@ NORMLAB_KERNEL void sums_of_sample(const GroupNormBackward& args, const float* x
   }
 }
 
-NORMLAB_KERNEL void map_of_sample(const GroupNormBackward& args, const float* x, const float* dy,
+NORMLAB_INLINE void map_of_sample(const GroupNormBackward& args, const float* x, const float* dy,
                                   const HostLayout& at, Channels ch, float* dx) {
   const auto& [spec, x_, statistics, gamma, beta, dy_, dx_, dgamma, dbeta] = args;
   if (spec.elementwise) {
@@ -195,9 +195,9 @@ void HostBackend::group_norm_forward(const GroupNormForward& args) {
   for (int n = 0; n < args.x.shape.n; ++n) {
     const float* x = args.x.data + n * at.sample;
     Statistics* statistics = args.statistics + static_cast<std::ptrdiff_t>(n) * args.spec.groups;
-    sample_statistics(x, at, args.x.shape.c, args.spec, ch, statistics);
+    kernel<sample_statistics>(x, at, args.x.shape.c, args.spec, ch, statistics);
     spread(statistics, args.x.shape.c, args.spec, args.gamma, args.beta, ch);
-    normalize_sample(args.spec, x, at, ch, args.gamma, args.beta, args.y.data + n * at.sample);
+    kernel<normalize_sample>(args.spec, x, at, ch, args.gamma, args.beta, args.y.data + n * at.sample);
   }
 }
 
@@ -212,7 +212,7 @@ void HostBackend::group_norm_backward(const GroupNormBackward& args) {
     const float* dy = args.dy.data + n * at.sample;
     const Statistics* statistics = args.statistics + static_cast<std::ptrdiff_t>(n) * spec.groups;
     spread(statistics, c, spec, args.gamma, args.beta, ch);
-    sums_of_sample(args, x, dy, at, ch);
+    kernel<sums_of_sample>(args, x, dy, at, ch);
     for (int g = 0; g < spec.groups; ++g) {
       const double rstd = static_cast<double>(statistics[g].rstd);
       double sum = 0, sum_t = 0;  // of gamma dz and gamma dz t
@@ -229,7 +229,7 @@ void HostBackend::group_norm_backward(const GroupNormBackward& args) {
         ch.b[i] = static_cast<float>(rstd * rstd * rstd * sum_t / count);
       }
     }
-    if (!args.dx.empty()) map_of_sample(args, x, dy, at, ch, args.dx.data + n * at.sample);
+    if (!args.dx.empty()) kernel<map_of_sample>(args, x, dy, at, ch, args.dx.data + n * at.sample);
   }
 }
 

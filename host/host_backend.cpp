@@ -24,8 +24,22 @@ constexpr int kMaxShardSamples = 8;
 
 }  // namespace
 
+namespace {
+
+/// NORMLAB_ISA limits our kernels and the library's alike, before either is used.
+bool heed_environment() {
+  if (const std::optional<Isa> wanted = isa_from_environment()) {
+    force_isa(*wanted);
+    onednn::limit_isa(*wanted);
+  }
+  return true;
+}
+
+}  // namespace
+
 HostBackend::HostBackend(int threads, Blocks blocks)
-    : blocked_(blocks == Blocks::automatic ? onednn::prefers_blocks() : blocks == Blocks::blocked),
+    : heeded_(heed_environment()),
+      blocked_(blocks == Blocks::automatic ? onednn::prefers_blocks() : blocks == Blocks::blocked),
       pool_(std::max(1, threads)) {}
 
 int HostBackend::available_threads() {

@@ -78,6 +78,7 @@ class HostBackend : public Backend {
  private:
   [[nodiscard]] HostLayout layout(const Tensor& tensor) const { return {tensor.shape, blocked_}; }
 
+  bool heeded_;  ///< the environment, before anything else
   bool blocked_;
   ThreadPool pool_;
 };

@@ -20,7 +20,7 @@ NORMLAB_INLINE Vec larger(Vec a, Vec b) {
   return b > a ? b : a;
 }
 
-NORMLAB_KERNEL void forward(const float* x, int h, int w, std::ptrdiff_t pixel, float* y) {
+NORMLAB_INLINE void forward(const float* x, int h, int w, std::ptrdiff_t pixel, float* y) {
   for (int row = 0; row < h / 2; ++row) {
     for (int column = 0; column < w / 2; ++column, y += pixel) {
       const Window k = window(row, column, w, pixel);
@@ -30,7 +30,7 @@ NORMLAB_KERNEL void forward(const float* x, int h, int w, std::ptrdiff_t pixel, 
   }
 }
 
-NORMLAB_KERNEL void backward(const float* x, const float* dy, int h, int w, std::ptrdiff_t pixel, float* dx) {
+NORMLAB_INLINE void backward(const float* x, const float* dy, int h, int w, std::ptrdiff_t pixel, float* dx) {
   for (int row = 0; row < h / 2; ++row) {
     for (int column = 0; column < w / 2; ++column, dy += pixel) {
       const Window k = window(row, column, w, pixel);
@@ -67,8 +67,8 @@ void HostBackend::max_pool_forward(Tensor x, Tensor y) {
   const HostLayout from = layout(x), to = layout(y);
   for (int n = 0; n < x.shape.n; ++n) {
     for (int b = 0; b < from.blocks; ++b) {
-      forward(x.data + n * from.sample + b * from.block, x.shape.h, x.shape.w, from.pixel,
-              y.data + n * to.sample + b * to.block);
+      kernel<forward>(x.data + n * from.sample + b * from.block, x.shape.h, x.shape.w, from.pixel,
+                      y.data + n * to.sample + b * to.block);
     }
   }
 }
@@ -79,8 +79,8 @@ void HostBackend::max_pool_backward(Tensor x, Tensor dy, Tensor dx) {
   for (int n = 0; n < x.shape.n; ++n) {
     for (int b = 0; b < from.blocks; ++b) {
       const std::ptrdiff_t i = n * from.sample + b * from.block;
-      backward(x.data + i, dy.data + n * to.sample + b * to.block, x.shape.h, x.shape.w, from.pixel,
-               dx.data + i);
+      kernel<backward>(x.data + i, dy.data + n * to.sample + b * to.block, x.shape.h, x.shape.w, from.pixel,
+                       dx.data + i);
       clear_edges(from, x.shape.h, x.shape.w, dx.data + i);
     }
   }

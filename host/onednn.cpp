@@ -65,6 +65,11 @@ std::string isa_name() {
   }
 }
 
+void limit_isa(Isa isa) {
+  if (isa == Isa::avx512) return;
+  (void)dnnl::set_max_cpu_isa(isa == Isa::avx2 ? dnnl::cpu_isa::avx2 : dnnl::cpu_isa::sse41);
+}
+
 bool prefers_blocks() {
   // The values are sets of bits: whatever contains AVX-512 is a superset of avx512_core.
   constexpr auto kAvx512 = static_cast<unsigned>(dnnl::cpu_isa::avx512_core);

@@ -5,6 +5,8 @@
 #include <mutex>
 #include <string>
 
+#include "host/isa.hpp"
+
 namespace normlab::onednn {
 
 /// The CPU engine of the process.
@@ -19,6 +21,8 @@ namespace normlab::onednn {
 
 /// "avx512_core_bf16", "avx2", ... as the library sees this CPU.
 [[nodiscard]] std::string isa_name();
+/// Keeps the library to an instruction set; it heeds only the first call, made before any primitive.
+void limit_isa(Isa isa);
 /// Whether 16-channel blocks are this CPU's fast layout.
 [[nodiscard]] bool prefers_blocks();
 

@@ -8,7 +8,7 @@ namespace normlab {
 namespace {
 
 /// a += b for a tree of `count` lanes over one range of elements: lane i takes lane i + distance.
-NORMLAB_KERNEL void add_tree(float* lanes, std::size_t stride, std::size_t begin, std::size_t end,
+NORMLAB_INLINE void add_tree(float* lanes, std::size_t stride, std::size_t begin, std::size_t end,
                              int count) {
   for (int distance = 1; distance < count; distance *= 2) {
     for (int lane = 0; lane + distance < count; lane += 2 * distance) {
@@ -19,7 +19,7 @@ NORMLAB_KERNEL void add_tree(float* lanes, std::size_t stride, std::size_t begin
   }
 }
 
-NORMLAB_KERNEL double squares(const float* values, std::size_t count) {
+NORMLAB_INLINE double squares(const float* values, std::size_t count) {
   double sum[8] = {};
   std::size_t i = 0;
   for (; i + 8 <= count; i += 8) {
@@ -32,7 +32,7 @@ NORMLAB_KERNEL double squares(const float* values, std::size_t count) {
   return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
 }
 
-NORMLAB_KERNEL void sgd_kernel(const SgdStep& s) {
+NORMLAB_INLINE void sgd_kernel(const SgdStep& s) {
   const float keep = s.first ? 0.0F : s.momentum;
   const float of_gradient = s.nesterov ? 1.0F : 0.0F, of_velocity = s.nesterov ? s.momentum : 1.0F;
   for (std::size_t i = 0; i < s.count; ++i) {
@@ -42,7 +42,7 @@ NORMLAB_KERNEL void sgd_kernel(const SgdStep& s) {
   }
 }
 
-NORMLAB_KERNEL void adamw_kernel(const AdamWStep& s, float step_size, float second_scale) {
+NORMLAB_INLINE void adamw_kernel(const AdamWStep& s, float step_size, float second_scale) {
   for (std::size_t i = 0; i < s.count; ++i) {
     const float g = s.gradient_scale * s.g[i];
     s.w[i] -= s.lr * s.weight_decay * s.w[i];
@@ -59,24 +59,24 @@ void HostBackend::add_lanes(float* lanes, std::size_t stride, std::size_t size, 
   const int chunks = static_cast<int>((size + kChunk - 1) / kChunk);
   run(chunks, [&](int chunk, int) {
     const std::size_t begin = static_cast<std::size_t>(chunk) * kChunk;
-    add_tree(lanes, stride, begin, std::min(size, begin + kChunk), count);
+    kernel<add_tree>(lanes, stride, begin, std::min(size, begin + kChunk), count);
   });
 }
 
 double HostBackend::sum_of_squares(const float* values, std::size_t count) {
-  return squares(values, count);
+  return kernel<squares>(values, count);
 }
 
 void HostBackend::sgd(const SgdStep& args) {
-  sgd_kernel(args);
+  kernel<sgd_kernel>(args);
 }
 
 void HostBackend::adamw(const AdamWStep& args) {
   const double t = static_cast<double>(args.step);
   const double first = 1 - std::pow(static_cast<double>(args.beta1), t);
   const double second = 1 - std::pow(static_cast<double>(args.beta2), t);
-  adamw_kernel(args, static_cast<float>(static_cast<double>(args.lr) / first),
-               static_cast<float>(1 / std::sqrt(second)));
+  kernel<adamw_kernel>(args, static_cast<float>(static_cast<double>(args.lr) / first),
+                       static_cast<float>(1 / std::sqrt(second)));
 }
 
 }  // namespace normlab

@@ -14,7 +14,7 @@ namespace {
 constexpr int kChains = 12;  // enough to hide the latency of an addition on every core we know
 constexpr int kRounds = 20000;
 
-NORMLAB_KERNEL float multiply_add_chains(float seed) {
+NORMLAB_INLINE float multiply_add_chains(float seed) {
   Vec sum[kChains];
   for (int k = 0; k < kChains; ++k) sum[k] = zero() + seed * static_cast<float>(k);
   const Vec factor = zero() + 0.999F, term = zero() + 0.001F;
@@ -33,13 +33,13 @@ double measure_fma_peak(int threads, double seconds) {
   std::atomic<int> ready{0};
   std::atomic<double> flops{0};
   const auto work = [&] {
-    volatile float sink = multiply_add_chains(0.5F);  // warm
+    volatile float sink = kernel<multiply_add_chains>(0.5F);  // warm
     ++ready;
     while (ready < threads) std::this_thread::yield();
     const auto start = Clock::now();
     double elapsed = 0, operations = 0;
     while (elapsed < seconds) {
-      sink = multiply_add_chains(sink);
+      sink = kernel<multiply_add_chains>(sink);
       operations += 2.0 * kChains * kLanes * kRounds;
       elapsed = std::chrono::duration<double>(Clock::now() - start).count();
     }

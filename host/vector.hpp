@@ -1,18 +1,24 @@
 #pragma once
 // Sixteen floats at a time, in plain C++: GCC's and clang's vector types become AVX-512, AVX2, SSE or NEON
-// code. A function marked NORMLAB_KERNEL is compiled once for each x86-64 level and the right one is chosen
-// when the program is loaded; everything it calls must be NORMLAB_INLINE, so that it is compiled for the same
-// level.
+// code. `kernel<body>(arguments)` calls a body that is compiled once for each instruction set of `Isa`, and
+// chooses by what this CPU has. A body, and everything that it calls, must be NORMLAB_INLINE, so that it is
+// compiled for the same instruction set.
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(NORMLAB_SANITIZED)
-#define NORMLAB_KERNEL __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define NORMLAB_KERNEL  // sanitizers cannot run before the resolver that chooses a clone
-#endif
+#include "host/isa.hpp"
+
 #define NORMLAB_INLINE __attribute__((always_inline)) inline
+/// For lambdas, after the parameters.
+#define NORMLAB_INLINE_LAMBDA __attribute__((always_inline))
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define NORMLAB_TARGET(arch) __attribute__((target(arch)))
+#else
+#define NORMLAB_TARGET(arch)
+#endif
 
 namespace normlab {
 
@@ -32,6 +38,38 @@ NORMLAB_INLINE Vec zero() {
 }
 NORMLAB_INLINE Vec positive(Vec v) {
   return v > 0.0F ? v : zero();
+}
+
+namespace detail {
+
+template <auto kBody, typename... Arguments>
+NORMLAB_TARGET("arch=x86-64-v4")
+auto run_avx512(Arguments&&... arguments) {
+  return kBody(std::forward<Arguments>(arguments)...);
+}
+template <auto kBody, typename... Arguments>
+NORMLAB_TARGET("arch=x86-64-v3")
+auto run_avx2(Arguments&&... arguments) {
+  return kBody(std::forward<Arguments>(arguments)...);
+}
+
+}  // namespace detail
+
+/// Runs the body that is meant for this CPU's instruction set: one for AVX-512, one for AVX2, one for the
+/// rest.
+template <auto kAvx512, auto kAvx2, auto kPortable, typename... Arguments>
+auto kernel(Arguments&&... arguments) {
+#if defined(__x86_64__)
+  if (isa() == Isa::avx512) return detail::run_avx512<kAvx512>(std::forward<Arguments>(arguments)...);
+  if (isa() == Isa::avx2) return detail::run_avx2<kAvx2>(std::forward<Arguments>(arguments)...);
+#endif
+  return kPortable(std::forward<Arguments>(arguments)...);
+}
+
+/// The same body for all of them.
+template <auto kBody, typename... Arguments>
+auto kernel(Arguments&&... arguments) {
+  return kernel<kBody, kBody, kBody>(std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace normlab
