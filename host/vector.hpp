@@ -40,36 +40,57 @@ NORMLAB_INLINE Vec positive(Vec v) {
   return v > 0.0F ? v : zero();
 }
 
+/// What the instruction sets' registers hold. A body that depends on them is a structure with a static member
+/// template `run<Set>(arguments)`, called by kernel<Body>(arguments).
+struct Avx512 {
+  static constexpr int kWidth = 16, kRegisters = 32;
+  using Native = float __attribute__((vector_size(64), may_alias));
+};
+struct Avx2 {
+  static constexpr int kWidth = 8, kRegisters = 16;
+  using Native = float __attribute__((vector_size(32), may_alias));
+};
+struct Portable {
+  static constexpr int kWidth = 4, kRegisters = 16;
+  using Native = float __attribute__((vector_size(16), may_alias));
+};
+
 namespace detail {
 
-template <auto kBody, typename... Arguments>
+template <typename Body, typename... Arguments>
 NORMLAB_TARGET("arch=x86-64-v4")
 auto run_avx512(Arguments&&... arguments) {
-  return kBody(std::forward<Arguments>(arguments)...);
+  return Body::template run<Avx512>(std::forward<Arguments>(arguments)...);
 }
-template <auto kBody, typename... Arguments>
+template <typename Body, typename... Arguments>
 NORMLAB_TARGET("arch=x86-64-v3")
 auto run_avx2(Arguments&&... arguments) {
-  return kBody(std::forward<Arguments>(arguments)...);
+  return Body::template run<Avx2>(std::forward<Arguments>(arguments)...);
 }
+
+/// A function as a body that is the same for all sets.
+template <auto kFunction>
+struct Same {
+  template <typename Set, typename... Arguments>
+  static NORMLAB_INLINE auto run(Arguments&&... arguments) {
+    return kFunction(std::forward<Arguments>(arguments)...);
+  }
+};
 
 }  // namespace detail
 
-/// Runs the body that is meant for this CPU's instruction set: one for AVX-512, one for AVX2, one for the
-/// rest.
-template <auto kAvx512, auto kAvx2, auto kPortable, typename... Arguments>
+template <typename Body, typename... Arguments>
 auto kernel(Arguments&&... arguments) {
 #if defined(__x86_64__)
-  if (isa() == Isa::avx512) return detail::run_avx512<kAvx512>(std::forward<Arguments>(arguments)...);
-  if (isa() == Isa::avx2) return detail::run_avx2<kAvx2>(std::forward<Arguments>(arguments)...);
+  if (isa() == Isa::avx512) return detail::run_avx512<Body>(std::forward<Arguments>(arguments)...);
+  if (isa() == Isa::avx2) return detail::run_avx2<Body>(std::forward<Arguments>(arguments)...);
 #endif
-  return kPortable(std::forward<Arguments>(arguments)...);
+  return Body::template run<Portable>(std::forward<Arguments>(arguments)...);
 }
 
-/// The same body for all of them.
-template <auto kBody, typename... Arguments>
+template <auto kFunction, typename... Arguments>
 auto kernel(Arguments&&... arguments) {
-  return kernel<kBody, kBody, kBody>(std::forward<Arguments>(arguments)...);
+  return kernel<detail::Same<kFunction>>(std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace normlab
