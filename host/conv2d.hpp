@@ -10,11 +10,11 @@
 namespace normlab {
 
 /// Each returns null if the shape is not one of its own.
-[[nodiscard]] std::unique_ptr<Conv2dPlan> winograd_plan(const HostBackend& backend, const Conv2dSpec& spec);
-[[nodiscard]] std::unique_ptr<Conv2dPlan> pointwise_plan(const HostBackend& backend, const Conv2dSpec& spec);
-[[nodiscard]] std::unique_ptr<Conv2dPlan> image_plan(const HostBackend& backend, const Conv2dSpec& spec);
+[[nodiscard]] std::unique_ptr<Conv2dPlan> winograd_plan(HostBackend& backend, const Conv2dSpec& spec);
+[[nodiscard]] std::unique_ptr<Conv2dPlan> pointwise_plan(HostBackend& backend, const Conv2dSpec& spec);
+[[nodiscard]] std::unique_ptr<Conv2dPlan> image_plan(HostBackend& backend, const Conv2dSpec& spec);
 /// Any shape.
-[[nodiscard]] std::unique_ptr<Conv2dPlan> library_plan(const HostBackend& backend, const Conv2dSpec& spec);
+[[nodiscard]] std::unique_ptr<Conv2dPlan> library_plan(HostBackend& backend, const Conv2dSpec& spec);
 
 /// What our own plans share: gradients are packed as bias (padded out), then (taps, in, out) with both
 /// channel counts padded to 16.

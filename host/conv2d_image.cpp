@@ -197,7 +197,7 @@ void ImagePlan::backward_data(Tensor /*dy*/, const float* /*packed*/, Tensor /*d
 
 }  // namespace
 
-std::unique_ptr<Conv2dPlan> image_plan(const HostBackend& backend, const Conv2dSpec& spec) {
+std::unique_ptr<Conv2dPlan> image_plan(HostBackend& backend, const Conv2dSpec& spec) {
   const bool own = spec.kernel == 3 && spec.stride == 1 && spec.x_layout == Layout::image && !spec.needs_dx;
   return own ? std::make_unique<ImagePlan>(backend, spec) : nullptr;
 }

@@ -251,7 +251,7 @@ class LibraryPlan : public Conv2dPlan {
 
 }  // namespace
 
-std::unique_ptr<Conv2dPlan> library_plan(const HostBackend& backend, const Conv2dSpec& spec) {
+std::unique_ptr<Conv2dPlan> library_plan(HostBackend& backend, const Conv2dSpec& spec) {
   return std::make_unique<LibraryPlan>(backend, spec);
 }
 

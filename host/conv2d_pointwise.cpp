@@ -71,7 +71,7 @@ class PointwisePlan : public OwnConv2dPlan {
 
 }  // namespace
 
-std::unique_ptr<Conv2dPlan> pointwise_plan(const HostBackend& backend, const Conv2dSpec& spec) {
+std::unique_ptr<Conv2dPlan> pointwise_plan(HostBackend& backend, const Conv2dSpec& spec) {
   if (spec.kernel != 1 || spec.stride != 1 || spec.padding != 0 || spec.x_layout != Layout::native)
     return nullptr;
   return std::make_unique<PointwisePlan>(backend, spec);

@@ -20,9 +20,17 @@ constexpr int kGroup = 16;  ///< tiles
 struct Pass {
   HostLayout x, y;
   int h, w, out_h, out_w, padding;
+  const std::byte* zeros;  ///< kInput pixels of them
 
-  Pass(Shape from, Shape to, int pad, bool blocked)
-      : x(from, blocked), y(to, blocked), h(from.h), w(from.w), out_h(to.h), out_w(to.w), padding(pad) {}
+  Pass(Shape from, Shape to, int pad, bool blocked, const Buffer& no_row)
+      : x(from, blocked),
+        y(to, blocked),
+        h(from.h),
+        w(from.w),
+        out_h(to.h),
+        out_w(to.w),
+        padding(pad),
+        zeros(no_row.data()) {}
 
   [[nodiscard]] int tile_rows() const { return (out_h + kOutput - 1) / kOutput; }
   [[nodiscard]] int tile_columns() const { return (out_w + kOutput - 1) / kOutput; }
@@ -90,19 +98,44 @@ NORMLAB_INLINE Tile<const T> read_tile(const T* map, std::ptrdiff_t pixel, int w
   return {copy, kWidth, kSize * kWidth};
 }
 
+/// Most tiles at a map's border lack just a first or last column or some rows; others are copied.
+template <typename Set, typename T>
+NORMLAB_INLINE void transform_one_input(const Pass& pass, const T* map, const Window<kInput>& in, float* v) {
+  constexpr int kWidth = Set::kWidth;
+  const std::ptrdiff_t pixel = pass.x.pixel, step = step_of(pass.x);
+  TileRows<T> rows;
+  if (in.column_begin > 1 || in.column_end < kInput - 1) {
+    alignas(64) T copy[kPoints * kWidth];
+    const Tile<const T> tile = read_tile<Set>(map, pixel, pass.w, in, copy);
+    for (int i = 0; i < kInput; ++i) rows.row[i] = tile.data + i * tile.row;
+    rows.pixel = tile.pixel;
+    transform_input<Set, true, true>(rows, v, step);
+    return;
+  }
+  const T* first = map + (static_cast<std::ptrdiff_t>(in.top) * pass.w + in.left) * pixel;
+  for (int i = 0; i < kInput; ++i, first += pass.w * pixel) {
+    rows.row[i] = i >= in.row_begin && i < in.row_end ? first : reinterpret_cast<const T*>(pass.zeros);
+  }
+  rows.pixel = pixel;
+  if (in.column_begin == 0) {
+    in.column_end == kInput ? transform_input<Set, true, true>(rows, v, step)
+                            : transform_input<Set, true, false>(rows, v, step);
+  } else {
+    in.column_end == kInput ? transform_input<Set, false, true>(rows, v, step)
+                            : transform_input<Set, false, false>(rows, v, step);
+  }
+}
+
 template <typename Set, typename T>
 NORMLAB_INLINE void transform_inputs(const Pass& pass, const T* x, int first, int count, float* v) {
-  constexpr int kWidth = Set::kWidth;
-  alignas(64) T copy[kPoints * kWidth];
   Place place(pass, first);
   for (int tile = 0; tile < count; ++tile, place.next(pass)) {
     const Window<kInput> in(place.row * kOutput - pass.padding, place.column * kOutput - pass.padding, pass.h,
                             pass.w);
     for (int block = 0; block < pass.x.blocks; ++block) {
-      for (int part = 0; part < kLanes; part += kWidth) {
+      for (int part = 0; part < kLanes; part += Set::kWidth) {
         const T* map = x + place.n * pass.x.sample + block * pass.x.block + part;
-        transform_input<Set>(read_tile<Set>(map, pass.x.pixel, pass.w, in, copy),
-                             v + tile * pass.x.padded_channels() + block * kLanes + part, step_of(pass.x));
+        transform_one_input<Set>(pass, map, in, v + tile * pass.x.padded_channels() + block * kLanes + part);
       }
     }
   }
@@ -207,10 +240,11 @@ struct TransformKernels {
 
 class WinogradPlan : public OwnConv2dPlan {
  public:
-  WinogradPlan(const HostBackend& backend, const Conv2dSpec& spec)
+  WinogradPlan(HostBackend& backend, const Conv2dSpec& spec)
       : OwnConv2dPlan(backend, spec, 9),
-        forward_(spec.x, spec.y(), spec.padding, backend.blocked()),
-        backward_(spec.y(), spec.x, 2 - spec.padding, backend.blocked()) {}
+        zeros_(backend, kInput * sizeof(float) * static_cast<std::size_t>(std::max(in(), out()))),
+        forward_(spec.x, spec.y(), spec.padding, backend.blocked(), zeros_),
+        backward_(spec.y(), spec.x, 2 - spec.padding, backend.blocked(), zeros_) {}
 
   [[nodiscard]] std::size_t packed_values() const override {
     return area() * kPoints * (spec().needs_dx ? 2 : 1) + padded_bias();
@@ -245,12 +279,13 @@ class WinogradPlan : public OwnConv2dPlan {
   }
 
  private:
+  Buffer zeros_;
   Pass forward_, backward_;
 };
 
 }  // namespace
 
-std::unique_ptr<Conv2dPlan> winograd_plan(const HostBackend& backend, const Conv2dSpec& spec) {
+std::unique_ptr<Conv2dPlan> winograd_plan(HostBackend& backend, const Conv2dSpec& spec) {
   if (spec.kernel != 3 || spec.stride != 1 || spec.padding > 2 || spec.x_layout != Layout::native)
     return nullptr;
   return std::make_unique<WinogradPlan>(backend, spec);

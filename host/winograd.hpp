@@ -47,9 +47,17 @@ NORMLAB_INLINE void input_row_right(const V (&d)[6], V (&t)[3]) {
   t[2] = d[1] + d[5] - (kNear2 + kFar2) * d[3];
 }
 
-/// t = B^T d B. Half of the columns at a time: 18 values and what they come from fit in 32 registers.
-template <typename Set, typename T>
-NORMLAB_INLINE void transform_input(Tile<const T> d, float* t, std::ptrdiff_t step) {
+/// The rows of an input tile, each from its first column on.
+template <typename T>
+struct TileRows {
+  const T* row[kInput];
+  std::ptrdiff_t pixel;
+};
+
+/// t = B^T d B. kFirst, kLast: whether the first and the last column are there; if not, they are zeros. Half
+/// of the columns at a time: 18 values and what they come from fit in 32 registers.
+template <typename Set, bool kFirst, bool kLast, typename T>
+NORMLAB_INLINE void transform_input(const TileRows<T>& d, float* t, std::ptrdiff_t step) {
   using V = Native<Set>;
 #pragma GCC unroll 2
   for (int half = 0; half < 2; ++half) {
@@ -58,7 +66,9 @@ NORMLAB_INLINE void transform_input(Tile<const T> d, float* t, std::ptrdiff_t st
     for (int i = 0; i < 6; ++i) {
       V pixels[6] = {};
 #pragma GCC unroll 6
-      for (int j = half; j < 5 + half; ++j) pixels[j] = load_native<Set>(d.data + i * d.row + j * d.pixel);
+      for (int j = half; j < 5 + half; ++j) {
+        if ((j > 0 || kFirst) && (j < 5 || kLast)) pixels[j] = load_native<Set>(d.row[i] + j * d.pixel);
+      }
       half == 0 ? input_row_left(pixels, rows[i]) : input_row_right(pixels, rows[i]);
     }
 #pragma GCC unroll 3
