@@ -105,6 +105,74 @@ INSTANTIATE_TEST_SUITE_P(Random, Conv2dShapes,
                                             ::testing::Range(0, 200)),
                          testing::name_of);
 
+/// What a plan computes without a graph around it; the weights' gradient is asked for `calls` times.
+struct PlanRun {
+  std::vector<float> y, dweight, dbias;
+};
+
+PlanRun run_plan(Backend& backend, const Conv2dSpec& spec, const reference::Tensor& x, const Values& weight,
+                 const Values& offset, const reference::Tensor& dy, int calls) {
+  const auto plan = backend.conv2d(spec);
+  Buffer packed(backend, plan->packed_values() * sizeof(float));
+  Buffer gradients(backend, plan->packed_gradients() * sizeof(float));
+  Buffer scratch(backend, plan->scratch_bytes());
+  Buffer x_buffer(backend, backend.bytes(spec.x, DataType::f32, spec.x_layout));
+  Buffer y_buffer(backend, backend.bytes(spec.y(), DataType::f32, Layout::native));
+  Buffer dy_buffer(backend, y_buffer.bytes());
+  const Tensor x_tensor{x_buffer.floats(), spec.x, DataType::f32, spec.x_layout};
+  const Tensor y_tensor{y_buffer.floats(), spec.y()}, dy_tensor{dy_buffer.floats(), spec.y()};
+  backend.upload(testing::floats(x.v).data(), x_tensor);
+  backend.upload(testing::floats(dy.v).data(), dy_tensor);
+  plan->pack(testing::floats(weight).data(), spec.bias ? testing::floats(offset).data() : nullptr,
+             packed.floats());
+  plan->forward(x_tensor, packed.floats(), y_tensor, scratch.data(), 0);
+  for (int i = 0; i < calls; ++i) {
+    plan->backward_weights(x_tensor, dy_tensor, gradients.floats(), scratch.data(), 0);
+  }
+  PlanRun run{std::vector<float>(dy.v.size()), std::vector<float>(weight.size()),
+              std::vector<float>(offset.size())};
+  backend.download(y_tensor, run.y.data());
+  plan->unpack(gradients.floats(), run.dweight.data(), run.dbias.data());
+  return run;
+}
+
+class GradientSum : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(GradientSum, AccumulatesOverCalls) {
+  const std::unique_ptr<Backend> backend = testing::make_test_backend(GetParam());
+  struct Case {
+    int c, kernel, stride;
+    Layout layout;
+  };
+  for (const auto& [c, kernel, stride, layout] :
+       {Case{20, 3, 1, Layout::native}, Case{20, 1, 1, Layout::native}, Case{20, 3, 2, Layout::native},
+        Case{3, 3, 1, Layout::image}}) {
+    SCOPED_TRACE(fmt::format("c {} kernel {} stride {}", c, kernel, stride));
+    const int padding = kernel / 2, out = 24;
+    reference::Draw draw(7);
+    const Conv2dSpec spec{.x = {2, c, 9, 8},
+                          .out_channels = out,
+                          .kernel = kernel,
+                          .stride = stride,
+                          .padding = padding,
+                          .bias = true,
+                          .x_layout = layout,
+                          .needs_dx = layout == Layout::native};
+    const reference::Tensor x = draw.tensor(2, c, 9, 8), dy = draw.tensor(2, out, spec.y().h, spec.y().w);
+    const Values weight = draw.normals(static_cast<std::size_t>(out * c * kernel * kernel));
+    const Values offset = draw.normals(static_cast<std::size_t>(out));
+    const PlanRun once = run_plan(*backend, spec, x, weight, offset, dy, 1);
+    const PlanRun thrice = run_plan(*backend, spec, x, weight, offset, dy, 3);
+    const auto expect_three_times = [](const std::vector<float>& sum, const std::vector<float>& term) {
+      for (std::size_t i = 0; i < sum.size(); ++i) EXPECT_NEAR(sum[i], 3 * term[i], 1e-3);
+    };
+    expect_three_times(thrice.dweight, once.dweight);
+    expect_three_times(thrice.dbias, once.dbias);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, GradientSum, ::testing::ValuesIn(testing::backend_names()));
+
 /// The first layer's own kernel reads images, whose gradient nobody wants.
 class ImageConv2d : public ::testing::TestWithParam<testing::BackendAndDraw> {};
 
@@ -127,46 +195,26 @@ TEST_P(ImageConv2d, MatchesReference) {
   testing::round_to_float(dy.v);
 
   const std::unique_ptr<Backend> backend = testing::make_test_backend(backend_name);
-  const Shape shape{n, c, h, w};
-  const auto plan = backend->conv2d({.x = shape,
-                                     .out_channels = out,
-                                     .padding = padding,
-                                     .bias = bias,
-                                     .x_layout = Layout::image,
-                                     .needs_dx = false});
-  Buffer packed(*backend, plan->packed_values() * sizeof(float));
-  Buffer gradients(*backend, plan->packed_gradients() * sizeof(float));
-  Buffer scratch(*backend, plan->scratch_bytes());
-  const auto tensor = [&](Shape of, Layout layout, const Values& values, Buffer& buffer) {
-    buffer = Buffer(*backend, backend->bytes(of, DataType::f32, layout));
-    const Tensor result{buffer.floats(), of, DataType::f32, layout};
-    if (!values.empty()) backend->upload(testing::floats(values).data(), result);
-    return result;
-  };
-  Buffer x_buffer, y_buffer, dy_buffer;
-  const Shape y_shape{n, out, y.h, y.w};
-  const Tensor x_tensor = tensor(shape, Layout::image, x.v, x_buffer);
-  const Tensor y_tensor = tensor(y_shape, Layout::native, {}, y_buffer);
-  const Tensor dy_tensor = tensor(y_shape, Layout::native, dy.v, dy_buffer);
-  plan->pack(testing::floats(weight).data(), bias ? testing::floats(offset).data() : nullptr,
-             packed.floats());
-  plan->forward(x_tensor, packed.floats(), y_tensor, scratch.data(), 0);
-  plan->backward_weights(x_tensor, dy_tensor, gradients.floats(), scratch.data(), 0);
-  std::vector<float> actual(y.v.size()), dweight(weight.size()), dbias(offset.size());
-  backend->download(y_tensor, actual.data());
-  plan->unpack(gradients.floats(), dweight.data(), dbias.data());
+  const PlanRun run = run_plan(*backend,
+                               {.x = {n, c, h, w},
+                                .out_channels = out,
+                                .padding = padding,
+                                .bias = bias,
+                                .x_layout = Layout::image,
+                                .needs_dx = false},
+                               x, weight, offset, dy, 1);
 
   const Values weight_size = reference::absolute(weight);
   testing::expect_within(
-      actual, y.v,
+      run.y, y.v,
       testing::scaled(reference::conv2d(absolute(x), weight_size, reference::absolute(offset), out, conv).v,
                       1e-5),
       "y");
   const reference::ConvGradients expected = reference::conv2d_backward(x, weight, dy, conv);
   const reference::ConvGradients size =
       reference::conv2d_backward(absolute(x), weight_size, absolute(dy), conv);
-  testing::expect_within(dweight, expected.dweight, testing::scaled(size.dweight, 1e-5), "dweight");
-  if (bias) testing::expect_within(dbias, expected.dbias, testing::scaled(size.dbias, 1e-5), "dbias");
+  testing::expect_within(run.dweight, expected.dweight, testing::scaled(size.dweight, 1e-5), "dweight");
+  if (bias) testing::expect_within(run.dbias, expected.dbias, testing::scaled(size.dbias, 1e-5), "dbias");
 }
 
 INSTANTIATE_TEST_SUITE_P(Random, ImageConv2d,
