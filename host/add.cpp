@@ -6,18 +6,25 @@ namespace normlab {
 
 namespace {
 
-NORMLAB_INLINE void add(const float* a, const float* b, std::ptrdiff_t count, float* y) {
-  for (std::ptrdiff_t i = 0; i < count; i += kLanes) store(y + i, load(a + i) + load(b + i));
-}
+struct Sum {
+  template <typename Set, typename T>
+  static NORMLAB_INLINE void run(const T* a, const T* b, std::ptrdiff_t count, T* y) {
+    for (std::ptrdiff_t i = 0; i < count; i += kLanes) store(y + i, load<Set>(a + i) + load<Set>(b + i));
+  }
+};
 
 }  // namespace
 
 void HostBackend::add_forward(Tensor a, Tensor b, Tensor y) {
-  kernel<add>(a.data, b.data, layout(a).sample * a.shape.n, y.data);
+  with_storage(a.type, [&]<typename T>(Stored<T>) {
+    kernel<Sum>(a.as<T>(), b.as<T>(), layout(a).sample * a.shape.n, y.as<T>());
+  });
 }
 
 void HostBackend::copy(Tensor from, Tensor to) {
-  std::copy_n(from.data, layout(from).sample * from.shape.n, to.data);
+  with_storage(from.type, [&]<typename T>(Stored<T>) {
+    std::copy_n(from.as<T>(), layout(from).sample * from.shape.n, to.as<T>());
+  });
 }
 
 }  // namespace normlab

@@ -32,79 +32,103 @@ Block block_of(const BatchNormArgs& args, const HostLayout& at, int block) {
   return k;
 }
 
-NORMLAB_INLINE void block_sums(const float* x, int samples, const HostLayout& at, Vec* shift, Vec* mean,
-                               Vec* m2) {
-  const Vec first = load(x);
-  Vec sum = zero();
-  for (int n = 0; n < samples; ++n) sum += sum_shifted({x + n * at.sample, at.pixels, at.pixel}, first);
-  const Vec average = sum / static_cast<float>(samples * at.pixels);
-  Vec squares = zero();
-  for (int n = 0; n < samples; ++n)
-    squares += sum_squares({x + n * at.sample, at.pixels, at.pixel}, first, average);
-  *shift = first;
-  *mean = average;
-  *m2 = squares;
-}
-
-template <bool kRelu>
-NORMLAB_INLINE void normalize(const float* x, std::ptrdiff_t pixels, std::ptrdiff_t stride, const Block& k,
-                              float* y) {
-  const Vec shift = load(k.shift), mean = load(k.mean), scale = load(k.scale), beta = load(k.beta);
-  for (std::ptrdiff_t i = 0; i < pixels * stride; i += stride) {
-    store(y + i, activated<kRelu>(affine((load(x + i) - shift) - mean, scale, beta)));
+/// Of the samples' values in one block: shift, mean and m2 as BatchNormPartial has them.
+struct BlockSums {
+  template <typename Set, typename T>
+  static NORMLAB_INLINE void run(const T* x, int samples, const HostLayout& at, float* shift, float* mean,
+                                 float* m2) {
+    const Vec<Set> first = load<Set>(x);
+    Vec<Set> sum = zero<Set>();
+    for (int n = 0; n < samples; ++n)
+      sum += sum_shifted<Set>(Map<T>{x + n * at.sample, at.pixels, at.pixel}, first);
+    const Vec<Set> average = sum / static_cast<float>(samples * at.pixels);
+    Vec<Set> squares = zero<Set>();
+    for (int n = 0; n < samples; ++n)
+      squares += sum_squares<Set>(Map<T>{x + n * at.sample, at.pixels, at.pixel}, first, average);
+    store(shift, first);
+    store(mean, average);
+    store(m2, squares);
   }
+};
+
+/// A block's coefficients in registers.
+template <typename Set>
+struct Coefficients {
+  Vec<Set> shift, mean, scale, beta;
+
+  explicit NORMLAB_INLINE Coefficients(const Block& k)
+      : shift(load<Set>(k.shift)),
+        mean(load<Set>(k.mean)),
+        scale(load<Set>(k.scale)),
+        beta(load<Set>(k.beta)) {}
+  [[nodiscard]] NORMLAB_INLINE Vec<Set> centered(Vec<Set> x) const { return (x - shift) - mean; }
+  [[nodiscard]] NORMLAB_INLINE Vec<Set> z(Vec<Set> t) const { return affine(t, scale, beta); }
+};
+
+/// The kernels below take kRelu as std::bool_constant, so that each loop is compiled for its case.
+template <typename Loop>
+NORMLAB_INLINE void for_activation(bool relu, Loop loop) {
+  relu ? loop(std::true_type()) : loop(std::false_type());
 }
 
-NORMLAB_INLINE void normalize_block(const float* x, const HostLayout& at, const Block& k, bool relu,
-                                    float* y) {
-  relu ? normalize<true>(x, at.pixels, at.pixel, k, y) : normalize<false>(x, at.pixels, at.pixel, k, y);
-}
-
-template <bool kRelu>
-NORMLAB_INLINE void sums(const float* x, const float* dy, std::ptrdiff_t pixels, std::ptrdiff_t stride,
-                         Block& k) {
-  const Vec shift = load(k.shift), mean = load(k.mean), scale = load(k.scale), beta = load(k.beta);
-  Vec sum[2] = {zero(), zero()}, sum_t[2] = {zero(), zero()};
-  for (std::ptrdiff_t p = 0; p < pixels; ++p) {
-    const Vec t = (load(x + p * stride) - shift) - mean;
-    const Vec dz = before_activation<kRelu>(load(dy + p * stride), affine(t, scale, beta));
-    sum[p % 2] += dz;
-    sum_t[p % 2] += dz * t;
+struct Normalize {
+  template <typename Set, typename T>
+  static NORMLAB_INLINE void run(const T* x, const HostLayout& at, const Block& block, bool has_relu, T* y) {
+    const Coefficients<Set> k(block);
+    for_activation(has_relu, [&](auto relu) NORMLAB_INLINE_LAMBDA {
+      for (std::ptrdiff_t i = 0; i < at.pixels * at.pixel; i += at.pixel) {
+        store(y + i, activated<relu()>(k.z(k.centered(load<Set>(x + i)))));
+      }
+    });
   }
-  store(k.a, load(k.a) + (sum[0] + sum[1]));
-  store(k.b, load(k.b) + (sum_t[0] + sum_t[1]));
-}
+};
 
-NORMLAB_INLINE void gradient_block(const float* x, const float* dy, const HostLayout& at, bool relu,
-                                   Block& k) {
-  relu ? sums<true>(x, dy, at.pixels, at.pixel, k) : sums<false>(x, dy, at.pixels, at.pixel, k);
-}
-
-template <bool kRelu>
-NORMLAB_INLINE void gradient_map(const float* x, const float* dy, std::ptrdiff_t pixels,
-                                 std::ptrdiff_t stride, const Block& k, float* dx) {
-  const Vec shift = load(k.shift), mean = load(k.mean), scale = load(k.scale), beta = load(k.beta);
-  const Vec a = load(k.a), b = load(k.b);
-  for (std::ptrdiff_t i = 0; i < pixels * stride; i += stride) {
-    const Vec t = (load(x + i) - shift) - mean;
-    const Vec dz = before_activation<kRelu>(load(dy + i), affine(t, scale, beta));
-    store(dx + i, scale * dz - a - b * t);
+/// Adds a sample's sums of dz and dz t to the block's a and b.
+struct GradientSums {
+  template <typename Set, typename T>
+  static NORMLAB_INLINE void run(const T* x, const T* dy, const HostLayout& at, bool has_relu, Block& block) {
+    const Coefficients<Set> k(block);
+    for_activation(has_relu, [&](auto relu) NORMLAB_INLINE_LAMBDA {
+      using SumsOf = Sums<Set, 2>;
+      SumsOf sum, sum_t;
+      for_pixels<SumsOf::kCount>(at.pixels, [&](std::ptrdiff_t p, int way) NORMLAB_INLINE_LAMBDA {
+        const Vec<Set> t = k.centered(load<Set>(x + p * at.pixel));
+        const Vec<Set> dz = before_activation<relu()>(load<Set>(dy + p * at.pixel), k.z(t));
+        sum.part[way] += dz;
+        sum_t.part[way] += dz * t;
+      });
+      store(block.a, load<Set>(block.a) + sum.total());
+      store(block.b, load<Set>(block.b) + sum_t.total());
+    });
   }
-}
+};
 
-NORMLAB_INLINE void map_block(const float* x, const float* dy, const HostLayout& at, bool relu,
-                              const Block& k, float* dx) {
-  relu ? gradient_map<true>(x, dy, at.pixels, at.pixel, k, dx)
-       : gradient_map<false>(x, dy, at.pixels, at.pixel, k, dx);
-}
+/// dx = scale dz - a - b t.
+struct GradientMap {
+  template <typename Set, typename T>
+  static NORMLAB_INLINE void run(const T* x, const T* dy, const HostLayout& at, bool has_relu,
+                                 const Block& block, T* dx) {
+    const Coefficients<Set> k(block);
+    const Vec<Set> a = load<Set>(block.a), b = load<Set>(block.b);
+    for_activation(has_relu, [&](auto relu) NORMLAB_INLINE_LAMBDA {
+      for (std::ptrdiff_t i = 0; i < at.pixels * at.pixel; i += at.pixel) {
+        const Vec<Set> t = k.centered(load<Set>(x + i));
+        const Vec<Set> dz = before_activation<relu()>(load<Set>(dy + i), k.z(t));
+        store(dx + i, k.scale * dz - a - b * t);
+      }
+    });
+  }
+};
 
 }  // namespace
 
 void HostBackend::batch_norm_partial(Tensor x, BatchNormPartial* partial) {
   const HostLayout at = layout(x);
   for (int block = 0; block < at.blocks; ++block) {
-    Vec shift, mean, m2;
-    kernel<block_sums>(x.data + block * at.block, x.shape.n, at, &shift, &mean, &m2);
+    alignas(64) float shift[kLanes], mean[kLanes], m2[kLanes];
+    with_storage(x.type, [&]<typename T>(Stored<T>) {
+      kernel<BlockSums>(x.as<T>() + block * at.block, x.shape.n, at, shift, mean, m2);
+    });
     for (int i = 0; i < channels_in(at, block, x.shape.c); ++i) {
       partial[block * kLanes + i] = {shift[i], mean[i], m2[i]};
     }
@@ -151,10 +175,12 @@ void HostBackend::batch_norm_forward(const BatchNormArgs& args, Tensor y) {
   const HostLayout at = layout(args.x);
   for (int block = 0; block < at.blocks; ++block) {
     const Block k = block_of(args, at, block);
-    for (int n = 0; n < args.x.shape.n; ++n) {
-      const std::ptrdiff_t i = n * at.sample + block * at.block;
-      kernel<normalize_block>(args.x.data + i, at, k, args.relu, y.data + i);
-    }
+    with_storage(y.type, [&]<typename T>(Stored<T>) {
+      for (int n = 0; n < args.x.shape.n; ++n) {
+        const std::ptrdiff_t i = n * at.sample + block * at.block;
+        kernel<Normalize>(args.x.as<T>() + i, at, k, args.relu, y.as<T>() + i);
+      }
+    });
   }
 }
 
@@ -163,10 +189,12 @@ void HostBackend::batch_norm_gradient_partial(const BatchNormArgs& args, Tensor 
   const HostLayout at = layout(args.x);
   for (int block = 0; block < at.blocks; ++block) {
     Block k = block_of(args, at, block);
-    for (int n = 0; n < args.x.shape.n; ++n) {
-      const std::ptrdiff_t i = n * at.sample + block * at.block;
-      kernel<gradient_block>(args.x.data + i, dy.data + i, at, args.relu, k);
-    }
+    with_storage(dy.type, [&]<typename T>(Stored<T>) {
+      for (int n = 0; n < args.x.shape.n; ++n) {
+        const std::ptrdiff_t i = n * at.sample + block * at.block;
+        kernel<GradientSums>(args.x.as<T>() + i, dy.as<T>() + i, at, args.relu, k);
+      }
+    });
     for (int i = 0; i < channels_in(at, block, args.x.shape.c); ++i) {
       const int c = block * kLanes + i;
       partial[c] = {k.a[i], k.b[i] * args.statistics[c].rstd};
@@ -200,10 +228,12 @@ void HostBackend::batch_norm_backward(const BatchNormArgs& args, const BatchNorm
       k.a[i] = k.scale[i] * means[c].dbeta;
       k.b[i] = k.scale[i] * means[c].dgamma * args.statistics[c].rstd;
     }
-    for (int n = 0; n < args.x.shape.n; ++n) {
-      const std::ptrdiff_t i = n * at.sample + block * at.block;
-      kernel<map_block>(args.x.data + i, dy.data + i, at, args.relu, k, dx.data + i);
-    }
+    with_storage(dx.type, [&]<typename T>(Stored<T>) {
+      for (int n = 0; n < args.x.shape.n; ++n) {
+        const std::ptrdiff_t i = n * at.sample + block * at.block;
+        kernel<GradientMap>(args.x.as<T>() + i, dy.as<T>() + i, at, args.relu, k, dx.as<T>() + i);
+      }
+    });
   }
 }
 

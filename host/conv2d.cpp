@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "host/gemm.hpp"
+#include "host/onednn.hpp"
 
 namespace normlab {
 
@@ -39,7 +40,7 @@ int padded(int channels) {
 
 OwnConv2dPlan::OwnConv2dPlan(const HostBackend& backend, const Conv2dSpec& spec, int taps)
     : spec_(spec),
-      y_(spec.y(), backend.blocked()),
+      y_(spec.y(), backend.blocked(spec.type)),
       taps_(taps),
       in_(spec.x_layout == Layout::image ? spec.x.c : padded(spec.x.c)),
       out_(padded(spec.out_channels)),
@@ -81,11 +82,22 @@ void OwnConv2dPlan::unpack(const float* packed_gradients, float* dweight, float*
 }
 
 void OwnConv2dPlan::add_bias_gradient(Tensor dy, float* packed_gradients) const {
-  if (spec_.bias) kernel<SumPixels>(dy.data, y_, dy.shape.n, packed_gradients);
+  if (!spec_.bias) return;
+  with_storage(dy.type, [&]<typename T>(Stored<T>) {
+    kernel<SumPixels>(dy.as<T>(), y_, dy.shape.n, packed_gradients);
+  });
 }
 
 std::unique_ptr<Conv2dPlan> HostBackend::conv2d(const Conv2dSpec& spec) {
-  for (const auto make : {winograd_plan, pointwise_plan, image_plan}) {
+  if (const std::string missing = why_not(spec.type); !missing.empty()) {
+    throw Error("a convolution stored as {}: {}", precision_name(spec.type), missing);
+  }
+  if (prefer_library_) return library_plan(*this, spec);
+  // AMX multiplies bf16 sixteen times as fast as AVX-512 multiplies floats: no algorithm makes up for that.
+  // But the library is slow for few channels and for the weights' gradient of 1x1 kernels.
+  const bool amx = spec.type == DataType::bf16 && onednn::has_amx();
+  for (const auto make : {image_plan, pointwise_plan, winograd_plan}) {
+    if (amx && make == winograd_plan) break;
     if (std::unique_ptr<Conv2dPlan> plan = make(*this, spec)) return plan;
   }
   return library_plan(*this, spec);

@@ -28,15 +28,19 @@ struct Planes {
         plane((h + 2 * padding) * row) {}
 
   /// x: planes one after the other, or pixels of all channels.
-  void fill(const float* x, bool planar, float* to) const {
+  template <typename T>
+  void fill(const T* x, bool planar, float* to) const {
     std::fill_n(to, plane * channels, 0.0F);
     for (int c = 0; c < channels; ++c) {
       for (int i = 0; i < h; ++i) {
         float* line = to + c * plane + (i + padding) * row + padding;
         if (planar) {
-          std::copy_n(x + (static_cast<std::ptrdiff_t>(c) * h + i) * w, w, line);
+          const T* from = x + (static_cast<std::ptrdiff_t>(c) * h + i) * w;
+          for (int j = 0; j < w; ++j) line[j] = static_cast<float>(from[j]);
         } else {
-          for (int j = 0; j < w; ++j) line[j] = x[(static_cast<std::ptrdiff_t>(i) * w + j) * channels + c];
+          for (int j = 0; j < w; ++j) {
+            line[j] = static_cast<float>(x[(static_cast<std::ptrdiff_t>(i) * w + j) * channels + c]);
+          }
         }
       }
     }
@@ -44,9 +48,9 @@ struct Planes {
 };
 
 /// R output pixels of a row, one register of channels.
-template <typename Set, int R>
+template <typename Set, int R, typename T>
 NORMLAB_INLINE void convolve_pixels(const Planes& planes, const float* x, const float* w, int out,
-                                    Native<Set> bias, float* y, std::ptrdiff_t pixel) {
+                                    Native<Set> bias, T* y, std::ptrdiff_t pixel) {
   Native<Set> sum[R];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) sum[r] = bias;
@@ -66,17 +70,17 @@ NORMLAB_INLINE void convolve_pixels(const Planes& planes, const float* x, const 
 }
 
 struct ConvolveImage {
-  template <typename Set>
+  template <typename Set, typename T>
   static NORMLAB_INLINE void run(const Planes& planes, const float* x, const float* w, const float* bias,
-                                 const HostLayout& at, float* y) {
+                                 const HostLayout& at, T* y) {
     constexpr int kPixels = Set::kRegisters / 2;
     const int out = at.padded_channels();
     for (int channel = 0; channel < out; channel += Set::kWidth) {
       const Native<Set> b = bias == nullptr ? Native<Set>{} : load_native<Set>(bias + channel);
       for (int i = 0; i < planes.out_h; ++i) {
         const float* line = x + i * planes.row;
-        float* to = y + channel / kLanes * at.block + channel % kLanes +
-                    static_cast<std::ptrdiff_t>(i) * planes.out_w * at.pixel;
+        T* to = y + channel / kLanes * at.block + channel % kLanes +
+                static_cast<std::ptrdiff_t>(i) * planes.out_w * at.pixel;
         int j = 0;
         for (; j + kPixels <= planes.out_w; j += kPixels) {
           convolve_pixels<Set, kPixels>(planes, line + j, w + channel, out, b, to + j * at.pixel, at.pixel);
@@ -90,9 +94,9 @@ struct ConvolveImage {
 };
 
 /// dw of the nine taps of C channels += sum over pixels, one register of output channels.
-template <typename Set, int C>
-NORMLAB_INLINE void gradient_of_taps(const Planes& planes, const float* x, const float* dy,
-                                     std::ptrdiff_t pixel, int out, float* dw) {
+template <typename Set, int C, typename T>
+NORMLAB_INLINE void gradient_of_taps(const Planes& planes, const float* x, const T* dy, std::ptrdiff_t pixel,
+                                     int out, float* dw) {
   Native<Set> sum[C * 9];
 #pragma GCC unroll 27
   for (int tap = 0; tap < C * 9; ++tap) sum[tap] = load_native<Set>(dw + tap * out);
@@ -111,13 +115,13 @@ NORMLAB_INLINE void gradient_of_taps(const Planes& planes, const float* x, const
 }
 
 struct ImageGradient {
-  template <typename Set>
-  static NORMLAB_INLINE void run(const Planes& planes, const float* x, const HostLayout& at, const float* dy,
+  template <typename Set, typename T>
+  static NORMLAB_INLINE void run(const Planes& planes, const float* x, const HostLayout& at, const T* dy,
                                  float* dw) {
     constexpr int kChannels = Set::kRegisters >= 32 ? 3 : 1;
     const int out = at.padded_channels();
     for (int channel = 0; channel < out; channel += Set::kWidth) {
-      const float* gradient = dy + channel / kLanes * at.block + channel % kLanes;
+      const T* gradient = dy + channel / kLanes * at.block + channel % kLanes;
       int c = 0;
       for (; c + kChannels <= planes.channels; c += kChannels) {
         gradient_of_taps<Set, kChannels>(planes, x + c * planes.plane, gradient, at.pixel, out,
@@ -136,8 +140,8 @@ class ImagePlan : public OwnConv2dPlan {
   ImagePlan(const HostBackend& backend, const Conv2dSpec& spec)
       : OwnConv2dPlan(backend, spec, 9),
         planes_(spec),
-        y_(spec.y(), backend.blocked()),
-        planar_(backend.blocked()) {}
+        y_(spec.y(), backend.blocked(spec.type)),
+        planar_(backend.blocked(spec.type)) {}
 
   [[nodiscard]] std::size_t packed_values() const override { return packed_gradients(); }
   [[nodiscard]] std::size_t scratch_bytes() const override {
@@ -164,16 +168,22 @@ class ImagePlan : public OwnConv2dPlan {
 
   void forward(Tensor x, const float* packed, Tensor y, void* scratch, int /*worker*/) override {
     for (int n = 0; n < x.shape.n; ++n) {
-      kernel<ConvolveImage>(planes_, sample(x, n, scratch), packed + padded_bias(),
-                            spec().bias ? packed : nullptr, y_, y.data + n * y_.sample);
+      const float* planes = sample(x, n, scratch);
+      with_storage(y.type, [&]<typename T>(Stored<T>) {
+        kernel<ConvolveImage>(planes_, planes, packed + padded_bias(), spec().bias ? packed : nullptr, y_,
+                              y.as<T>() + n * y_.sample);
+      });
     }
   }
   void backward_data(Tensor dy, const float* packed, Tensor dx, void* scratch, int worker) override;
   void backward_weights(Tensor x, Tensor dy, float* packed_gradients, void* scratch,
                         int /*worker*/) override {
     for (int n = 0; n < x.shape.n; ++n) {
-      kernel<ImageGradient>(planes_, sample(x, n, scratch), y_, dy.data + n * y_.sample,
-                            packed_gradients + padded_bias());
+      const float* planes = sample(x, n, scratch);
+      with_storage(dy.type, [&]<typename T>(Stored<T>) {
+        kernel<ImageGradient>(planes_, planes, y_, dy.as<T>() + n * y_.sample,
+                              packed_gradients + padded_bias());
+      });
     }
     add_bias_gradient(dy, packed_gradients);
   }
@@ -181,7 +191,9 @@ class ImagePlan : public OwnConv2dPlan {
  private:
   [[nodiscard]] const float* sample(Tensor x, int n, void* scratch) const {
     auto* to = static_cast<float*>(scratch);
-    planes_.fill(x.data + n * static_cast<std::ptrdiff_t>(spec().x.per_sample()), planar_, to);
+    with_storage(x.type, [&]<typename T>(Stored<T>) {
+      planes_.fill(x.as<T>() + n * static_cast<std::ptrdiff_t>(spec().x.per_sample()), planar_, to);
+    });
     return to;
   }
 

@@ -15,13 +15,17 @@ using dnnl::memory;
 
 constexpr auto kF32 = memory::data_type::f32;
 
+/// The floats that it takes up, whatever it holds.
 std::size_t floats(const memory::desc& desc) {
-  return (desc.get_size() / sizeof(float) + 31) / 32 * 32;
+  return (desc.get_size() + 127) / 128 * 32;
 }
 
-NORMLAB_INLINE void accumulate(float* sum, const float* term, std::size_t count) {
-  for (std::size_t i = 0; i < count; ++i) sum[i] += term[i];
-}
+struct Accumulate {
+  template <typename Set>
+  static NORMLAB_INLINE void run(float* sum, const float* term, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) sum[i] += term[i];
+  }
+};
 
 /// A primitive with the memory objects of one worker, ready to be pointed at data.
 class Call {
@@ -55,7 +59,10 @@ class Call {
 class LibraryPlan : public Conv2dPlan {
  public:
   LibraryPlan(const HostBackend& backend, const Conv2dSpec& spec)
-      : spec_(spec), x_(spec.x, backend.blocked()), y_(spec.y(), backend.blocked()) {
+      : spec_(spec),
+        x_(spec.x, backend.blocked(spec.type)),
+        y_(spec.y(), backend.blocked(spec.type)),
+        stored_(spec.type == DataType::bf16 ? memory::data_type::bf16 : kF32) {
     const std::lock_guard lock(onednn::creation_mutex());
     in_ = spec.x_layout == Layout::image ? spec.x.c : x_.padded_channels();
     out_ = y_.padded_channels();
@@ -63,14 +70,14 @@ class LibraryPlan : public Conv2dPlan {
     staging_.resize(static_cast<std::size_t>(out_) *
                     static_cast<std::size_t>(in_ * spec.kernel * spec.kernel));
     staging_desc_ = {weight_dims, kF32, memory::format_tag::oihw};
-    const memory::desc any(weight_dims, kF32, memory::format_tag::any);
+    const memory::desc any(weight_dims, stored_, memory::format_tag::any);
 
     int largest = 1;
     while (largest * 2 <= spec.x.n) largest *= 2;
     // The largest piece chooses the formats; the others follow, so that weights are packed once.
     forward_desc_ = any;
     backward_desc_ = any;
-    gradient_desc_ = any;
+    gradient_desc_ = {weight_dims, kF32, memory::format_tag::any};
     for (int n = largest; n >= 1; n /= 2) add_piece(backend, n);
 
     if (spec.bias) {
@@ -145,7 +152,7 @@ class LibraryPlan : public Conv2dPlan {
       } else {
         piece.backward_weights({x_at(x, first), y_at(dy, first), gradient, rest});
       }
-      kernel<accumulate>(packed_gradients, gradient, this->packed_gradients());
+      kernel<Accumulate>(packed_gradients, gradient, this->packed_gradients());
     });
   }
 
@@ -160,13 +167,13 @@ class LibraryPlan : public Conv2dPlan {
   };
 
   void add_piece(const HostBackend& backend, int n) {
-    const bool blocked = backend.blocked();
+    const bool blocked = backend.blocked(spec_.type);
     const auto native = blocked ? memory::format_tag::nChw16c : memory::format_tag::nhwc;
     const auto image = blocked ? memory::format_tag::nchw : memory::format_tag::nhwc;
     const Shape y = spec_.y();
     onednn::ConvDescs descs;
-    descs.x = {{n, in_, spec_.x.h, spec_.x.w}, kF32, spec_.x_layout == Layout::image ? image : native};
-    descs.y = {{n, out_, y.h, y.w}, kF32, native};
+    descs.x = {{n, in_, spec_.x.h, spec_.x.w}, stored_, spec_.x_layout == Layout::image ? image : native};
+    descs.y = {{n, out_, y.h, y.w}, stored_, native};
     if (spec_.bias) descs.bias = {{out_}, kF32, memory::format_tag::x};
     descs.strides = {spec_.stride, spec_.stride};
     descs.padding = {spec_.padding, spec_.padding};
@@ -227,13 +234,15 @@ class LibraryPlan : public Conv2dPlan {
     }
   }
 
-  [[nodiscard]] float* x_at(const Tensor& x, std::ptrdiff_t first) const {
-    return x.data + first * (spec_.x_layout == Layout::image
-                                 ? static_cast<std::ptrdiff_t>(spec_.x.per_sample())
-                                 : x_.sample);
+  [[nodiscard]] std::byte* x_at(const Tensor& x, std::ptrdiff_t first) const {
+    const auto image = static_cast<std::ptrdiff_t>(spec_.x.per_sample());
+    return at(x, first * (spec_.x_layout == Layout::image ? image : x_.sample));
   }
-  [[nodiscard]] float* y_at(const Tensor& y, std::ptrdiff_t first) const {
-    return y.data + first * y_.sample;
+  [[nodiscard]] std::byte* y_at(const Tensor& y, std::ptrdiff_t first) const {
+    return at(y, first * y_.sample);
+  }
+  [[nodiscard]] std::byte* at(const Tensor& tensor, std::ptrdiff_t element) const {
+    return tensor.data + element * static_cast<std::ptrdiff_t>(element_bytes(spec_.type));
   }
   [[nodiscard]] std::size_t padded_bias() const {
     return spec_.bias ? static_cast<std::size_t>(out_ + 31) / 32 * 32 : 0;
@@ -241,6 +250,7 @@ class LibraryPlan : public Conv2dPlan {
 
   Conv2dSpec spec_;
   HostLayout x_, y_;
+  memory::data_type stored_;      ///< of x, y and packed weights; gradients of weights, and biases, are f32
   memory::dim in_ = 0, out_ = 0;  ///< padded channels
   memory::desc staging_desc_, forward_desc_, backward_desc_, gradient_desc_;
   std::vector<float> staging_;  ///< one set of weights as plain padded OIHW

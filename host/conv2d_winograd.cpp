@@ -243,8 +243,8 @@ class WinogradPlan : public OwnConv2dPlan {
   WinogradPlan(HostBackend& backend, const Conv2dSpec& spec)
       : OwnConv2dPlan(backend, spec, 9),
         zeros_(backend, kInput * sizeof(float) * static_cast<std::size_t>(std::max(in(), out()))),
-        forward_(spec.x, spec.y(), spec.padding, backend.blocked(), zeros_),
-        backward_(spec.y(), spec.x, 2 - spec.padding, backend.blocked(), zeros_) {}
+        forward_(spec.x, spec.y(), spec.padding, backend.blocked(spec.type), zeros_),
+        backward_(spec.y(), spec.x, 2 - spec.padding, backend.blocked(spec.type), zeros_) {}
 
   [[nodiscard]] std::size_t packed_values() const override {
     return area() * kPoints * (spec().needs_dx ? 2 : 1) + padded_bias();
@@ -264,21 +264,28 @@ class WinogradPlan : public OwnConv2dPlan {
   }
 
   void forward(Tensor x, const float* packed, Tensor y, void* scratch, int /*worker*/) override {
-    kernel<Convolve>(forward_, x.shape.n, x.data, packed + padded_bias(), spec().bias ? packed : nullptr,
-                     y.data, static_cast<float*>(scratch));
+    convolve(forward_, x, packed + padded_bias(), spec().bias ? packed : nullptr, y, scratch);
   }
   void backward_data(Tensor dy, const float* packed, Tensor dx, void* scratch, int /*worker*/) override {
-    kernel<Convolve>(backward_, dy.shape.n, dy.data, packed + padded_bias() + area() * kPoints, nullptr,
-                     dx.data, static_cast<float*>(scratch));
+    convolve(backward_, dy, packed + padded_bias() + area() * kPoints, nullptr, dx, scratch);
   }
   void backward_weights(Tensor x, Tensor dy, float* packed_gradients, void* scratch,
                         int /*worker*/) override {
-    kernel<KernelGradient>(forward_, x.shape.n, x.data, dy.data, packed_gradients + padded_bias(),
-                           static_cast<float*>(scratch));
+    with_storage(x.type, [&]<typename T>(Stored<T>) {
+      kernel<KernelGradient>(forward_, x.shape.n, x.as<T>(), dy.as<T>(), packed_gradients + padded_bias(),
+                             static_cast<float*>(scratch));
+    });
     add_bias_gradient(dy, packed_gradients);
   }
 
  private:
+  static void convolve(const Pass& pass, Tensor x, const float* u, const float* bias, Tensor y,
+                       void* scratch) {
+    with_storage(x.type, [&]<typename T>(Stored<T>) {
+      kernel<Convolve>(pass, x.shape.n, x.as<T>(), u, bias, y.as<T>(), static_cast<float*>(scratch));
+    });
+  }
+
   Buffer zeros_;
   Pass forward_, backward_;
 };

@@ -6,18 +6,6 @@
 
 namespace normlab {
 
-template <typename Set>
-using Native = typename Set::Native;
-
-template <typename Set>
-NORMLAB_INLINE Native<Set> load_native(const float* p) {
-  return *reinterpret_cast<const Native<Set>*>(p);
-}
-template <typename Set>
-NORMLAB_INLINE void store_native(float* p, Native<Set> value) {
-  *reinterpret_cast<Native<Set>*>(p) = value;
-}
-
 /// Rows of A, channels in blocks of 16: element (row, i) is at data[row * row_stride + i / 16 * block + i %
 /// 16].
 struct Rows {

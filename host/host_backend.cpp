@@ -39,7 +39,10 @@ bool heed_environment() {
 
 HostBackend::HostBackend(int threads, Blocks blocks)
     : heeded_(heed_environment()),
-      blocked_(blocks == Blocks::automatic ? onednn::prefers_blocks() : blocks == Blocks::blocked),
+      f32_blocked_(blocks == Blocks::automatic ? onednn::prefers_blocks(DataType::f32)
+                                               : blocks == Blocks::blocked),
+      bf16_blocked_(blocks == Blocks::automatic ? onednn::prefers_blocks(DataType::bf16)
+                                                : blocks == Blocks::blocked),
       pool_(std::max(1, threads)) {}
 
 int HostBackend::available_threads() {
@@ -66,6 +69,11 @@ std::string HostBackend::isa() const {
   return onednn::isa_name();
 }
 
+std::string HostBackend::why_not(DataType type) const {
+  if (type == DataType::f32 || onednn::has_bf16()) return {};
+  return fmt::format("this CPU ({}, {}) has neither AVX512-BF16 nor AMX", cpu_model(), isa());
+}
+
 std::byte* HostBackend::allocate(std::size_t bytes) {
   // Batch norm walks through its arena segment by segment: huge pages spare most of the address translation.
   const bool is_large = bytes >= 2 * kHugePage;
@@ -89,50 +97,53 @@ void HostBackend::release(std::byte* data) noexcept {
 }
 
 std::size_t HostBackend::bytes(Shape shape, DataType type, Layout layout) const {
-  const std::size_t element = type == DataType::bf16 ? 2 : 4;
-  if (layout == Layout::image) return shape.count() * element;
-  return static_cast<std::size_t>(HostLayout(shape, blocked_).sample) * static_cast<std::size_t>(shape.n) *
-         element;
+  if (layout == Layout::image) return shape.count() * element_bytes(type);
+  return static_cast<std::size_t>(HostLayout(shape, blocked(type)).sample) *
+         static_cast<std::size_t>(shape.n) * element_bytes(type);
 }
 
 void HostBackend::upload(const float* values, Tensor to) {
   const Shape& s = to.shape;
-  if (to.layout == Layout::image && blocked_) {
-    std::copy_n(values, s.count(), to.data);
-    return;
-  }
   const HostLayout at = layout(to);
-  const int channels = to.layout == Layout::image ? s.c : at.padded_channels();
-  for (int n = 0; n < s.n; ++n) {
-    for (int p = 0; p < s.pixels(); ++p) {
-      for (int c = 0; c < channels; ++c) {
-        const float value =
-            c < s.c ? values[(static_cast<std::ptrdiff_t>(n) * s.c + c) * s.pixels() + p] : 0.0F;
-        if (to.layout == Layout::image) {
-          to.data[(static_cast<std::ptrdiff_t>(n) * s.pixels() + p) * s.c + c] = value;
-        } else {
-          to.data[at.at(n, c, p)] = value;
+  const bool is_image = to.layout == Layout::image;
+  with_storage(to.type, [&]<typename T>(Stored<T>) {
+    for (int n = 0; n < s.n; ++n) {
+      for (int c = 0; c < (is_image ? s.c : at.padded_channels()); ++c) {
+        for (int p = 0; p < s.pixels(); ++p) {
+          to.as<T>()[is_image ? image_at(to, n, c, p) : at.at(n, c, p)] =
+              static_cast<T>(c < s.c ? *values++ : 0.0F);
         }
       }
     }
-  }
+  });
 }
 
 void HostBackend::download(Tensor from, float* values) {
   const Shape& s = from.shape;
   const HostLayout at = layout(from);
-  for (int n = 0; n < s.n; ++n) {
-    for (int c = 0; c < s.c; ++c) {
-      for (int p = 0; p < s.pixels(); ++p) {
-        const std::ptrdiff_t plain = (static_cast<std::ptrdiff_t>(n) * s.c + c) * s.pixels() + p;
-        if (from.layout == Layout::native) {
-          values[plain] = from.data[at.at(n, c, p)];
-        } else {
-          values[plain] =
-              from.data[blocked_ ? plain : (static_cast<std::ptrdiff_t>(n) * s.pixels() + p) * s.c + c];
+  const bool is_image = from.layout == Layout::image;
+  with_storage(from.type, [&]<typename T>(Stored<T>) {
+    for (int n = 0; n < s.n; ++n) {
+      for (int c = 0; c < s.c; ++c) {
+        for (int p = 0; p < s.pixels(); ++p) {
+          *values++ = static_cast<float>(from.as<T>()[is_image ? image_at(from, n, c, p) : at.at(n, c, p)]);
         }
       }
     }
+  });
+}
+
+void HostBackend::pack_elementwise(const float* values, Shape shape, DataType type, float* packed) {
+  const HostLayout at(shape, blocked(type));
+  for (int c = 0; c < at.padded_channels(); ++c) {
+    for (int p = 0; p < shape.pixels(); ++p) packed[at.at(0, c, p)] = c < shape.c ? *values++ : 0.0F;
+  }
+}
+
+void HostBackend::unpack_elementwise(const float* packed, Shape shape, DataType type, float* values) {
+  const HostLayout at(shape, blocked(type));
+  for (int c = 0; c < shape.c; ++c) {
+    for (int p = 0; p < shape.pixels(); ++p) *values++ = packed[at.at(0, c, p)];
   }
 }
 

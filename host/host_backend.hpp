@@ -14,14 +14,21 @@ class HostBackend : public Backend {
   enum class Blocks { automatic, blocked, nhwc };  ///< memory layout; only tests choose
   explicit HostBackend(int threads, Blocks blocks = Blocks::automatic);
 
+  /// Convolutions of the library where ours would do as well, for the plans made from now on.
+  void prefer_library(bool prefer) { prefer_library_ = prefer; }
+
   /// Processors that this process may use.
   [[nodiscard]] static int available_threads();
   [[nodiscard]] static std::string cpu_model();
-  [[nodiscard]] bool blocked() const { return blocked_; }
+  /// Whether native activations of this type lie in blocks (see HostLayout): what the convolutions like best.
+  [[nodiscard]] bool blocked(DataType type) const {
+    return type == DataType::bf16 ? bf16_blocked_ : f32_blocked_;
+  }
 
   [[nodiscard]] std::string name() const override { return "cpu"; }
   [[nodiscard]] std::string description() const override;
   [[nodiscard]] std::string isa() const override;
+  [[nodiscard]] std::string why_not(DataType type) const override;
   [[nodiscard]] bool reads_host_memory() const override { return true; }
 
   [[nodiscard]] std::byte* allocate(std::size_t bytes) override;
@@ -45,8 +52,8 @@ class HostBackend : public Backend {
   void load_images(const LoadImages& args) override;
   void group_norm_forward(const GroupNormForward& args) override;
   void group_norm_backward(const GroupNormBackward& args) override;
-  void pack_elementwise(const float* values, Shape shape, float* packed) override;
-  void unpack_elementwise(const float* packed, Shape shape, float* values) override;
+  void pack_elementwise(const float* values, Shape shape, DataType type, float* packed) override;
+  void unpack_elementwise(const float* packed, Shape shape, DataType type, float* values) override;
   void batch_norm_partial(Tensor x, BatchNormPartial* partial) override;
   void batch_norm_reduce(const BatchNormReduce& args) override;
   void batch_norm_forward(const BatchNormArgs& args, Tensor y) override;
@@ -76,10 +83,18 @@ class HostBackend : public Backend {
   void adamw(const AdamWStep& args) override;
 
  private:
-  [[nodiscard]] HostLayout layout(const Tensor& tensor) const { return {tensor.shape, blocked_}; }
+  [[nodiscard]] HostLayout layout(const Tensor& tensor) const { return {tensor.shape, blocked(tensor.type)}; }
+
+  /// Where a value of an image lies: channel planes beside blocks, NHWC beside NHWC.
+  [[nodiscard]] std::ptrdiff_t image_at(const Tensor& x, int n, int c, int p) const {
+    const std::ptrdiff_t pixels = x.shape.pixels();
+    return blocked(x.type) ? (n * std::ptrdiff_t{x.shape.c} + c) * pixels + p
+                           : (n * pixels + p) * x.shape.c + c;
+  }
 
   bool heeded_;  ///< the environment, before anything else
-  bool blocked_;
+  bool f32_blocked_, bf16_blocked_;
+  bool prefer_library_ = false;
   ThreadPool pool_;
 };
 

@@ -6,9 +6,7 @@
 
 namespace normlab {
 
-namespace {
-
-Isa best() {
+Isa best_isa() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool v3 =
@@ -22,9 +20,7 @@ Isa best() {
 #endif
 }
 
-}  // namespace
-
-Isa detail::active_isa = best();
+Isa detail::active_isa = best_isa();
 
 std::string isa_name(Isa isa) {
   return isa == Isa::avx512 ? "avx512" : isa == Isa::avx2 ? "avx2" : "portable";
@@ -40,8 +36,8 @@ std::optional<Isa> isa_from_environment() {
 }
 
 void force_isa(Isa isa) {
-  if (isa > best()) {
-    throw UsageError("instruction set {}: this CPU has only {}", isa_name(isa), isa_name(best()));
+  if (isa > best_isa()) {
+    throw UsageError("instruction set {}: this CPU has only {}", isa_name(isa), isa_name(best_isa()));
   }
   detail::active_isa = isa;
 }

@@ -16,6 +16,7 @@ extern Isa active_isa;
 [[nodiscard]] inline Isa isa() {
   return detail::active_isa;
 }
+[[nodiscard]] Isa best_isa();
 [[nodiscard]] std::string isa_name(Isa isa);
 
 /// What the environment variable NORMLAB_ISA asks for (portable, avx2 or avx512): every HostBackend heeds it.

@@ -1,4 +1,5 @@
-// A sample of one pixel is a row of padded channels, so activations are row-major matrices for Eigen.
+// A sample of one pixel is a row of padded channels, so activations are row-major matrices for Eigen, which
+// multiplies and adds in fp32 whatever they are stored as.
 
 #include <Eigen/Core>
 
@@ -8,37 +9,66 @@ namespace normlab {
 
 namespace {
 
-using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using Rows = Eigen::Map<Matrix, Eigen::Unaligned, Eigen::OuterStride<>>;
-using ConstRows = Eigen::Map<const Matrix, Eigen::Unaligned, Eigen::OuterStride<>>;
+template <typename E>
+using Matrix = Eigen::Matrix<E, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+template <typename E>
+using Rows = Eigen::Map<Matrix<E>, Eigen::Unaligned, Eigen::OuterStride<>>;
+template <typename E>
+using ConstRows = Eigen::Map<const Matrix<E>, Eigen::Unaligned, Eigen::OuterStride<>>;
 using Vector = Eigen::RowVectorXf;
+
+/// Bf16 as Eigen calls it.
+template <typename T>
+using Element = std::conditional_t<std::is_same_v<T, Bf16>, Eigen::bfloat16, float>;
+
+template <typename T>
+Element<T>* elements(const Tensor& tensor) {
+  return reinterpret_cast<Element<T>*>(tensor.as<T>());
+}
+
+/// An expression in other numbers; as it is if they are these.
+template <typename E, typename Expression>
+auto in(const Expression& x) {
+  if constexpr (std::is_same_v<E, typename Expression::Scalar>) {
+    return x;
+  } else {
+    return x.template cast<E>();
+  }
+}
 
 }  // namespace
 
 void HostBackend::linear_forward(const LinearForward& args) {
-  const HostLayout in = layout(args.x), out = layout(args.y);
+  const std::ptrdiff_t x_stride = layout(args.x).sample, y_stride = layout(args.y).sample;
   const int n = args.x.shape.n, i = args.x.shape.c, o = args.y.shape.c;
-  clear(args.y.data, static_cast<std::size_t>(out.sample * n) * sizeof(float));  // the padding, too
-  const ConstRows x(args.x.data, n, i, Eigen::OuterStride<>(in.sample));
-  const ConstRows weight(args.weight, o, i, Eigen::OuterStride<>(i));
-  Rows y(args.y.data, n, o, Eigen::OuterStride<>(out.sample));
-  y.noalias() = x.lazyProduct(weight.transpose());
-  y.rowwise() += Eigen::Map<const Vector>(args.bias, o);
+  clear(args.y.data, bytes(args.y.shape, args.y.type, args.y.layout));  // the padding, too
+  const ConstRows<float> weight(args.weight, o, i, Eigen::OuterStride<>(i));
+  const Eigen::Map<const Vector> bias(args.bias, o);
+  with_storage(args.x.type, [&]<typename T>(Stored<T>) {
+    using E = Element<T>;
+    const ConstRows<E> x(elements<T>(args.x), n, i, Eigen::OuterStride<>(x_stride));
+    Rows<E> y(elements<T>(args.y), n, o, Eigen::OuterStride<>(y_stride));
+    y.noalias() = in<E>(in<float>(x).lazyProduct(weight.transpose()) + bias.replicate(n, 1));
+  });
 }
 
 void HostBackend::linear_backward(const LinearBackward& args) {
-  const HostLayout in = layout(args.x), out = layout(args.dy);
+  const std::ptrdiff_t x_stride = layout(args.x).sample, y_stride = layout(args.dy).sample;
   const int n = args.x.shape.n, i = args.x.shape.c, o = args.dy.shape.c;
-  const ConstRows x(args.x.data, n, i, Eigen::OuterStride<>(in.sample));
-  const ConstRows dy(args.dy.data, n, o, Eigen::OuterStride<>(out.sample));
-  Rows dweight(args.dweight, o, i, Eigen::OuterStride<>(i));
-  dweight.noalias() += dy.transpose().lazyProduct(x);
-  Eigen::Map<Vector>(args.dbias, o) += dy.colwise().sum();
-  if (args.dx.empty()) return;
-  clear(args.dx.data, static_cast<std::size_t>(in.sample * n) * sizeof(float));
-  const ConstRows weight(args.weight, o, i, Eigen::OuterStride<>(i));
-  Rows dx(args.dx.data, n, i, Eigen::OuterStride<>(in.sample));
-  dx.noalias() = dy.lazyProduct(weight);
+  const ConstRows<float> weight(args.weight, o, i, Eigen::OuterStride<>(i));
+  Rows<float> dweight(args.dweight, o, i, Eigen::OuterStride<>(i));
+  Eigen::Map<Vector> dbias(args.dbias, o);
+  with_storage(args.x.type, [&]<typename T>(Stored<T>) {
+    using E = Element<T>;
+    const ConstRows<E> x(elements<T>(args.x), n, i, Eigen::OuterStride<>(x_stride));
+    const ConstRows<E> dy(elements<T>(args.dy), n, o, Eigen::OuterStride<>(y_stride));
+    dweight.noalias() += in<float>(dy).transpose().lazyProduct(in<float>(x));
+    dbias += in<float>(dy).colwise().sum();
+    if (args.dx.empty()) return;
+    clear(args.dx.data, bytes(args.dx.shape, args.dx.type, args.dx.layout));
+    Rows<E> dx(elements<T>(args.dx), n, i, Eigen::OuterStride<>(x_stride));
+    dx.noalias() = in<E>(in<float>(dy).lazyProduct(weight));
+  });
 }
 
 }  // namespace normlab

@@ -16,74 +16,79 @@ NORMLAB_INLINE Window window(int row, int column, int w, std::ptrdiff_t pixel) {
   return {{first, first + pixel, first + w * pixel, first + (w + 1) * pixel}};
 }
 
-NORMLAB_INLINE Vec larger(Vec a, Vec b) {
-  return b > a ? b : a;
+template <typename Set>
+NORMLAB_INLINE Vec<Set> larger(Vec<Set> a, Vec<Set> b) {
+  return select(b > a, b, a);
 }
 
-NORMLAB_INLINE void forward(const float* x, int h, int w, std::ptrdiff_t pixel, float* y) {
-  for (int row = 0; row < h / 2; ++row) {
-    for (int column = 0; column < w / 2; ++column, y += pixel) {
-      const Window k = window(row, column, w, pixel);
-      store(y, larger(larger(load(x + k.at[0]), load(x + k.at[1])),
-                      larger(load(x + k.at[2]), load(x + k.at[3]))));
+struct Forward {
+  template <typename Set, typename T>
+  static NORMLAB_INLINE void run(const T* x, int h, int w, std::ptrdiff_t pixel, T* y) {
+    for (int row = 0; row < h / 2; ++row) {
+      for (int column = 0; column < w / 2; ++column, y += pixel) {
+        const Window k = window(row, column, w, pixel);
+        store(y, larger(larger(load<Set>(x + k.at[0]), load<Set>(x + k.at[1])),
+                        larger(load<Set>(x + k.at[2]), load<Set>(x + k.at[3]))));
+      }
     }
   }
-}
+};
 
-NORMLAB_INLINE void backward(const float* x, const float* dy, int h, int w, std::ptrdiff_t pixel, float* dx) {
-  for (int row = 0; row < h / 2; ++row) {
-    for (int column = 0; column < w / 2; ++column, dy += pixel) {
-      const Window k = window(row, column, w, pixel);
-      const Vec x0 = load(x + k.at[0]), x1 = load(x + k.at[1]), x2 = load(x + k.at[2]),
-                x3 = load(x + k.at[3]);
-      const Vec top = larger(x0, x1), bottom = larger(x2, x3), gradient = load(dy);
-      const VecInt from_bottom = bottom > top;
-      const VecInt right_top = x1 > x0, right_bottom = x3 > x2;
-      const Vec to_top = from_bottom ? zero() : gradient, to_bottom = from_bottom ? gradient : zero();
-      store(dx + k.at[0], right_top ? zero() : to_top);
-      store(dx + k.at[1], right_top ? to_top : zero());
-      store(dx + k.at[2], right_bottom ? zero() : to_bottom);
-      store(dx + k.at[3], right_bottom ? to_bottom : zero());
+struct Backward {
+  template <typename Set, typename T>
+  static NORMLAB_INLINE void run(const T* x, const T* dy, int h, int w, std::ptrdiff_t pixel, T* dx) {
+    const Vec<Set> none = zero<Set>();
+    for (int row = 0; row < h / 2; ++row) {
+      for (int column = 0; column < w / 2; ++column, dy += pixel) {
+        const Window k = window(row, column, w, pixel);
+        const Vec<Set> x0 = load<Set>(x + k.at[0]), x1 = load<Set>(x + k.at[1]), x2 = load<Set>(x + k.at[2]),
+                       x3 = load<Set>(x + k.at[3]);
+        const Vec<Set> top = larger(x0, x1), bottom = larger(x2, x3), gradient = load<Set>(dy);
+        const Mask<Set> from_bottom = bottom > top;
+        const Mask<Set> right_top = x1 > x0, right_bottom = x3 > x2;
+        const Vec<Set> to_top = select(from_bottom, none, gradient);
+        const Vec<Set> to_bottom = select(from_bottom, gradient, none);
+        store(dx + k.at[0], select(right_top, none, to_top));
+        store(dx + k.at[1], select(right_top, to_top, none));
+        store(dx + k.at[2], select(right_bottom, none, to_bottom));
+        store(dx + k.at[3], select(right_bottom, to_bottom, none));
+      }
     }
+    // The last row or column of an odd map is in no window.
+    const auto clear = [&](int row, int column) NORMLAB_INLINE_LAMBDA {
+      store(dx + (static_cast<std::ptrdiff_t>(row) * w + column) * pixel, none);
+    };
+    for (int row = 0; w % 2 == 1 && row < h; ++row) clear(row, w - 1);
+    for (int column = 0; h % 2 == 1 && column < w; ++column) clear(h - 1, column);
   }
-}
-
-/// The last row or column of an odd map is in no window.
-void clear_edges(const HostLayout& at, int h, int w, float* dx) {
-  const auto clear = [&](int row, int column) {
-    store(dx + (static_cast<std::ptrdiff_t>(row) * w + column) * at.pixel, zero());
-  };
-  if (w % 2 == 1) {
-    for (int row = 0; row < h; ++row) clear(row, w - 1);
-  }
-  if (h % 2 == 1) {
-    for (int column = 0; column < w; ++column) clear(h - 1, column);
-  }
-}
+};
 
 }  // namespace
 
 void HostBackend::max_pool_forward(Tensor x, Tensor y) {
   const HostLayout from = layout(x), to = layout(y);
-  for (int n = 0; n < x.shape.n; ++n) {
-    for (int b = 0; b < from.blocks; ++b) {
-      kernel<forward>(x.data + n * from.sample + b * from.block, x.shape.h, x.shape.w, from.pixel,
-                      y.data + n * to.sample + b * to.block);
+  with_storage(x.type, [&]<typename T>(Stored<T>) {
+    for (int n = 0; n < x.shape.n; ++n) {
+      for (int b = 0; b < from.blocks; ++b) {
+        kernel<Forward>(x.as<T>() + n * from.sample + b * from.block, x.shape.h, x.shape.w, from.pixel,
+                        y.as<T>() + n * to.sample + b * to.block);
+      }
     }
-  }
+  });
 }
 
 void HostBackend::max_pool_backward(Tensor x, Tensor dy, Tensor dx) {
   if (dx.empty()) return;
   const HostLayout from = layout(x), to = layout(dy);
-  for (int n = 0; n < x.shape.n; ++n) {
-    for (int b = 0; b < from.blocks; ++b) {
-      const std::ptrdiff_t i = n * from.sample + b * from.block;
-      kernel<backward>(x.data + i, dy.data + n * to.sample + b * to.block, x.shape.h, x.shape.w, from.pixel,
-                       dx.data + i);
-      clear_edges(from, x.shape.h, x.shape.w, dx.data + i);
+  with_storage(x.type, [&]<typename T>(Stored<T>) {
+    for (int n = 0; n < x.shape.n; ++n) {
+      for (int b = 0; b < from.blocks; ++b) {
+        const std::ptrdiff_t i = n * from.sample + b * from.block;
+        kernel<Backward>(x.as<T>() + i, dy.as<T>() + n * to.sample + b * to.block, x.shape.h, x.shape.w,
+                         from.pixel, dx.as<T>() + i);
+      }
     }
-  }
+  });
 }
 
 }  // namespace normlab

@@ -6,52 +6,63 @@
 
 namespace normlab {
 
+template <typename T>
 struct Map {
-  const float* x;
-  std::ptrdiff_t pixels, stride;  ///< stride in floats from one pixel to the next
+  const T* x;
+  std::ptrdiff_t pixels, stride;  ///< stride in elements from one pixel to the next
 };
 
-/// Sum over pixels of term(offset, t); four partial sums hide the latency of the additions.
-template <typename Term>
-NORMLAB_INLINE Vec sum_over_pixels(std::ptrdiff_t pixels, std::ptrdiff_t stride, Term&& term) {
-  Vec sum[4] = {zero(), zero(), zero(), zero()};
+/// Calls body(p, k) for every pixel p, where k < kSums says to which of several running sums it adds.
+template <int kSums, typename Body>
+NORMLAB_INLINE void for_pixels(std::ptrdiff_t pixels, Body body) {
   std::ptrdiff_t p = 0;
-  for (; p + 4 <= pixels; p += 4) {
-    for (int k = 0; k < 4; ++k) sum[k] += term((p + k) * stride);
+  for (; p + kSums <= pixels; p += kSums) {
+    unrolled<kSums>([&](int k) NORMLAB_INLINE_LAMBDA { body(p + k, k); });
   }
-  for (; p < pixels; ++p) sum[0] += term(p * stride);
-  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  for (; p < pixels; ++p) body(p, 0);
 }
 
-NORMLAB_INLINE Vec sum_shifted(Map map, Vec shift) {
-  return sum_over_pixels(
-      map.pixels,
-      map.stride, [&](std::ptrdiff_t at) __attribute__((always_inline)) { return load(map.x + at) - shift; });
+/// Sum over pixels of term(offset); several partial sums hide the latency of the additions.
+template <typename Set, typename Term>
+NORMLAB_INLINE Vec<Set> sum_over_pixels(std::ptrdiff_t pixels, std::ptrdiff_t stride, Term term) {
+  using SumsOf = Sums<Set, 4>;
+  SumsOf sum;
+  for_pixels<SumsOf::kCount>(
+      pixels, [&](std::ptrdiff_t p, int k) NORMLAB_INLINE_LAMBDA { sum.part[k] += term(p * stride); });
+  return sum.total();
 }
 
-NORMLAB_INLINE Vec sum_squares(Map map, Vec shift, Vec mean) {
-  return sum_over_pixels(
-      map.pixels, map.stride, [&](std::ptrdiff_t at) __attribute__((always_inline)) {
-        const Vec t = (load(map.x + at) - shift) - mean;
-        return t * t;
-      });
+template <typename Set, typename T>
+NORMLAB_INLINE Vec<Set> sum_shifted(Map<T> map, Vec<Set> shift) {
+  return sum_over_pixels<Set>(map.pixels, map.stride, [&](std::ptrdiff_t at) NORMLAB_INLINE_LAMBDA {
+    return load<Set>(map.x + at) - shift;
+  });
+}
+
+template <typename Set, typename T>
+NORMLAB_INLINE Vec<Set> sum_squares(Map<T> map, Vec<Set> shift, Vec<Set> mean) {
+  return sum_over_pixels<Set>(map.pixels, map.stride, [&](std::ptrdiff_t at) NORMLAB_INLINE_LAMBDA {
+    const Vec<Set> t = (load<Set>(map.x + at) - shift) - mean;
+    return t * t;
+  });
 }
 
 /// z = scale t + beta, the value before the activation. Forward and backward both call it, so that they agree
 /// on which values the ReLU passed.
-NORMLAB_INLINE Vec affine(Vec t, Vec scale, Vec beta) {
+template <typename Set>
+NORMLAB_INLINE Vec<Set> affine(Vec<Set> t, Vec<Set> scale, Vec<Set> beta) {
   return t * scale + beta;
 }
 
-template <bool kRelu>
-NORMLAB_INLINE Vec activated(Vec z) {
+template <bool kRelu, typename Set>
+NORMLAB_INLINE Vec<Set> activated(Vec<Set> z) {
   return kRelu ? positive(z) : z;
 }
 
 /// dz = dy where the activation passed.
-template <bool kRelu>
-NORMLAB_INLINE Vec before_activation(Vec dy, Vec z) {
-  return kRelu ? (z > 0.0F ? dy : zero()) : dy;
+template <bool kRelu, typename Set>
+NORMLAB_INLINE Vec<Set> before_activation(Vec<Set> dy, Vec<Set> z) {
+  return kRelu ? select(z > zero<Set>(), dy, zero<Set>()) : dy;
 }
 
 }  // namespace normlab

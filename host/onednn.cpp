@@ -23,6 +23,12 @@ dnnl::primitive_attr attributes() {
   return attributes;
 }
 
+/// The library's values are sets of bits: a greater instruction set contains the lesser ones.
+bool contains(dnnl::cpu_isa isa) {
+  const auto bits = static_cast<unsigned>(isa);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & bits) == bits;
+}
+
 constexpr auto kDirect = dnnl::algorithm::convolution_direct;
 
 }  // namespace
@@ -70,10 +76,17 @@ void limit_isa(Isa isa) {
   (void)dnnl::set_max_cpu_isa(isa == Isa::avx2 ? dnnl::cpu_isa::avx2 : dnnl::cpu_isa::sse41);
 }
 
-bool prefers_blocks() {
-  // The values are sets of bits: whatever contains AVX-512 is a superset of avx512_core.
-  constexpr auto kAvx512 = static_cast<unsigned>(dnnl::cpu_isa::avx512_core);
-  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kAvx512) == kAvx512;
+bool has_bf16() {
+  return contains(dnnl::cpu_isa::avx512_core_bf16);  // every CPU with AMX has it, too
+}
+
+bool has_amx() {
+  return contains(dnnl::cpu_isa::avx512_core_amx);
+}
+
+bool prefers_blocks(DataType type) {
+  if (type == DataType::bf16 && has_amx()) return false;
+  return contains(dnnl::cpu_isa::avx512_core);
 }
 
 #if DNNL_VERSION_MAJOR >= 3

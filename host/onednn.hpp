@@ -6,6 +6,7 @@
 #include <string>
 
 #include "host/isa.hpp"
+#include "layers/data_type.hpp"
 
 namespace normlab::onednn {
 
@@ -23,8 +24,12 @@ namespace normlab::onednn {
 [[nodiscard]] std::string isa_name();
 /// Keeps the library to an instruction set; it heeds only the first call, made before any primitive.
 void limit_isa(Isa isa);
-/// Whether 16-channel blocks are this CPU's fast layout.
-[[nodiscard]] bool prefers_blocks();
+/// Whether there are instructions that multiply bf16: AVX512-BF16 or AMX.
+[[nodiscard]] bool has_bf16();
+/// Whether some of them are AMX's.
+[[nodiscard]] bool has_amx();
+/// Whether 16-channel blocks are this CPU's fast layout. With AMX it is NHWC.
+[[nodiscard]] bool prefers_blocks(DataType type);
 
 struct ConvDescs {
   dnnl::memory::desc x, weights, bias, y;  ///< bias may be empty

@@ -14,17 +14,23 @@ namespace {
 constexpr int kChains = 12;  // enough to hide the latency of an addition on every core we know
 constexpr int kRounds = 20000;
 
-NORMLAB_INLINE float multiply_add_chains(float seed) {
-  Vec sum[kChains];
-  for (int k = 0; k < kChains; ++k) sum[k] = zero() + seed * static_cast<float>(k);
-  const Vec factor = zero() + 0.999F, term = zero() + 0.001F;
-  for (int round = 0; round < kRounds; ++round) {
-    for (int k = 0; k < kChains; ++k) sum[k] = sum[k] * factor + term;
+/// kRounds times kChains times kLanes multiply-adds, whatever the width of a register.
+struct MultiplyAddChains {
+  template <typename Set>
+  static NORMLAB_INLINE float run(float seed) {
+    constexpr int kVecs = chains<Set>(kChains);
+    Vec<Set> sum[kVecs];
+    unrolled<kVecs>([&](int k)
+                        NORMLAB_INLINE_LAMBDA { sum[k] = broadcast<Set>(seed * static_cast<float>(k)); });
+    const Vec<Set> factor = broadcast<Set>(0.999F), term = broadcast<Set>(0.001F);
+    for (int round = 0; round < kRounds * kChains / kVecs; ++round) {
+      unrolled<kVecs>([&](int k) NORMLAB_INLINE_LAMBDA { sum[k] = sum[k] * factor + term; });
+    }
+    Vec<Set> total = zero<Set>();
+    unrolled<kVecs>([&](int k) NORMLAB_INLINE_LAMBDA { total += sum[k]; });
+    return total.part[0][0];
   }
-  Vec total = zero();
-  for (int k = 0; k < kChains; ++k) total += sum[k];
-  return total[0];
-}
+};
 
 }  // namespace
 
@@ -33,13 +39,13 @@ double measure_fma_peak(int threads, double seconds) {
   std::atomic<int> ready{0};
   std::atomic<double> flops{0};
   const auto work = [&] {
-    volatile float sink = kernel<multiply_add_chains>(0.5F);  // warm
+    volatile float sink = kernel<MultiplyAddChains>(0.5F);  // warm
     ++ready;
     while (ready < threads) std::this_thread::yield();
     const auto start = Clock::now();
     double elapsed = 0, operations = 0;
     while (elapsed < seconds) {
-      sink = kernel<multiply_add_chains>(sink);
+      sink = kernel<MultiplyAddChains>(sink);
       operations += 2.0 * kChains * kLanes * kRounds;
       elapsed = std::chrono::duration<double>(Clock::now() - start).count();
     }

@@ -4,23 +4,34 @@ namespace normlab {
 
 namespace {
 
-NORMLAB_INLINE void forward(const float* x, std::ptrdiff_t count, float* y) {
-  for (std::ptrdiff_t i = 0; i < count; i += kLanes) store(y + i, positive(load(x + i)));
-}
+struct Forward {
+  template <typename Set, typename T>
+  static NORMLAB_INLINE void run(const T* x, std::ptrdiff_t count, T* y) {
+    for (std::ptrdiff_t i = 0; i < count; i += kLanes) store(y + i, positive(load<Set>(x + i)));
+  }
+};
 
-NORMLAB_INLINE void backward(const float* y, const float* dy, std::ptrdiff_t count, float* dx) {
-  for (std::ptrdiff_t i = 0; i < count; i += kLanes)
-    store(dx + i, load(y + i) > 0.0F ? load(dy + i) : zero());
-}
+struct Backward {
+  template <typename Set, typename T>
+  static NORMLAB_INLINE void run(const T* y, const T* dy, std::ptrdiff_t count, T* dx) {
+    for (std::ptrdiff_t i = 0; i < count; i += kLanes)
+      store(dx + i, select(load<Set>(y + i) > zero<Set>(), load<Set>(dy + i), zero<Set>()));
+  }
+};
 
 }  // namespace
 
 void HostBackend::relu_forward(Tensor x, Tensor y) {
-  kernel<forward>(x.data, layout(x).sample * x.shape.n, y.data);
+  with_storage(x.type, [&]<typename T>(Stored<T>) {
+    kernel<Forward>(x.as<T>(), layout(x).sample * x.shape.n, y.as<T>());
+  });
 }
 
 void HostBackend::relu_backward(Tensor y, Tensor dy, Tensor dx) {
-  if (!dx.empty()) kernel<backward>(y.data, dy.data, layout(y).sample * y.shape.n, dx.data);
+  if (dx.empty()) return;
+  with_storage(y.type, [&]<typename T>(Stored<T>) {
+    kernel<Backward>(y.as<T>(), dy.as<T>(), layout(y).sample * y.shape.n, dx.as<T>());
+  });
 }
 
 }  // namespace normlab

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <cmath>
 
 #include "host/host_backend.hpp"
@@ -9,33 +8,36 @@ void HostBackend::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
   const HostLayout at = layout(args.logits);
   const int classes = args.logits.shape.c;
   const double smoothing = static_cast<double>(args.label_smoothing);
-  for (int n = 0; n < args.logits.shape.n; ++n) {
-    const float* row = args.logits.data + n * at.sample;  // one pixel: channels are contiguous
-    const auto best = std::max_element(row, row + classes);
-    double sum = 0, mean = 0;
-    for (int c = 0; c < classes; ++c) {
-      sum += std::exp(static_cast<double>(row[c]) - static_cast<double>(*best));
-      mean += static_cast<double>(row[c]);
-    }
-    mean /= classes;
-    const double log_sum = static_cast<double>(*best) + std::log(sum);
-    const int label = args.labels[n];
-    args.loss[n] =
-        static_cast<float>(log_sum - (1 - smoothing) * static_cast<double>(row[label]) - smoothing * mean);
-    args.predicted[n] = static_cast<std::int32_t>(best - row);
-    args.confidence[n] = static_cast<float>(1 / sum);
-    if (args.dlogits.empty()) continue;
-    float* gradient = args.dlogits.data + n * at.sample;
-    for (int c = 0; c < at.padded_channels(); ++c) {
-      if (c >= classes) {
-        gradient[c] = 0.0F;
-        continue;
+  with_storage(args.logits.type, [&]<typename T>(Stored<T>) {
+    for (int n = 0; n < args.logits.shape.n; ++n) {
+      const T* row = args.logits.as<T>() + n * at.sample;  // one pixel: channels are contiguous
+      const auto logit = [&](int c) { return static_cast<double>(static_cast<float>(row[c])); };
+      int best = 0;
+      for (int c = 1; c < classes; ++c) best = logit(c) > logit(best) ? c : best;
+      double sum = 0, mean = 0;
+      for (int c = 0; c < classes; ++c) {
+        sum += std::exp(logit(c) - logit(best));
+        mean += logit(c);
       }
-      const double target = (c == label ? 1 - smoothing : 0.0) + smoothing / classes;
-      gradient[c] = static_cast<float>(static_cast<double>(args.scale) *
-                                       (std::exp(static_cast<double>(row[c]) - log_sum) - target));
+      mean /= classes;
+      const double log_sum = logit(best) + std::log(sum);
+      const int label = args.labels[n];
+      args.loss[n] = static_cast<float>(log_sum - (1 - smoothing) * logit(label) - smoothing * mean);
+      args.predicted[n] = best;
+      args.confidence[n] = static_cast<float>(1 / sum);
+      if (args.dlogits.empty()) continue;
+      T* gradient = args.dlogits.as<T>() + n * at.sample;
+      for (int c = 0; c < at.padded_channels(); ++c) {
+        if (c >= classes) {
+          gradient[c] = T(0.0F);
+          continue;
+        }
+        const double target = (c == label ? 1 - smoothing : 0.0) + smoothing / classes;
+        gradient[c] = static_cast<T>(
+            static_cast<float>(static_cast<double>(args.scale) * (std::exp(logit(c) - log_sum) - target)));
+      }
     }
-  }
+  });
 }
 
 }  // namespace normlab

@@ -1,14 +1,15 @@
 #pragma once
 // Sixteen floats at a time, in plain C++: GCC's and clang's vector types become AVX-512, AVX2, SSE or NEON
-// code. `kernel<body>(arguments)` calls a body that is compiled once for each instruction set of `Isa`, and
-// chooses by what this CPU has. A body, and everything that it calls, must be NORMLAB_INLINE, so that it is
-// compiled for the same instruction set.
+// code. kernel<Body>(arguments) calls Body::run<Set>(arguments), a static member template that is compiled
+// once for each instruction set of `Isa`, and chooses by what this CPU has. It, and everything that it calls,
+// must be NORMLAB_INLINE, so that it is compiled for the same instruction set.
 
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
 #include "host/isa.hpp"
+#include "layers/data_type.hpp"
 
 #define NORMLAB_INLINE __attribute__((always_inline)) inline
 /// For lambdas, after the parameters.
@@ -24,35 +25,178 @@ namespace normlab {
 
 inline constexpr int kLanes = 16;
 
-using Vec = float __attribute__((vector_size(64), may_alias));
-using VecInt = std::int32_t __attribute__((vector_size(64), may_alias));
-
-NORMLAB_INLINE Vec load(const float* p) {
-  return *reinterpret_cast<const Vec*>(p);
-}
-NORMLAB_INLINE void store(float* p, Vec v) {
-  *reinterpret_cast<Vec*>(p) = v;
-}
-NORMLAB_INLINE Vec zero() {
-  return Vec{};
-}
-NORMLAB_INLINE Vec positive(Vec v) {
-  return v > 0.0F ? v : zero();
-}
-
-/// What the instruction sets' registers hold. A body that depends on them is a structure with a static member
-/// template `run<Set>(arguments)`, called by kernel<Body>(arguments).
+/// What the instruction sets' registers hold: kWidth floats (Native), as many integers, or half as many bytes
+/// of bf16.
 struct Avx512 {
   static constexpr int kWidth = 16, kRegisters = 32;
   using Native = float __attribute__((vector_size(64), may_alias));
+  using Bits = std::uint32_t __attribute__((vector_size(64), may_alias));
+  using Halves = std::uint16_t __attribute__((vector_size(32), may_alias));
 };
 struct Avx2 {
   static constexpr int kWidth = 8, kRegisters = 16;
   using Native = float __attribute__((vector_size(32), may_alias));
+  using Bits = std::uint32_t __attribute__((vector_size(32), may_alias));
+  using Halves = std::uint16_t __attribute__((vector_size(16), may_alias));
 };
 struct Portable {
   static constexpr int kWidth = 4, kRegisters = 16;
   using Native = float __attribute__((vector_size(16), may_alias));
+  using Bits = std::uint32_t __attribute__((vector_size(16), may_alias));
+  using Halves = std::uint16_t __attribute__((vector_size(8), may_alias));
+};
+
+template <typename Set>
+using Native = typename Set::Native;
+
+/// kLanes floats in as many registers as they need. (One wide GCC vector would go through memory wherever a
+/// register is narrower.)
+template <typename Set>
+struct Vec {
+  typename Set::Native part[kLanes / Set::kWidth];
+};
+
+/// For each lane all ones or all zeros.
+template <typename Set>
+struct Mask {
+  decltype(typename Set::Native() > typename Set::Native()) part[kLanes / Set::kWidth];
+};
+
+namespace detail {
+
+template <typename Result, typename F, int... kPart>
+NORMLAB_INLINE Result from_parts(F f, std::integer_sequence<int, kPart...>) {
+  return {{f(kPart)...}};
+}
+template <typename F, int... kIndex>
+NORMLAB_INLINE void unrolled(F f, std::integer_sequence<int, kIndex...>) {
+  (f(kIndex), ...);
+}
+
+}  // namespace detail
+
+/// The Vec or Mask whose part i is f(i).
+template <template <typename> typename Result, typename Set, typename F>
+NORMLAB_INLINE Result<Set> from_parts(F f) {
+  return detail::from_parts<Result<Set>>(f, std::make_integer_sequence<int, kLanes / Set::kWidth>());
+}
+
+template <typename Set>
+NORMLAB_INLINE Vec<Set> broadcast(float value) {
+  return from_parts<Vec, Set>([&](int) NORMLAB_INLINE_LAMBDA { return value - typename Set::Native(); });
+}
+template <typename Set>
+NORMLAB_INLINE Vec<Set> zero() {
+  return from_parts<Vec, Set>([&](int) NORMLAB_INLINE_LAMBDA { return typename Set::Native(); });
+}
+
+/// One register of either storage type, as fp32.
+template <typename Set>
+NORMLAB_INLINE Native<Set> load_native(const float* p) {
+  return *reinterpret_cast<const Native<Set>*>(p);
+}
+template <typename Set>
+NORMLAB_INLINE Native<Set> load_native(const Bf16* p) {
+  const auto upper = *reinterpret_cast<const typename Set::Halves*>(p);
+  return reinterpret_cast<Native<Set>>(__builtin_convertvector(upper, typename Set::Bits) << 16);
+}
+template <typename Set>
+NORMLAB_INLINE void store_native(float* p, Native<Set> value) {
+  *reinterpret_cast<Native<Set>*>(p) = value;
+}
+/// Rounds as Bf16(float) does.
+template <typename Set>
+NORMLAB_INLINE void store_native(Bf16* p, Native<Set> value) {
+  using Halves = typename Set::Halves;
+  const auto bits = reinterpret_cast<typename Set::Bits>(value);
+  const auto rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
+  const auto kept = value == value ? rounded : (bits >> 16) | 0x40U;
+  *reinterpret_cast<Halves*>(p) = __builtin_convertvector(kept, Halves);
+}
+
+template <typename Set, typename T>
+NORMLAB_INLINE Vec<Set> load(const T* p) {
+  return from_parts<Vec, Set>([&](int i)
+                                  NORMLAB_INLINE_LAMBDA { return load_native<Set>(p + i * Set::kWidth); });
+}
+template <typename Set, typename T>
+NORMLAB_INLINE void store(T* p, Vec<Set> v) {
+  for (const auto& part : v.part) {
+    store_native<Set>(p, part);
+    p += Set::kWidth;
+  }
+}
+
+template <typename Set>
+NORMLAB_INLINE Vec<Set> operator+(Vec<Set> a, Vec<Set> b) {
+  return from_parts<Vec, Set>([&](int i) NORMLAB_INLINE_LAMBDA { return a.part[i] + b.part[i]; });
+}
+template <typename Set>
+NORMLAB_INLINE Vec<Set> operator-(Vec<Set> a, Vec<Set> b) {
+  return from_parts<Vec, Set>([&](int i) NORMLAB_INLINE_LAMBDA { return a.part[i] - b.part[i]; });
+}
+template <typename Set>
+NORMLAB_INLINE Vec<Set> operator*(Vec<Set> a, Vec<Set> b) {
+  return from_parts<Vec, Set>([&](int i) NORMLAB_INLINE_LAMBDA { return a.part[i] * b.part[i]; });
+}
+template <typename Set>
+NORMLAB_INLINE Vec<Set> operator/(Vec<Set> a, float b) {
+  return from_parts<Vec, Set>([&](int i) NORMLAB_INLINE_LAMBDA { return a.part[i] / b; });
+}
+template <typename Set>
+NORMLAB_INLINE Mask<Set> operator>(Vec<Set> a, Vec<Set> b) {
+  return from_parts<Mask, Set>([&](int i) NORMLAB_INLINE_LAMBDA { return a.part[i] > b.part[i]; });
+}
+/// a where the mask is set, b elsewhere.
+template <typename Set>
+NORMLAB_INLINE Vec<Set> select(Mask<Set> mask, Vec<Set> a, Vec<Set> b) {
+  return from_parts<Vec, Set>([&](int i)
+                                  NORMLAB_INLINE_LAMBDA { return mask.part[i] ? a.part[i] : b.part[i]; });
+}
+
+template <typename Set>
+NORMLAB_INLINE Vec<Set>& operator+=(Vec<Set>& a, Vec<Set> b) {
+  return a = a + b;
+}
+template <typename Set>
+NORMLAB_INLINE Vec<Set>& operator*=(Vec<Set>& a, Vec<Set> b) {
+  return a = a * b;
+}
+template <typename Set>
+NORMLAB_INLINE Vec<Set> positive(Vec<Set> v) {
+  return select(v > zero<Set>(), v, zero<Set>());
+}
+
+/// f(0), ..., f(kCount - 1), as straight code: what f indexes stays in registers.
+template <int kCount, typename F>
+NORMLAB_INLINE void unrolled(F f) {
+  detail::unrolled(f, std::make_integer_sequence<int, kCount>());
+}
+
+/// As many Vecs as take up the registers that `wanted` take up with AVX-512: independent sums hide the
+/// latency of additions, and the parts of a Vec are independent already.
+template <typename Set>
+constexpr int chains(int wanted) {
+  const int fewer = wanted * Set::kWidth / kLanes;
+  return fewer > 1 ? fewer : 1;
+}
+
+/// Running sums that start at zero. kWanted: see chains().
+template <typename Set, int kWanted>
+struct Sums {
+  static constexpr int kCount = chains<Set>(kWanted);
+  Vec<Set> part[kCount];
+
+  NORMLAB_INLINE Sums() {
+    unrolled<kCount>([&](int k) NORMLAB_INLINE_LAMBDA { part[k] = zero<Set>(); });
+  }
+  /// Added up in pairs, then pairs of pairs.
+  [[nodiscard]] NORMLAB_INLINE Vec<Set> total() const {
+    static_assert(kCount == 1 || kCount == 2 || kCount == 4);
+    if constexpr (kCount == 4) return (part[0] + part[1]) + (part[2] + part[3]);
+    if constexpr (kCount == 2) return part[0] + part[1];
+    return part[0];
+  }
 };
 
 namespace detail {
@@ -68,15 +212,6 @@ auto run_avx2(Arguments&&... arguments) {
   return Body::template run<Avx2>(std::forward<Arguments>(arguments)...);
 }
 
-/// A function as a body that is the same for all sets.
-template <auto kFunction>
-struct Same {
-  template <typename Set, typename... Arguments>
-  static NORMLAB_INLINE auto run(Arguments&&... arguments) {
-    return kFunction(std::forward<Arguments>(arguments)...);
-  }
-};
-
 }  // namespace detail
 
 template <typename Body, typename... Arguments>
@@ -86,11 +221,6 @@ auto kernel(Arguments&&... arguments) {
   if (isa() == Isa::avx2) return detail::run_avx2<Body>(std::forward<Arguments>(arguments)...);
 #endif
   return Body::template run<Portable>(std::forward<Arguments>(arguments)...);
-}
-
-template <auto kFunction, typename... Arguments>
-auto kernel(Arguments&&... arguments) {
-  return kernel<detail::Same<kFunction>>(std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace normlab

@@ -70,6 +70,9 @@ class Backend {
   /// Instruction set or architecture: bitwise repeats are promised within one.
   [[nodiscard]] virtual std::string isa() const = 0;
 
+  /// Empty where activations can be stored as `type`; else what is missing, for people.
+  [[nodiscard]] virtual std::string why_not(DataType type) const = 0;
+
   /// Whether host pointers can be used as they are: then data need no copy on the device.
   [[nodiscard]] virtual bool reads_host_memory() const = 0;
 
@@ -97,9 +100,10 @@ class Backend {
   virtual void load_images(const LoadImages& args) = 0;
   virtual void group_norm_forward(const GroupNormForward& args) = 0;
   virtual void group_norm_backward(const GroupNormBackward& args) = 0;
-  /// Per-element parameters: from PyTorch's (c, h, w) into the layout of an activation, and gradients back.
-  virtual void pack_elementwise(const float* values, Shape shape, float* packed) = 0;
-  virtual void unpack_elementwise(const float* packed, Shape shape, float* values) = 0;
+  /// Per-element parameters: from PyTorch's (c, h, w) into the layout of activations that are stored as
+  /// `type`, and gradients back. They themselves are floats.
+  virtual void pack_elementwise(const float* values, Shape shape, DataType type, float* packed) = 0;
+  virtual void unpack_elementwise(const float* packed, Shape shape, DataType type, float* values) = 0;
   virtual void batch_norm_partial(Tensor x, BatchNormPartial* partial) = 0;
   virtual void batch_norm_reduce(const BatchNormReduce& args) = 0;
   virtual void batch_norm_forward(const BatchNormArgs& args, Tensor y) = 0;

@@ -31,6 +31,7 @@ void Graph::setup(const GraphOptions& options) {
 
   // Shapes, consumers, who needs a gradient, and the layout of the input.
   const std::size_t value_count = nodes_.size() + 1;
+  view_.type = options.precision;
   view_.shapes.assign(value_count, sample_);
   view_.layouts.assign(value_count, Layout::native);
   view_.needs_grad.assign(value_count, false);
@@ -46,7 +47,7 @@ void Graph::setup(const GraphOptions& options) {
       view_.consumers[value].push_back({static_cast<int>(i), static_cast<int>(k)});
     }
     view_.shapes[i + 1] = nodes_[i].layer->infer(x);
-    sample_bytes += backend_.bytes(view_.shapes[i + 1], DataType::f32, Layout::native);
+    sample_bytes += backend_.bytes(view_.shapes[i + 1], view_.type, Layout::native);
   }
   const std::vector<Edge>& readers = view_.consumers[0];
   if (std::all_of(readers.begin(), readers.end(),
@@ -68,7 +69,7 @@ void Graph::setup(const GraphOptions& options) {
   std::size_t packed = 0, lane = 0, scratch = 0;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     Layer& layer = *nodes_[i].layer;
-    Setup setup{backend_, shard_samples_, options.batch, {}, {}};
+    Setup setup{backend_, shard_samples_, options.batch, {}, {}, view_.type};
     std::vector<Shape> x;
     for (std::size_t k = 0; k < nodes_[i].inputs.size(); ++k) {
       const auto value = static_cast<std::size_t>(nodes_[i].inputs[k]);
@@ -288,8 +289,7 @@ Tensor Graph::tensor(const Slot& slot, int value, const Frame& frame, int sample
                          ? shard_arenas_.data() + shard_bytes * static_cast<std::size_t>(frame.shard)
                          : worker_arenas_.data() + worker_stride_ * static_cast<std::size_t>(frame.worker);
   const auto v = static_cast<std::size_t>(value);
-  return {reinterpret_cast<float*>(arena + slot.offset), view_.shapes[v].with_n(samples), DataType::f32,
-          view_.layouts[v]};
+  return {arena + slot.offset, view_.shapes[v].with_n(samples), view_.type, view_.layouts[v]};
 }
 
 std::vector<const Parameter*> Graph::parameters() const {

@@ -20,8 +20,9 @@ struct PassResult {
 struct GraphOptions {
   int batch = 128;  ///< the largest training batch
   int evaluation_batch = 1000;
-  int shard_samples = 0;  ///< 0: what the backend prefers
-  bool keep = false;      ///< every activation and gradient stays readable after a pass (tests, diagnostics)
+  int shard_samples = 0;               ///< 0: what the backend prefers
+  DataType precision = DataType::f32;  ///< how activations and their gradients are stored
+  bool keep = false;  ///< every activation and gradient stays readable after a pass (tests, diagnostics)
   bool input_gradient = false;
 };
 
@@ -81,7 +82,7 @@ class Graph {
   Shape sample_;
   GraphOptions options_;
   std::vector<Node> nodes_;
-  GraphView view_{nodes_, {}, {}, {}, {}};
+  GraphView view_{nodes_, {}, {}, {}, {}, {}};
   bool is_set_up_ = false;
   int shard_samples_ = 1;
   Program training_, evaluation_;

@@ -81,6 +81,7 @@ struct Setup {
   int batch = 1;  ///< the largest training batch
   std::array<Layout, 2> x_layout{};
   std::array<bool, 2> needs_dx{};
+  DataType type = DataType::f32;  ///< of activations and their gradients
 
   [[nodiscard]] int shards() const { return (batch + shard_samples - 1) / shard_samples; }
 };

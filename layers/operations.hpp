@@ -31,6 +31,7 @@ struct Conv2dSpec {
   bool bias = false;
   Layout x_layout = Layout::native;
   bool needs_dx = true;
+  DataType type = DataType::f32;  ///< of x, y and their gradients
 
   [[nodiscard]] Shape y() const {
     return {x.n, out_channels, (x.h + 2 * padding - kernel) / stride + 1,

@@ -40,7 +40,7 @@ std::size_t assign_offsets(std::vector<Slot*> slots) {
 Program::Program(const Backend& backend, const GraphView& graph, bool training, bool keep) {
   const auto bytes = [&](int value) {
     const auto v = static_cast<std::size_t>(value);
-    return aligned(backend.bytes(graph.shapes[v], DataType::f32, graph.layouts[v]));
+    return aligned(backend.bytes(graph.shapes[v], graph.type, graph.layouts[v]));
   };
   activations_.resize(graph.shapes.size());
   for (std::size_t v = 0; v < activations_.size(); ++v) activations_[v].bytes = bytes(static_cast<int>(v));

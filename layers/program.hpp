@@ -54,6 +54,7 @@ struct GraphView {
   std::vector<Layout> layouts;               ///< of each value
   std::vector<bool> needs_grad;              ///< of each value
   std::vector<std::vector<Edge>> consumers;  ///< of each value
+  DataType type = DataType::f32;             ///< of all values and their gradients
 };
 
 class Program {

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <string>
 
+#include "layers/data_type.hpp"
+
 namespace normlab {
 
 /// Logical extents of an activation: samples, channels, rows, columns. How the elements lie in memory is the
@@ -23,20 +25,29 @@ struct Shape {
   bool operator==(const Shape&) const = default;
 };
 
-enum class DataType { f32, bf16 };
-
 /// `native` is what the backend computes in. `image` is a network's input with few channels, which only a
 /// first convolution reads: padding its channels as `native` does would waste most of that layer's work.
 enum class Layout { native, image };
 
 /// A view: it owns nothing. `data` may point to device memory; only the backend looks inside.
 struct Tensor {
-  float* data = nullptr;
+  std::byte* data = nullptr;
   Shape shape;
   DataType type = DataType::f32;
   Layout layout = Layout::native;
 
   [[nodiscard]] bool empty() const { return data == nullptr; }
+  /// The elements as what `type` says they are (checked builds check it).
+  template <typename T>
+  [[nodiscard]] T* as() const {
+#ifdef NORMLAB_CHECKED
+    if (kDataType<T> != type) {
+      throw Error("a tensor stored as {} was taken for {}", precision_name(type),
+                  precision_name(kDataType<T>));
+    }
+#endif
+    return reinterpret_cast<T*>(data);
+  }
 };
 
 }  // namespace normlab

@@ -10,20 +10,20 @@ class CircularPadShapes : public ::testing::TestWithParam<testing::BackendAndDra
 
 TEST_P(CircularPadShapes, MatchesReference) {
   const auto& [backend_name, seed] = GetParam();
+  const DataType type = testing::precision_of(backend_name);
   reference::Draw draw(static_cast<std::uint64_t>(seed));
   const int n = draw.integer(1, 4), c = draw.integer(1, 40), h = draw.integer(1, 8), w = draw.integer(1, 8);
   reference::Tensor x = draw.tensor(n, c, h, w), dy = draw.tensor(n, c, h + 2, w + 2);
-  for (reference::Values* values : {&x.v, &dy.v}) testing::round_to_float(*values);
-  const std::unique_ptr<Backend> backend = testing::make_test_backend(backend_name);
+  for (reference::Values* values : {&x.v, &dy.v}) testing::round_to(type, *values);
+  const auto backend = testing::make_test_backend(backend_name);
   const testing::LayerRun run =
       testing::run_layer(*backend, std::make_unique<CircularPad>("pad"), x, dy, {}, 1 + seed % 3);
   testing::expect_within(run.y, reference::wrap(x).v, 0.0, "y");
-  testing::expect_within(run.dx, reference::wrap_backward(dy).v, 1e-5 * reference::largest(dy.v), "dx");
+  const reference::Values dx = reference::wrap_backward(dy).v;
+  testing::expect_within(run.dx, dx, testing::stored(type, dx, 1e-5 * reference::largest(dy.v)), "dx");
 }
 
-INSTANTIATE_TEST_SUITE_P(Random, CircularPadShapes,
-                         ::testing::Combine(::testing::ValuesIn(testing::backend_names()),
-                                            ::testing::Range(0, 200)),
+INSTANTIATE_TEST_SUITE_P(Random, CircularPadShapes, ::testing::ValuesIn(testing::draws(200)),
                          testing::name_of);
 
 }  // namespace

@@ -12,8 +12,8 @@
 #include "host/record/log_reader.hpp"
 #include "host/record/run_results.hpp"
 #include "host/record/safetensors.hpp"
-#include "tests/support/temporary_directory.hpp"
 #include "tests/support/program.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace normlab {
 namespace {

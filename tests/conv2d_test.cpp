@@ -1,7 +1,8 @@
 // Convolution against the reference. Tolerance: 1e-5 of sum |a_i b_i|, which the reference computes from the
 // absolute values; 5e-5 above 10,000 terms. Winograd's algorithm rounds in proportion to what is summed for
 // its whole 4x4 tile, so an output may also be off by 1e-6 of the largest sum within three pixels (a tap's
-// gradient: of its kernel's largest).
+// gradient: of its kernel's largest). In bf16 the inputs and weights of both are rounded to it, sums are
+// fp32, and gradients of weights and biases are never rounded.
 
 #include "layers/conv2d.hpp"
 
@@ -54,6 +55,7 @@ class Conv2dShapes : public ::testing::TestWithParam<testing::BackendAndDraw> {}
 
 TEST_P(Conv2dShapes, MatchesReference) {
   const auto& [backend_name, seed] = GetParam();
+  const DataType type = testing::precision_of(backend_name);
   reference::Draw draw(static_cast<std::uint64_t>(seed));
   const bool pointwise = draw.integer(0, 2) == 0;
   const int kernel = pointwise ? 1 : 3;
@@ -71,16 +73,17 @@ TEST_P(Conv2dShapes, MatchesReference) {
   reference::Tensor x = draw.tensor(n, c, h, w, draw.integer(0, 4) == 0 ? 1e4 : 0.3);
   Values weight = draw.normals(static_cast<std::size_t>(out * c * kernel * kernel));
   Values offset = bias ? draw.normals(static_cast<std::size_t>(out)) : Values();
-  testing::round_to_float(x.v);
-  testing::round_to_float(weight);
+  testing::round_to(type, x.v);
+  testing::round_to(type, weight);
   testing::round_to_float(offset);
   const reference::Conv conv{kernel, stride, padding};
   const reference::Tensor y = reference::conv2d(x, weight, offset, out, conv);
   reference::Tensor dy = draw.tensor(n, out, y.h, y.w);
-  testing::round_to_float(dy.v);
+  testing::round_to(type, dy.v);
   const reference::ConvGradients expected = reference::conv2d_backward(x, weight, dy, conv);
 
-  const std::unique_ptr<Backend> backend = testing::make_test_backend(backend_name, 1 + seed % 2);
+  const auto backend = testing::make_test_backend(backend_name, 1 + seed % 2);
+  if (const std::string missing = backend->why_not(type); !missing.empty()) GTEST_SKIP() << missing;
   std::vector<Values> parameters{weight};
   if (bias) parameters.push_back(offset);
   const testing::LayerRun run = testing::run_layer(
@@ -89,21 +92,19 @@ TEST_P(Conv2dShapes, MatchesReference) {
 
   const Values weight_size = reference::absolute(weight), offset_size = reference::absolute(offset);
   const double by_terms = n * y.h * y.w > 10000 ? 5e-5 : 1e-5;
-  testing::expect_within(run.y, y.v,
-                         tolerance(reference::conv2d(absolute(x), weight_size, offset_size, out, conv)), "y");
+  const Values y_size = tolerance(reference::conv2d(absolute(x), weight_size, offset_size, out, conv));
+  testing::expect_within(run.y, y.v, testing::stored(type, y.v, y_size), "y");
   const reference::ConvGradients size =
       reference::conv2d_backward(absolute(x), weight_size, absolute(dy), conv);
-  testing::expect_within(run.dx, expected.dx.v, tolerance(size.dx), "dx");
+  testing::expect_within(run.dx, expected.dx.v, testing::stored(type, expected.dx.v, tolerance(size.dx)),
+                         "dx");
   testing::expect_within(run.gradients[0], expected.dweight,
                          tap_tolerance(size.dweight, kernel * kernel, by_terms), "dweight");
   if (bias)
     testing::expect_within(run.gradients[1], expected.dbias, testing::scaled(size.dbias, by_terms), "dbias");
 }
 
-INSTANTIATE_TEST_SUITE_P(Random, Conv2dShapes,
-                         ::testing::Combine(::testing::ValuesIn(testing::backend_names()),
-                                            ::testing::Range(0, 200)),
-                         testing::name_of);
+INSTANTIATE_TEST_SUITE_P(Random, Conv2dShapes, ::testing::ValuesIn(testing::draws(200)), testing::name_of);
 
 /// What a plan computes without a graph around it; the weights' gradient is asked for `calls` times.
 struct PlanRun {
@@ -116,11 +117,12 @@ PlanRun run_plan(Backend& backend, const Conv2dSpec& spec, const reference::Tens
   Buffer packed(backend, plan->packed_values() * sizeof(float));
   Buffer gradients(backend, plan->packed_gradients() * sizeof(float));
   Buffer scratch(backend, plan->scratch_bytes());
-  Buffer x_buffer(backend, backend.bytes(spec.x, DataType::f32, spec.x_layout));
-  Buffer y_buffer(backend, backend.bytes(spec.y(), DataType::f32, Layout::native));
+  Buffer x_buffer(backend, backend.bytes(spec.x, spec.type, spec.x_layout));
+  Buffer y_buffer(backend, backend.bytes(spec.y(), spec.type, Layout::native));
   Buffer dy_buffer(backend, y_buffer.bytes());
-  const Tensor x_tensor{x_buffer.floats(), spec.x, DataType::f32, spec.x_layout};
-  const Tensor y_tensor{y_buffer.floats(), spec.y()}, dy_tensor{dy_buffer.floats(), spec.y()};
+  const Tensor x_tensor{x_buffer.data(), spec.x, spec.type, spec.x_layout};
+  const Tensor y_tensor{y_buffer.data(), spec.y(), spec.type},
+      dy_tensor{dy_buffer.data(), spec.y(), spec.type};
   backend.upload(testing::floats(x.v).data(), x_tensor);
   backend.upload(testing::floats(dy.v).data(), dy_tensor);
   plan->pack(testing::floats(weight).data(), spec.bias ? testing::floats(offset).data() : nullptr,
@@ -139,7 +141,9 @@ PlanRun run_plan(Backend& backend, const Conv2dSpec& spec, const reference::Tens
 class GradientSum : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(GradientSum, AccumulatesOverCalls) {
-  const std::unique_ptr<Backend> backend = testing::make_test_backend(GetParam());
+  const DataType type = testing::precision_of(GetParam());
+  const auto backend = testing::make_test_backend(GetParam());
+  if (const std::string missing = backend->why_not(type); !missing.empty()) GTEST_SKIP() << missing;
   struct Case {
     int c, kernel, stride;
     Layout layout;
@@ -157,7 +161,8 @@ TEST_P(GradientSum, AccumulatesOverCalls) {
                           .padding = padding,
                           .bias = true,
                           .x_layout = layout,
-                          .needs_dx = layout == Layout::native};
+                          .needs_dx = layout == Layout::native,
+                          .type = type};
     const reference::Tensor x = draw.tensor(2, c, 9, 8), dy = draw.tensor(2, out, spec.y().h, spec.y().w);
     const Values weight = draw.normals(static_cast<std::size_t>(out * c * kernel * kernel));
     const Values offset = draw.normals(static_cast<std::size_t>(out));
@@ -178,6 +183,7 @@ class ImageConv2d : public ::testing::TestWithParam<testing::BackendAndDraw> {};
 
 TEST_P(ImageConv2d, MatchesReference) {
   const auto& [backend_name, seed] = GetParam();
+  const DataType type = testing::precision_of(backend_name);
   reference::Draw draw(static_cast<std::uint64_t>(seed));
   const int n = draw.integer(1, 3), c = draw.integer(1, 4), h = draw.integer(3, 36), w = draw.integer(3, 36);
   const int out = draw.integer(1, 40), padding = draw.integer(0, 1);
@@ -186,30 +192,29 @@ TEST_P(ImageConv2d, MatchesReference) {
   reference::Tensor x = draw.tensor(n, c, h, w, 0.3);
   Values weight = draw.normals(static_cast<std::size_t>(out * c * 9));
   Values offset = bias ? draw.normals(static_cast<std::size_t>(out)) : Values();
-  testing::round_to_float(x.v);
-  testing::round_to_float(weight);
+  testing::round_to(type, x.v);
+  testing::round_to(type, weight);
   testing::round_to_float(offset);
   const reference::Conv conv{3, 1, padding};
   const reference::Tensor y = reference::conv2d(x, weight, offset, out, conv);
   reference::Tensor dy = draw.tensor(n, out, y.h, y.w);
-  testing::round_to_float(dy.v);
+  testing::round_to(type, dy.v);
 
-  const std::unique_ptr<Backend> backend = testing::make_test_backend(backend_name);
+  const auto backend = testing::make_test_backend(backend_name);
+  if (const std::string missing = backend->why_not(type); !missing.empty()) GTEST_SKIP() << missing;
   const PlanRun run = run_plan(*backend,
                                {.x = {n, c, h, w},
                                 .out_channels = out,
                                 .padding = padding,
                                 .bias = bias,
                                 .x_layout = Layout::image,
-                                .needs_dx = false},
+                                .needs_dx = false,
+                                .type = type},
                                x, weight, offset, dy, 1);
 
   const Values weight_size = reference::absolute(weight);
-  testing::expect_within(
-      run.y, y.v,
-      testing::scaled(reference::conv2d(absolute(x), weight_size, reference::absolute(offset), out, conv).v,
-                      1e-5),
-      "y");
+  const Values y_size = reference::conv2d(absolute(x), weight_size, reference::absolute(offset), out, conv).v;
+  testing::expect_within(run.y, y.v, testing::stored(type, y.v, testing::scaled(y_size, 1e-5)), "y");
   const reference::ConvGradients expected = reference::conv2d_backward(x, weight, dy, conv);
   const reference::ConvGradients size =
       reference::conv2d_backward(absolute(x), weight_size, absolute(dy), conv);
@@ -217,13 +222,10 @@ TEST_P(ImageConv2d, MatchesReference) {
   if (bias) testing::expect_within(run.dbias, expected.dbias, testing::scaled(size.dbias, 1e-5), "dbias");
 }
 
-INSTANTIATE_TEST_SUITE_P(Random, ImageConv2d,
-                         ::testing::Combine(::testing::ValuesIn(testing::backend_names()),
-                                            ::testing::Range(0, 40)),
-                         testing::name_of);
+INSTANTIATE_TEST_SUITE_P(Random, ImageConv2d, ::testing::ValuesIn(testing::draws(40)), testing::name_of);
 
 TEST(Conv2d, RefusesAnImageSmallerThanItsKernel) {
-  const std::unique_ptr<Backend> backend = testing::make_test_backend("cpu_blocked");
+  const auto backend = testing::make_test_backend("cpu_blocked");
   Graph graph(*backend, {1, 3, 2, 2});
   graph.add(std::make_unique<ProbeLoss>(),
             graph.add(std::make_unique<Conv2d>("c1.conv", Conv2d::Options{4, 3, 1, 0, false}), 0));

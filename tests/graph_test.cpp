@@ -22,7 +22,7 @@ struct Trained {
 
 /// Three steps of batches of 37, the last one smaller, then an evaluation.
 Trained train(const std::string& norm, int threads, int shard_samples = 0, const std::string& net = "net_a") {
-  const std::unique_ptr<Backend> backend = testing::make_test_backend("cpu_blocked", threads);
+  const auto backend = testing::make_test_backend("cpu_blocked", threads);
   Graph graph(*backend, {1, 3, 32, 32});
   build_network(graph, {net, Norm::parse(norm), 0.5});
   constexpr int kBatch = 37;
@@ -90,7 +90,7 @@ TEST(Graph, PlainNetworksTrainToo) {
 
 TEST(Graph, MemoryDoesNotGrowWithTheBatchUnlessSamplesAreCoupled) {
   const auto memory = [](const char* norm, int batch) {
-    const std::unique_ptr<Backend> backend = testing::make_test_backend("cpu_blocked", 2);
+    const auto backend = testing::make_test_backend("cpu_blocked", 2);
     Graph graph(*backend, {1, 3, 32, 32});
     build_network(graph, {"net_a", Norm::parse(norm)});
     graph.setup({.batch = batch});
@@ -103,7 +103,7 @@ TEST(Graph, MemoryDoesNotGrowWithTheBatchUnlessSamplesAreCoupled) {
 }
 
 TEST(Graph, ABatchLargerThanBookedIsRefused) {
-  const std::unique_ptr<Backend> backend = testing::make_test_backend("cpu_blocked");
+  const auto backend = testing::make_test_backend("cpu_blocked");
   Graph graph(*backend, {1, 3, 32, 32});
   build_network(graph, {"net_a", Norm::parse("bn")});
   graph.setup({.batch = 4});
@@ -113,7 +113,7 @@ TEST(Graph, ABatchLargerThanBookedIsRefused) {
 }
 
 TEST(Graph, WantsALossAtItsEndAndOneSetup) {
-  const std::unique_ptr<Backend> backend = testing::make_test_backend("cpu_blocked");
+  const auto backend = testing::make_test_backend("cpu_blocked");
   Graph graph(*backend, {1, 3, 8, 8});
   const int y =
       graph.add(std::make_unique<Conv2d>("conv", Conv2d::Options{4, 3, 1, 1, false}), graph.input());

@@ -29,7 +29,7 @@ struct Case {
 };
 
 /// x of every kind that has hurt somebody: odd sizes, one pixel, one channel, large means, constants.
-Case draw_case(int seed) {
+Case draw_case(int seed, DataType type) {
   reference::Draw draw(static_cast<std::uint64_t>(seed));
   Case k;
   const int n = draw.integer(0, 3) == 0 ? 1 : draw.integer(2, 6);
@@ -48,7 +48,8 @@ Case draw_case(int seed) {
   const std::size_t affine = k.norm.affine_count(c, h, w);
   k.gamma = draw.gammas(affine);
   if (k.norm.has_beta()) k.beta = draw.normals(affine);
-  for (Values* values : {&k.x.v, &k.dy.v, &k.gamma, &k.beta}) testing::round_to_float(*values);
+  for (Values* values : {&k.x.v, &k.dy.v}) testing::round_to(type, *values);
+  for (Values* values : {&k.gamma, &k.beta}) testing::round_to_float(*values);
   return k;
 }
 
@@ -56,11 +57,12 @@ class GroupNormShapes : public ::testing::TestWithParam<testing::BackendAndDraw>
 
 TEST_P(GroupNormShapes, MatchesReference) {
   const auto& [backend_name, seed] = GetParam();
+  const DataType type = testing::precision_of(backend_name);
   // A pre-activation within rounding of 0 may fall on either side: draw again.
   Case k;
   reference::NormForward forward;
   for (int attempt = 0; attempt < 50; ++attempt) {
-    k = draw_case(seed + 1000 * attempt);
+    k = draw_case(seed + 1000 * attempt, type);
     forward = reference::norm_forward(k.norm, k.x, k.gamma, k.beta);
     if (!k.relu || reference::relu_kink_distance(forward.y) > 2e-5) break;
   }
@@ -72,13 +74,13 @@ TEST_P(GroupNormShapes, MatchesReference) {
   const reference::Tensor dz = reference::relu(k.dy, mask);
   const reference::NormGradients expected = reference::norm_backward(k.norm, forward, k.gamma, dz);
 
-  const std::unique_ptr<Backend> backend = testing::make_test_backend(backend_name, 1 + seed % 2);
+  const auto backend = testing::make_test_backend(backend_name, 1 + seed % 2);
   const testing::LayerRun run =
       testing::run_layer(*backend, std::make_unique<GroupNorm>("norm", "norm", k.spec()), k.x, k.dy,
                          k.parameters(), 1 + seed % 4);
 
-  testing::expect_within(run.y, y.v,
-                         1e-5 * reference::largest(forward.y.v) + 1e-5 * reference::largest(k.beta), "y");
+  const double y_tolerance = 1e-5 * reference::largest(forward.y.v) + 1e-5 * reference::largest(k.beta);
+  testing::expect_within(run.y, y.v, testing::stored(type, y.v, y_tolerance), "y");
   Values dx_tolerance(k.x.size()), dgamma_size(k.gamma.size()), dbeta_size(k.gamma.size());
   Values scaled_dz(forward.rstd.size());
   reference::for_each(k.x, [&](int n, int c, int h, int w, std::size_t i) {
@@ -95,15 +97,13 @@ TEST_P(GroupNormShapes, MatchesReference) {
   for (Values* sizes : {&dgamma_size, &dbeta_size}) {
     for (double& size : *sizes) size *= 1e-5;
   }
-  testing::expect_within(run.dx, expected.dx.v, dx_tolerance, "dx");
+  testing::expect_within(run.dx, expected.dx.v, testing::stored(type, expected.dx.v, dx_tolerance), "dx");
   testing::expect_within(run.gradients[0], expected.dgamma, dgamma_size, "dgamma");
   if (k.norm.has_beta()) testing::expect_within(run.gradients[1], expected.dbeta, dbeta_size, "dbeta");
 }
 
 // 1,000 draws: 200 for each of the five norms.
-INSTANTIATE_TEST_SUITE_P(Random, GroupNormShapes,
-                         ::testing::Combine(::testing::ValuesIn(testing::backend_names()),
-                                            ::testing::Range(0, 1000)),
+INSTANTIATE_TEST_SUITE_P(Random, GroupNormShapes, ::testing::ValuesIn(testing::draws(1000)),
                          testing::name_of);
 
 class GroupNormLaws : public ::testing::TestWithParam<std::string> {};
@@ -113,8 +113,8 @@ TEST_P(GroupNormLaws, AConstantInputBecomesBeta) {
   const reference::Tensor x(3, 8, 5, 5, 12345.678F);
   reference::Tensor dy = draw.tensor(3, 8, 5, 5);
   Values gamma = draw.gammas(8), beta = draw.normals(8);
-  testing::round_to_float(beta);
-  const std::unique_ptr<Backend> backend = testing::make_test_backend(GetParam());
+  const auto backend = testing::make_test_backend(GetParam());
+  testing::round_to(backend->precision, beta);
   const testing::LayerRun run = testing::run_layer(
       *backend, std::make_unique<GroupNorm>("norm", "norm", GroupNormSpec{2, true, false, false}), x, dy,
       {gamma, beta});
@@ -122,7 +122,7 @@ TEST_P(GroupNormLaws, AConstantInputBecomesBeta) {
 }
 
 TEST_P(GroupNormLaws, RefusesGroupsThatDoNotDivide) {
-  const std::unique_ptr<Backend> backend = testing::make_test_backend(GetParam());
+  const auto backend = testing::make_test_backend(GetParam());
   Graph graph(*backend, {1, 16, 4, 4});
   graph.add(
       std::make_unique<ProbeLoss>(),

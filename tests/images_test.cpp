@@ -29,11 +29,11 @@ class ImagesTest : public ::testing::TestWithParam<std::tuple<std::string, Layou
 
 TEST_P(ImagesTest, LoadsNormalizesAndAugments) {
   const auto& [backend_name, layout] = GetParam();
-  const std::unique_ptr<Backend> backend = testing::make_test_backend(backend_name);
+  const auto backend = testing::make_test_backend(backend_name);
   const Fixture fixture;
   const std::vector<std::uint32_t> indices{4, 0, 5};
   const Shape shape{3, 3, kSize, kSize};
-  const Buffer buffer(*backend, backend->bytes(shape, DataType::f32, layout));
+  const Buffer buffer(*backend, backend->bytes(shape, backend->precision, layout));
   const std::array<float, 3> mean{0.49F, 0.48F, 0.44F}, std{0.25F, 0.24F, 0.26F};
   int flips = 0, shifts = 0;
   for (std::uint32_t epoch = 0; epoch < 40; ++epoch) {
@@ -43,7 +43,7 @@ TEST_P(ImagesTest, LoadsNormalizesAndAugments) {
     args.augmentation = {epoch > 0, 9, epoch};
     args.mean = mean;
     args.std = std;
-    args.x = {buffer.floats(), shape, DataType::f32, layout};
+    args.x = {buffer.data(), shape, backend->precision, layout};
     backend->load_images(args);
     std::vector<float> x(shape.count());
     backend->download(args.x, x.data());
@@ -62,7 +62,8 @@ TEST_P(ImagesTest, LoadsNormalizesAndAugments) {
             const double expected = (fixture.byte(indices[n], c, row + p.down, from + p.right) / 255.0 -
                                      static_cast<double>(mean[channel])) /
                                     static_cast<double>(std[channel]);
-            ASSERT_NEAR(static_cast<double>(x[at]), expected, 1e-6);
+            ASSERT_NEAR(static_cast<double>(x[at]), expected,
+                        testing::stored(backend->precision, {expected}, 1e-6)[0]);
           }
         }
       }

@@ -22,7 +22,7 @@ double norm_of(const std::vector<float>& values) {
 
 double gradient_growth(std::uint64_t seed) {
   constexpr int kLayers = 30, kChannels = 64, kSamples = 64, kSize = 8;
-  const std::unique_ptr<Backend> backend = testing::make_test_backend("cpu_blocked", 2);
+  const auto backend = testing::make_test_backend("cpu_blocked", 2);
   Graph graph(*backend, {1, 3, kSize, kSize});
   int x = graph.input();
   for (int i = 1; i <= kLayers; ++i) {

@@ -23,7 +23,7 @@ class Optimizers : public ::testing::TestWithParam<Recipe> {};
 
 TEST_P(Optimizers, FollowTheReference) {
   const Recipe recipe = GetParam();
-  const std::unique_ptr<Backend> backend = testing::make_test_backend("cpu_blocked");
+  const auto backend = testing::make_test_backend("cpu_blocked");
   Graph graph(*backend, {1, 20, 1, 1});
   graph.add(std::make_unique<ProbeLoss>(), graph.add(std::make_unique<Linear>("fc", 13), graph.input()));
   graph.setup({.batch = 1});
@@ -67,7 +67,7 @@ INSTANTIATE_TEST_SUITE_P(Recipes, Optimizers,
 TEST(FlatBuffers, LanesAreAddedWhateverTheirNumber) {
   for (int count = 1; count <= 16; ++count) {
     for (const int threads : {1, 2, 3}) {
-      const std::unique_ptr<Backend> backend = testing::make_test_backend("cpu_blocked", threads);
+      const auto backend = testing::make_test_backend("cpu_blocked", threads);
       constexpr std::size_t kSize = 10007, kStride = 10016;
       std::vector<float> lanes(kStride * static_cast<std::size_t>(count));
       for (std::size_t i = 0; i < lanes.size(); ++i) lanes[i] = static_cast<float>(i % 1000 + i / kStride);
@@ -85,7 +85,7 @@ TEST(FlatBuffers, LanesAreAddedWhateverTheirNumber) {
 }
 
 TEST(FlatBuffers, SumOfSquares) {
-  const std::unique_ptr<Backend> backend = testing::make_test_backend("cpu_blocked");
+  const auto backend = testing::make_test_backend("cpu_blocked");
   for (const std::size_t count : {1U, 7U, 8U, 1001U}) {
     std::vector<float> values(count);
     double expected = 0;

@@ -10,6 +10,7 @@ class ReluShapes : public ::testing::TestWithParam<testing::BackendAndDraw> {};
 
 TEST_P(ReluShapes, MatchesReference) {
   const auto& [backend_name, seed] = GetParam();
+  const DataType type = testing::precision_of(backend_name);
   reference::Draw draw(static_cast<std::uint64_t>(seed));
   reference::Tensor x =
       draw.tensor(draw.integer(1, 6), draw.integer(1, 40), draw.integer(1, 8), draw.integer(1, 8));
@@ -18,19 +19,16 @@ TEST_P(ReluShapes, MatchesReference) {
   }
   reference::Tensor dy = x.like();
   dy.v = draw.normals(dy.size());
-  for (reference::Values* values : {&x.v, &dy.v}) testing::round_to_float(*values);
+  for (reference::Values* values : {&x.v, &dy.v}) testing::round_to(type, *values);
   const reference::Mask mask = reference::relu_mask(x);
-  const std::unique_ptr<Backend> backend = testing::make_test_backend(backend_name);
+  const auto backend = testing::make_test_backend(backend_name);
   const testing::LayerRun run =
       testing::run_layer(*backend, std::make_unique<Relu>("relu"), x, dy, {}, 1 + seed % 3);
   testing::expect_within(run.y, reference::relu(x, mask).v, 0.0, "y");
   testing::expect_within(run.dx, reference::relu_backward(mask, dy).v, 0.0, "dx");
 }
 
-INSTANTIATE_TEST_SUITE_P(Random, ReluShapes,
-                         ::testing::Combine(::testing::ValuesIn(testing::backend_names()),
-                                            ::testing::Range(0, 200)),
-                         testing::name_of);
+INSTANTIATE_TEST_SUITE_P(Random, ReluShapes, ::testing::ValuesIn(testing::draws(200)), testing::name_of);
 
 }  // namespace
 }  // namespace normlab

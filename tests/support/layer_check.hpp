@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <memory>
+#include <optional>
 
 #include "host/host_backend.hpp"
 #include "layers/graph.hpp"
@@ -14,18 +15,65 @@
 
 namespace normlab::testing {
 
-/// The devices and memory layouts that a test runs on; the name is part of the test's name.
-inline std::vector<std::string> backend_names() {
-  return {"cpu_blocked", "cpu_nhwc"};
+/// A backend's name says all of it, and is part of the test's name: the device, the memory layout, the
+/// instruction set of our own kernels where it is not the CPU's best, `library` where the library convolves
+/// what our kernels could, and bf16 where that is the storage.
+inline bool has_part(const std::string& name, const std::string& part) {
+  return ("_" + name + "_").find("_" + part + "_") != std::string::npos;
+}
+inline DataType precision_of(const std::string& backend_name) {
+  return has_part(backend_name, "bf16") ? DataType::bf16 : DataType::f32;
+}
+inline Isa isa_of(const std::string& backend_name) {
+  for (const Isa lesser : {Isa::portable, Isa::avx2}) {
+    if (has_part(backend_name, isa_name(lesser))) return lesser;
+  }
+  return best_isa();
 }
 
-inline std::unique_ptr<Backend> make_test_backend(const std::string& name, int threads = 1) {
-  return std::make_unique<HostBackend>(
-      threads, name == "cpu_nhwc" ? HostBackend::Blocks::nhwc : HostBackend::Blocks::blocked);
+/// What a test runs on: all of it, or what stores activations as `type`.
+inline std::vector<std::string> backend_names(std::optional<DataType> type = {}) {
+  std::vector<std::string> names;
+  for (const char* name : {"cpu_blocked", "cpu_nhwc", "cpu_blocked_portable", "cpu_nhwc_avx2",
+                           "cpu_blocked_bf16", "cpu_nhwc_bf16", "cpu_nhwc_portable_bf16",
+                           "cpu_blocked_avx2_bf16", "cpu_blocked_library", "cpu_nhwc_library_bf16"}) {
+    if (isa_of(name) <= best_isa() && (!type || *type == precision_of(name))) names.emplace_back(name);
+  }
+  return names;
+}
+
+/// Forces its instruction set while it lives: one at a time.
+class TestBackend : public HostBackend {
+ public:
+  explicit TestBackend(const std::string& name, int threads)
+      : HostBackend(threads, has_part(name, "nhwc") ? Blocks::nhwc : Blocks::blocked),
+        precision(precision_of(name)) {
+    force_isa(isa_of(name));
+    prefer_library(has_part(name, "library"));
+  }
+  ~TestBackend() override { force_isa(best_isa()); }
+
+  const DataType precision;
+};
+
+inline std::unique_ptr<TestBackend> make_test_backend(const std::string& name, int threads = 1) {
+  return std::make_unique<TestBackend>(name, threads);
 }
 
 /// (backend, draw): a test draws its shapes and numbers from the second, so its name repeats it.
 using BackendAndDraw = std::tuple<std::string, int>;
+
+/// `count` draws for each backend, half as many in bf16, and a few where only the instruction set differs.
+inline std::vector<BackendAndDraw> draws(int count, std::optional<DataType> type = {}) {
+  std::vector<BackendAndDraw> all;
+  for (const std::string& name : backend_names(type)) {
+    const int part = isa_of(name) != best_isa() || has_part(name, "library") ? 10
+                     : precision_of(name) == DataType::bf16                  ? 2
+                                                                             : 1;
+    for (int draw = 0; draw < count / part; ++draw) all.emplace_back(name, draw);
+  }
+  return all;
+}
 
 inline std::string name_of(const ::testing::TestParamInfo<BackendAndDraw>& info) {
   return std::get<0>(info.param) + "_" + std::to_string(std::get<1>(info.param));
@@ -46,6 +94,29 @@ inline reference::Values scaled(reference::Values values, double factor) {
 inline void round_to_float(reference::Values& values) {
   for (double& value : values) value = static_cast<double>(static_cast<float>(value));
 }
+/// The same for what is stored as `type`. bf16: to 8 significant bits, ties to even.
+inline void round_to(DataType type, reference::Values& values) {
+  round_to_float(values);
+  for (double& value : values) {
+    if (type == DataType::f32) break;
+    int exponent = 0;
+    const double fraction = std::frexp(value, &exponent);  // 0.5 to 1, exclusively
+    value = std::ldexp(std::nearbyint(std::ldexp(fraction, 8)), exponent - 8);
+  }
+}
+
+/// The tolerance of a stored result, from that of the arithmetic. Rounding to bf16's 8 significant bits moves
+/// a value by at most half a unit in the last one, that is 2^-8 of its size; and what gets rounded is
+/// anything within the tolerance of y: |stored - y| <= tolerance + 2^-8 (|y| + tolerance).
+inline reference::Values stored(DataType type, const reference::Values& y, reference::Values tolerance) {
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    if (type == DataType::bf16) tolerance[i] += (std::abs(y[i]) + tolerance[i]) / 256;
+  }
+  return tolerance;
+}
+inline reference::Values stored(DataType type, const reference::Values& y, double tolerance) {
+  return stored(type, y, reference::Values(y.size(), tolerance));
+}
 
 inline std::vector<float> floats(const reference::Values& values) {
   return {values.begin(), values.end()};
@@ -62,8 +133,9 @@ struct LayerRun {
   std::vector<std::vector<float>> states;
 };
 
-/// Runs forward and backward of `layer` on x, with dy for its output and `parameters` in the layer's order.
-inline LayerRun run_layer(Backend& backend, std::unique_ptr<Layer> layer, const reference::Tensor& x,
+/// Runs forward and backward of `layer`, stored as the backend's name says, on x, with dy for its output and
+/// `parameters` in the layer's order.
+inline LayerRun run_layer(TestBackend& backend, std::unique_ptr<Layer> layer, const reference::Tensor& x,
                           const reference::Tensor& dy, const std::vector<reference::Values>& parameters,
                           int shard_samples = 0) {
   Graph graph(backend, {1, x.c, x.h, x.w});
@@ -74,6 +146,7 @@ inline LayerRun run_layer(Backend& backend, std::unique_ptr<Layer> layer, const 
   options.evaluation_batch = x.n;
   options.shard_samples = shard_samples;
   options.keep = true;
+  options.precision = backend.precision;
   options.input_gradient = true;
   graph.setup(options);
   const std::vector<const Parameter*> slices = graph.parameters();
