@@ -23,13 +23,14 @@ double median(std::vector<double> values) {
 
 /// A network with a batch of noise, ready to train.
 struct Subject {
-  Subject(const Norm& norm, const std::string& net, double width, int batch_size, int threads)
+  Subject(const Norm& norm, const std::string& net, double width, int batch_size, int threads,
+          DataType precision)
       : backend(make_backend("auto", threads)),
         graph(*backend, {1, 3, 32, 32}),
         values(static_cast<std::size_t>(batch_size) * graph.sample().per_sample()),
         labels(static_cast<std::size_t>(batch_size)) {
     build_network(graph, {net, norm, width});
-    graph.setup({.batch = batch_size, .evaluation_batch = batch_size});
+    graph.setup({.batch = batch_size, .evaluation_batch = batch_size, .precision = precision});
     initialize(graph, Initialization::he, 0);
     optimizer = std::make_unique<Optimizer>(graph, OptimizerOptions{});
     Philox random(0, Purpose::probe);
@@ -85,6 +86,7 @@ int main(int argc, char** argv) {
   app.add_option("--net", options.net, "Network: net_a or plain:D");
   app.add_option("--width", options.width, "Multiplies the network's channels");
   app.add_option("--batch-size", options.batch_size, "Images in a step");
+  app.add_option("--precision", options.precision, "fp32 or bf16: how activations are stored");
   app.add_option("--threads", options.threads, "Processors to use (0: all)");
   app.add_option("--rounds", rounds, "Interleaved rounds; medians are reported")->check(CLI::PositiveNumber);
   app.add_option("--seconds", seconds, "For each norm and round")->check(CLI::PositiveNumber);
@@ -96,8 +98,8 @@ int main(int argc, char** argv) {
     const int threads = options.total_threads();
     std::vector<std::unique_ptr<Subject>> subjects;
     for (const Norm& norm : options.norm_list()) {
-      subjects.push_back(
-          std::make_unique<Subject>(norm, options.net, options.width, options.batch_size, threads));
+      subjects.push_back(std::make_unique<Subject>(norm, options.net, options.width, options.batch_size,
+                                                   threads, parse_precision(options.precision)));
       if (summary_only)
         fmt::print("{} with {}\n{}\n", options.net, norm.str(), summary(subjects.back()->graph));
     }
@@ -116,8 +118,8 @@ int main(int argc, char** argv) {
     if (csv) {
       fmt::print("norm,batch_size,threads,images_per_second,gflops,fma_peak_gflops,evaluated_per_second\n");
     } else {
-      fmt::print("{}, {}, batch {}, fp32\n", subjects.front()->backend->description(), options.net,
-                 options.batch_size);
+      fmt::print("{}, {}, batch {}, {}\n", subjects.front()->backend->description(), options.net,
+                 options.batch_size, options.precision);
       fmt::print("FMA peak {:.0f} GFLOP/s ({:.0f} to {:.0f}); medians of {} interleaved rounds\n\n", peak,
                  *std::min_element(peaks.begin(), peaks.end()), *std::max_element(peaks.begin(), peaks.end()),
                  rounds);

@@ -120,7 +120,10 @@ void StudyOptions::check() const {
   };
   for (const Norm& norm : norm_list()) static_cast<void>(lr_for(norm));
   static_cast<void>(seed_list());
-  static_cast<void>(make_backend(device, 1));
+  const std::unique_ptr<Backend> backend = make_backend(device, 1);
+  if (const std::string missing = backend->why_not(parse_precision(precision)); !missing.empty()) {
+    throw Error("--precision {}: {}; use --precision fp32", precision, missing);
+  }
   static_cast<void>(parse_optimizer(optimizer));
   static_cast<void>(parse_schedule(schedule));
   static_cast<void>(parse_initialization(init));
@@ -142,7 +145,6 @@ void StudyOptions::check() const {
   }
   // Channels, groups and the network's name: setting it up on paper finds what does not fit.
   for (const Norm& norm : norm_list()) {
-    const std::unique_ptr<Backend> backend = make_backend("cpu", 1);
     Graph graph(*backend, {1, 3, 32, 32});
     build_network(graph, {net, norm, width});
     std::vector<Shape> shapes{graph.sample()};
@@ -203,6 +205,9 @@ void add_study_options(CLI::App& app, StudyOptions& o) {
 
   CLI::App* run = group("Where and how fast");
   run->add_option("--device", o.device, "auto, cpu or cuda");
+  run->add_option("--precision", o.precision,
+                  "fp32, or bf16: activations and their gradients take 2 bytes (sums, statistics,\n"
+                  "parameters and the optimizer stay fp32); needs a CPU with AVX512-BF16 or AMX");
   run->add_option("--threads", o.threads, "Processors to use (0: all); results do not depend on it");
   run->add_option("--jobs", o.jobs, "Runs side by side (0: as many as threads); results do not depend on it");
   run->add_option("--out", o.out, "New directory for the results (default: runs/<experiment>-<time>)");

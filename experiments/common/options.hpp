@@ -18,6 +18,7 @@ namespace normlab {
 struct StudyOptions {
   std::string experiment;  ///< the program's name
   std::string device = "auto";
+  std::string precision = "fp32";
   std::string data = "synthetic";
   std::string net = "net_a";
   double width = 1;

@@ -78,7 +78,8 @@ class Run {
     build_network(graph_, {options.net, spec.norm, options.width, static_cast<int>(data.class_names.size()),
                            static_cast<float>(options.label_smoothing)});
     std::tie(train_indices_, val_indices_) = hold_out(spec.seed, data.train.count, options.val);
-    graph_.setup({.batch = std::min(options.batch_size, static_cast<int>(train_indices_.size()))});
+    graph_.setup({.batch = std::min(options.batch_size, static_cast<int>(train_indices_.size())),
+                  .precision = parse_precision(options.precision)});
     initialize(graph_, parse_initialization(options.init), spec.seed);
     optimizer_ = std::make_unique<Optimizer>(
         graph_, OptimizerOptions{parse_optimizer(options.optimizer), options.nesterov, options.weight_decay,
@@ -250,7 +251,7 @@ class Run {
     c.set("label_smoothing", ConfigValue(o.label_smoothing));
     c.set("clip", ConfigValue(o.clip));
     c.set("init", o.init);
-    c.set("precision", "fp32");
+    c.set("precision", o.precision);
     c.set("device", backend_->name());
     c.set("cpu", cpu_model());
     c.set("isa", backend_->isa());
