@@ -6,6 +6,7 @@
 #include "layers/group_norm.hpp"
 #include "tests/reference/norms.hpp"
 #include "tests/support/layer_check.hpp"
+#include "tests/support/norm_tolerance.hpp"
 
 namespace normlab {
 namespace {
@@ -61,23 +62,11 @@ TEST_P(BatchNormShapes, MatchesReference) {
   const testing::LayerRun run = testing::run_layer(*backend, std::make_unique<BatchNorm>("norm", k.relu), k.x,
                                                    k.dy, {k.gamma, k.beta}, 1 + seed % 4);
   const Values y = reference::relu(forward.y, mask).v;
-  const double y_tolerance = 1e-5 * reference::largest(forward.y.v) + 1e-5 * reference::largest(k.beta);
-  testing::expect_within(run.y, y, testing::stored(type, y, y_tolerance), "y");
-  Values dx_tolerance(k.x.size()), dgamma_size(k.gamma.size()), dbeta_size(k.gamma.size()),
-      peak(k.gamma.size());
-  reference::for_each(k.x, [&](int, int c, int, int, std::size_t i) {
-    const auto at = static_cast<std::size_t>(c);
-    peak[at] = std::max(peak[at], std::abs(k.gamma[at] * dz.v[i]));
-    dgamma_size[at] += 1e-5 * std::abs(dz.v[i]) * std::max(0.02, std::abs(forward.xhat.v[i]));
-    dbeta_size[at] += 1e-5 * std::abs(dz.v[i]);
-  });
-  reference::for_each(k.x, [&](int, int c, int, int, std::size_t i) {
-    const auto at = static_cast<std::size_t>(c);
-    dx_tolerance[i] = 1e-5 * forward.rstd[at] * peak[at];
-  });
-  testing::expect_within(run.dx, expected.dx.v, testing::stored(type, expected.dx.v, dx_tolerance), "dx");
-  testing::expect_within(run.gradients[0], expected.dgamma, dgamma_size, "dgamma");
-  testing::expect_within(run.gradients[1], expected.dbeta, dbeta_size, "dbeta");
+  const testing::NormTolerance tolerance = testing::norm_tolerance(norm, forward, k.gamma, k.beta, dz);
+  testing::expect_within(run.y, y, testing::stored(type, y, tolerance.y), "y");
+  testing::expect_within(run.dx, expected.dx.v, testing::stored(type, expected.dx.v, tolerance.dx), "dx");
+  testing::expect_within(run.gradients[0], expected.dgamma, tolerance.dgamma, "dgamma");
+  testing::expect_within(run.gradients[1], expected.dbeta, tolerance.dbeta, "dbeta");
   testing::expect_within(run.states[0], running.mean, 1e-6 * (1 + reference::largest(running.mean)),
                          "running_mean");
   testing::expect_within(run.states[1], running.var, 1e-5 * (1 + reference::largest(running.var)),

@@ -61,6 +61,29 @@ TEST_F(CompareNorms, EqualBitsForAnyThreadsAndJobsAndWhenRunTwice) {
   EXPECT_EQ(runs, 7);
 }
 
+TEST_F(CompareNorms, TrainsInBf16OrSaysWhyNot) {
+  const std::string what = kSmall + "--precision bf16 --norms none,bn --seeds 1 ";
+  // Without the instructions nothing may be written.
+  setenv("NORMLAB_ISA", "avx2", 1);
+  const ProgramResult refused = run_program(what + "--out " + out("refused"));
+  unsetenv("NORMLAB_ISA");
+  EXPECT_EQ(refused.status, 1) << refused.output;
+  for (const char* part : {"--precision bf16", "AVX512-BF16", "AMX", "--precision fp32"}) {
+    EXPECT_NE(refused.output.find(part), std::string::npos) << refused.output;
+  }
+  EXPECT_FALSE(fs::exists(out("refused")));
+
+  const ProgramResult one = run_program(what + "--threads 1 --out " + out("one"));
+  if (one.status == 1 && one.output.find("AVX512-BF16") != std::string::npos) GTEST_SKIP() << one.output;
+  ASSERT_EQ(one.status, 0) << one.output;
+  ASSERT_EQ(run_program(what + "--threads 2 --out " + out("two")).status, 0);
+  for (const std::string run : {"none-seed0", "bn-seed0"}) {
+    EXPECT_EQ(read_run(fs::path(out("one")) / run).config.text("precision"), "bf16");
+    EXPECT_TRUE(test::read_text(fs::path(out("one")) / run / "final.safetensors") ==
+                test::read_text(fs::path(out("two")) / run / "final.safetensors"));
+  }
+}
+
 TEST_F(CompareNorms, RecordsWhatTheStudyPromises) {
   const ProgramResult result = run_program(kSmall + "--norms bn,gn:4 --seeds 3,5 --val 40 --out " + out("s"));
   ASSERT_EQ(result.status, 0) << result.output;
@@ -178,13 +201,15 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST_F(CompareNorms, AConfigFileSetsOptionsAndTheCommandLineWins) {
   const std::string config = out("study.toml");
-  std::ofstream(config) << "norms = [\"gn:4\"]\nepochs = 3\nlr = 0.05\naugment = true\nseeds = 1\n";
+  std::ofstream(config)
+      << "norms = [\"gn:4\"]\nepochs = 3\nlr = 0.05\naugment = true\nseeds = 1\nprecision = \"fp32\"\n";
   const ProgramResult result = run_program(kSmall + "--config " + config + " --out " + out("s"));
   ASSERT_EQ(result.status, 0) << result.output;
   const RunConfig run = RunConfig::read(fs::path(out("s")) / "gn4-seed0" / "config.toml");
   EXPECT_EQ(run.text("epochs"), "2");
   EXPECT_EQ(run.text("lr"), "0.05");
   EXPECT_EQ(run.text("augment"), "true");
+  EXPECT_EQ(run.text("precision"), "fp32");
 }
 
 TEST_F(CompareNorms, NeverOverwrites) {
@@ -222,7 +247,7 @@ TEST_F(CompareNorms, AFullDiskStopsWithAClearErrorAndLosesNothing) {
 TEST_F(CompareNorms, HelpTeaches) {
   const ProgramResult result = run_program("compare_norms --help");
   EXPECT_EQ(result.status, 0);
-  for (const char* part : {"--norms", "--data", "--seeds", "synthetic", "none=0.02"}) {
+  for (const char* part : {"--norms", "--data", "--seeds", "--precision", "synthetic", "none=0.02"}) {
     EXPECT_NE(result.output.find(part), std::string::npos) << part;
   }
 }

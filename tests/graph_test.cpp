@@ -21,12 +21,14 @@ struct Trained {
 };
 
 /// Three steps of batches of 37, the last one smaller, then an evaluation.
-Trained train(const std::string& norm, int threads, int shard_samples = 0, const std::string& net = "net_a") {
+Trained train(const std::string& norm, int threads, int shard_samples = 0, const std::string& net = "net_a",
+              DataType precision = DataType::f32) {
   const auto backend = testing::make_test_backend("cpu_blocked", threads);
   Graph graph(*backend, {1, 3, 32, 32});
   build_network(graph, {net, Norm::parse(norm), 0.5});
   constexpr int kBatch = 37;
-  graph.setup({.batch = kBatch, .evaluation_batch = 50, .shard_samples = shard_samples});
+  graph.setup(
+      {.batch = kBatch, .evaluation_batch = 50, .shard_samples = shard_samples, .precision = precision});
   initialize(graph, Initialization::he, 3);
   Optimizer optimizer(graph, {});
   std::vector<float> values(50 * graph.sample().per_sample());
@@ -62,6 +64,17 @@ TEST_P(GraphNorms, EqualBitsForAnyNumberOfThreads) {
 
 TEST_P(GraphNorms, EqualBitsWhenRunTwice) {
   EXPECT_TRUE(train(GetParam(), 2) == train(GetParam(), 2));
+}
+
+TEST_P(GraphNorms, EqualBitsInBf16) {
+  const auto backend = testing::make_test_backend("cpu_blocked");
+  if (const std::string missing = backend->why_not(DataType::bf16); !missing.empty()) GTEST_SKIP() << missing;
+  const Trained one = train(GetParam(), 1, 0, "net_a", DataType::bf16);
+  for (const double loss : one.losses) EXPECT_TRUE(std::isfinite(loss));
+  EXPECT_FALSE(one == train(GetParam(), 1));
+  for (const int threads : {1, 2, 7}) {
+    EXPECT_TRUE(train(GetParam(), threads, 0, "net_a", DataType::bf16) == one) << threads << " threads";
+  }
 }
 
 TEST_P(GraphNorms, AnyShardSizeGivesTheSameUpToRounding) {
@@ -100,6 +113,18 @@ TEST(Graph, MemoryDoesNotGrowWithTheBatchUnlessSamplesAreCoupled) {
     EXPECT_LT(memory(norm, 2048) - memory(norm, 128), 1.0) << norm << ", in MB";
   }
   EXPECT_GT(memory("bn", 256), 1.8 * memory("bn", 128));
+}
+
+TEST(Graph, Bf16HalvesWhatIsKeptOfABatch) {
+  const auto backend = testing::make_test_backend("cpu_blocked", 2);
+  if (const std::string missing = backend->why_not(DataType::bf16); !missing.empty()) GTEST_SKIP() << missing;
+  const auto memory = [&](DataType precision) {
+    Graph graph(*backend, {1, 3, 32, 32});
+    build_network(graph, {"net_a", Norm::parse("bn")});
+    graph.setup({.batch = 256, .precision = precision});
+    return static_cast<double>(graph.memory_bytes());
+  };
+  EXPECT_LT(memory(DataType::bf16), 0.55 * memory(DataType::f32));
 }
 
 TEST(Graph, ABatchLargerThanBookedIsRefused) {

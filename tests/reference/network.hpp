@@ -1,6 +1,7 @@
 #pragma once
 // Whole networks as chains of named nodes: forward, loss, backward. ReLU masks and max-pool choices can be
-// *forced* to be those of another run; the pass then says by what margin it would have decided otherwise.
+// *forced* to be those of another run; the pass then says by what margin it would have decided otherwise. So
+// can activations and gradients: then each node works on what that run gave it, and errors do not add up.
 //
 // Names: nodes c1.conv c1.norm c1.relu ... p1 p2 gap, for plain:D b1.conv ... fc; parameters are the node's
 // name and .weight or .bias, running statistics c1.norm.running_mean and .running_var.
@@ -139,6 +140,10 @@ struct Options {
   bool training = true;
   double label_smoothing = 0;
   const Decisions* forced = nullptr;  // nodes it does not name decide for themselves
+  // What nodes are given in place of the output of the node before, and of the gradient of the node after.
+  // The pass still records its own.
+  const std::map<std::string, Tensor>* activations = nullptr;
+  const std::map<std::string, Tensor>* gradients = nullptr;
 };
 
 struct Pass {
@@ -219,6 +224,11 @@ inline Pass run(const Network& network, const Named& parameters, const Tensor& i
     return node.norm.kind == Norm::Kind::bn && !options.training;
   };
 
+  const auto given = [](const std::map<std::string, Tensor>* tensors, const std::string& name,
+                        const Tensor& own) {
+    return tensors != nullptr && tensors->count(name) != 0 ? tensors->at(name) : own;
+  };
+
   Tensor x = input;
   for (const Node& node : network.nodes) {
     if (node.kind == Node::Kind::conv) {
@@ -247,6 +257,7 @@ inline Pass run(const Network& network, const Named& parameters, const Tensor& i
       x = wrap(x);
     }
     pass.activations[node.name] = x;
+    x = given(options.activations, node.name, x);
   }
   pass.logits = x;
   pass.loss = softmax_cross_entropy(x, labels, options.label_smoothing);
@@ -254,8 +265,10 @@ inline Pass run(const Network& network, const Named& parameters, const Tensor& i
   Tensor dy = pass.loss.dlogits;
   for (std::size_t at = network.nodes.size(); at-- > 0;) {
     const Node& node = network.nodes[at];
-    const Tensor& in = pass.activations.at(at == 0 ? "input" : network.nodes[at - 1].name);
+    const std::string before = at == 0 ? "input" : network.nodes[at - 1].name;
+    const Tensor in = given(options.activations, before, pass.activations.at(before));
     pass.activation_gradients[node.name] = dy;
+    dy = given(options.gradients, node.name, dy);
     if (node.kind == Node::Kind::conv || node.kind == Node::Kind::linear) {
       const Values& weight = parameters.at(node.name + ".weight");
       ConvGradients g = node.kind == Node::Kind::conv ? conv2d_backward(in, weight, dy, node.conv)
