@@ -1,14 +1,13 @@
 #include "host/host_backend.hpp"
 
-#include <sched.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <new>
 
+#include "host/limits.hpp"
 #include "host/onednn.hpp"
 #include "layers/error.hpp"
 
@@ -43,14 +42,7 @@ HostBackend::HostBackend(int threads, Blocks blocks)
                                                : blocks == Blocks::blocked),
       bf16_blocked_(blocks == Blocks::automatic ? onednn::prefers_blocks(DataType::bf16)
                                                 : blocks == Blocks::blocked),
-      pool_(std::max(1, threads)) {}
-
-int HostBackend::available_threads() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-}
+      pool_(std::clamp(threads, 1, kBatchLanes)) {}
 
 std::string HostBackend::cpu_model() {
   std::ifstream info("/proc/cpuinfo");
@@ -62,7 +54,8 @@ std::string HostBackend::cpu_model() {
 }
 
 std::string HostBackend::description() const {
-  return fmt::format("{}, {} thread{}, {}", cpu_model(), workers(), workers() == 1 ? "" : "s", isa());
+  return fmt::format("{}, {} thread{}, {}", cpu_model(), active_workers(), active_workers() == 1 ? "" : "s",
+                     isa());
 }
 
 std::string HostBackend::isa() const {
@@ -79,10 +72,9 @@ std::byte* HostBackend::allocate(std::size_t bytes) {
   const bool is_large = bytes >= 2 * kHugePage;
   const std::size_t alignment = is_large ? kHugePage : kAlignment;
   const std::size_t rounded = std::max(alignment, (bytes + alignment - 1) / alignment * alignment);
-  // The kernel hands out more memory than there is and kills later: ask for what exists.
-  const auto physical =
-      static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  auto* data = rounded < physical ? static_cast<std::byte*>(std::aligned_alloc(alignment, rounded)) : nullptr;
+  // The kernel hands out more memory than there is and kills later: ask for what is left.
+  const bool fits = !is_large || rounded < available_memory();
+  auto* data = fits ? static_cast<std::byte*>(std::aligned_alloc(alignment, rounded)) : nullptr;
   if (data == nullptr) {
     throw Error("out of memory: {:.1f} MB are not to be had; use a smaller --batch-size or --width",
                 static_cast<double>(bytes) / 1e6);

@@ -12,13 +12,12 @@ namespace normlab {
 class HostBackend : public Backend {
  public:
   enum class Blocks { automatic, blocked, nhwc };  ///< memory layout; only tests choose
+  /// threads: the most workers; more than lanes() would find nothing to do. All are active at first.
   explicit HostBackend(int threads, Blocks blocks = Blocks::automatic);
 
   /// Convolutions of the library where ours would do as well, for the plans made from now on.
   void prefer_library(bool prefer) { prefer_library_ = prefer; }
 
-  /// Processors that this process may use.
-  [[nodiscard]] static int available_threads();
   [[nodiscard]] static std::string cpu_model();
   /// Whether native activations of this type lie in blocks (see HostLayout): what the convolutions like best.
   [[nodiscard]] bool blocked(DataType type) const {
@@ -41,8 +40,10 @@ class HostBackend : public Backend {
   void clear(void* data, std::size_t bytes) override;
 
   [[nodiscard]] int shard_samples(std::size_t bytes_per_sample, int batch) const override;
-  [[nodiscard]] int lanes() const override { return 16; }
+  [[nodiscard]] int lanes() const override { return kBatchLanes; }
   [[nodiscard]] int workers() const override { return pool_.workers(); }
+  [[nodiscard]] int active_workers() const override { return pool_.active(); }
+  void set_active_workers(int workers) override { pool_.set_active(workers); }
   void run(int tasks, const std::function<void(int task, int worker)>& work) override {
     pool_.run(tasks, work);
   }
@@ -83,6 +84,8 @@ class HostBackend : public Backend {
   void adamw(const AdamWStep& args) override;
 
  private:
+  static constexpr int kBatchLanes = 16;
+
   [[nodiscard]] HostLayout layout(const Tensor& tensor) const { return {tensor.shape, blocked(tensor.type)}; }
 
   /// Where a value of an image lies: channel planes beside blocks, NHWC beside NHWC.

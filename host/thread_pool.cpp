@@ -1,5 +1,6 @@
 #include "host/thread_pool.hpp"
 
+#include <algorithm>
 #include <system_error>
 
 #include "layers/error.hpp"
@@ -32,19 +33,26 @@ void wait_while(const std::atomic<T>& value, T old) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int workers) {
-  try {
-    for (int worker = 1; worker < workers; ++worker) {
-      threads_.emplace_back([this, worker] { serve(worker); });
-    }
-  } catch (const std::system_error& error) {
-    stop();
-    throw Error("cannot start {} threads ({}); use fewer --threads", workers, error.code().message());
-  }
-}
-
 ThreadPool::~ThreadPool() {
   stop();
+}
+
+void ThreadPool::set_active(int workers) {
+  active_ = std::clamp(workers, 1, workers_);
+}
+
+void ThreadPool::fit_team() {
+  if (static_cast<int>(threads_.size()) >= active_) stop();
+  // No work is handed out here, so a new thread waits for the generation after this one.
+  const std::uint32_t generation = generation_.load(std::memory_order_relaxed);
+  try {
+    while (static_cast<int>(threads_.size()) + 1 < active_) {
+      const int worker = static_cast<int>(threads_.size()) + 1;
+      threads_.emplace_back([this, worker, generation] { serve(worker, generation); });
+    }
+  } catch (const std::system_error& error) {
+    throw Error("cannot start {} threads ({}); use fewer --threads", active_, error.code().message());
+  }
 }
 
 void ThreadPool::stop() {
@@ -53,9 +61,11 @@ void ThreadPool::stop() {
   generation_.notify_all();
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  stop_ = false;
 }
 
 void ThreadPool::run(int tasks, const std::function<void(int task, int worker)>& work) {
+  if (static_cast<int>(threads_.size()) + 1 != active_) fit_team();
   work_ = &work;
   tasks_ = tasks;
   next_.store(0, std::memory_order_relaxed);
@@ -74,8 +84,7 @@ void ThreadPool::run(int tasks, const std::function<void(int task, int worker)>&
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
-void ThreadPool::serve(int worker) {
-  std::uint32_t seen = 0;
+void ThreadPool::serve(int worker, std::uint32_t seen) {
   while (true) {
     wait_while(generation_, seen);
     seen = generation_.load(std::memory_order_acquire);

@@ -87,10 +87,15 @@ class Backend {
   virtual void clear(void* data, std::size_t bytes) = 0;
 
   // Work. A batch is cut into shards of `shard_samples`, dealt to lanes; run() executes each task on some
-  // worker and returns when all are done. None of this depends on the number of threads but workers().
+  // worker and returns when all are done. None of this depends on the number of threads but workers(), the
+  // most that memory is booked for, and active_workers(), how many of them work: it may change between two
+  // passes.
   [[nodiscard]] virtual int shard_samples(std::size_t bytes_per_sample, int batch) const = 0;
   [[nodiscard]] virtual int lanes() const = 0;
   [[nodiscard]] virtual int workers() const = 0;
+  [[nodiscard]] virtual int active_workers() const { return workers(); }
+  /// 1 to workers(); results do not depend on it. A device whose workers are its own affair ignores it.
+  virtual void set_active_workers(int /*workers*/) {}
   virtual void run(int tasks, const std::function<void(int task, int worker)>& work) = 0;
 
   // Operations with prepared state.

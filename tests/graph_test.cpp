@@ -3,6 +3,8 @@
 
 #include "layers/graph.hpp"
 
+#include <filesystem>
+
 #include "layers/conv2d.hpp"
 #include "layers/initialize.hpp"
 #include "layers/networks.hpp"
@@ -20,9 +22,12 @@ struct Trained {
   bool operator==(const Trained&) const = default;
 };
 
-/// Three steps of batches of 37, the last one smaller, then an evaluation.
-Trained train(const std::string& norm, int threads, int shard_samples = 0, const std::string& net = "net_a",
-              DataType precision = DataType::f32) {
+/// Three steps of batches of 37, the last one smaller, then an evaluation. before_pass: called with the
+/// number of the pass.
+Trained train(
+    const std::string& norm, int threads, int shard_samples = 0, const std::string& net = "net_a",
+    DataType precision = DataType::f32,
+    const std::function<void(Backend&, int)>& before_pass = [](Backend&, int) {}) {
   const auto backend = testing::make_test_backend("cpu_blocked", threads);
   Graph graph(*backend, {1, 3, 32, 32});
   build_network(graph, {net, Norm::parse(norm), 0.5});
@@ -42,12 +47,14 @@ Trained train(const std::string& norm, int threads, int shard_samples = 0, const
   Trained trained;
   for (const int count : {kBatch, kBatch, 5}) {
     batch.count = count;
+    before_pass(*backend, static_cast<int>(trained.norms.size()));
     const PassResult pass = graph.forward_backward(batch);
     trained.losses.push_back(pass.loss_sum);
     trained.correct += pass.correct;
     trained.norms.push_back(optimizer.step({0.05, 0.9}));
   }
   batch.count = 50;
+  before_pass(*backend, 3);
   trained.losses.push_back(graph.evaluate(batch).loss_sum);
   trained.values.assign(graph.values(), graph.values() + graph.parameter_count());
   trained.states.assign(graph.state_values(), graph.state_values() + graph.state_count());
@@ -60,6 +67,16 @@ TEST_P(GraphNorms, EqualBitsForAnyNumberOfThreads) {
   const Trained one = train(GetParam(), 1);
   for (const double loss : one.losses) EXPECT_TRUE(std::isfinite(loss));
   for (const int threads : {2, 7}) EXPECT_TRUE(train(GetParam(), threads) == one) << threads << " threads";
+}
+
+TEST_P(GraphNorms, EqualBitsWhenWorkersComeAndGoBetweenPasses) {
+  const Trained one = train(GetParam(), 1);
+  for (const std::array<int, 4>& active : {std::array{1, 3, 7, 2}, std::array{5, 1, 1, 7}}) {
+    const auto change = [&](Backend& backend, int pass) {
+      backend.set_active_workers(active[static_cast<std::size_t>(pass)]);
+    };
+    EXPECT_TRUE(train(GetParam(), 7, 0, "net_a", DataType::f32, change) == one);
+  }
 }
 
 TEST_P(GraphNorms, EqualBitsWhenRunTwice) {
@@ -169,6 +186,44 @@ TEST(ThreadPool, RunsEveryTaskOnceAndReportsTheFirstException) {
     pool.run(1, [&](int, int) { ++after; });
     EXPECT_EQ(after, 1);
   }
+}
+
+TEST(ThreadPool, WorkersComeAndGo) {
+  ThreadPool pool(6);
+  EXPECT_EQ(pool.active(), 6);
+  for (const int active : {1, 4, 2, 6, 6, 1, 3}) {
+    pool.set_active(active);
+    EXPECT_EQ(pool.active(), active);
+    std::atomic<int> done = 0;
+    for (int round = 0; round < 20; ++round) {
+      pool.run(40, [&](int, int worker) {
+        EXPECT_LT(worker, active);
+        ++done;
+      });
+    }
+    EXPECT_EQ(done, 20 * 40);
+  }
+  pool.set_active(0);
+  EXPECT_EQ(pool.active(), 1);
+  pool.set_active(100);
+  EXPECT_EQ(pool.active(), 6);
+}
+
+TEST(ThreadPool, WorkersThatAreNotActiveTakeNoTime) {
+  ThreadPool pool(4);
+  pool.set_active(1);
+  const auto threads = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {});
+  };
+  const auto before = threads();
+  pool.run(8, [](int, int) {});
+  EXPECT_EQ(threads(), before);
+  pool.set_active(4);
+  pool.run(8, [](int, int) {});
+  EXPECT_EQ(threads(), before + 3);
+  pool.set_active(2);
+  pool.run(8, [](int, int) {});
+  EXPECT_LE(threads(), before + 3);  // the kernel may still list a thread that was joined
 }
 
 }  // namespace

@@ -15,9 +15,6 @@ std::unique_ptr<Backend> make_backend(const std::string& device, int threads) {
   return std::make_unique<HostBackend>(threads);
 }
 
-int available_threads() {
-  return HostBackend::available_threads();
-}
 std::string cpu_model() {
   return HostBackend::cpu_model();
 }

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "experiments/common/backends.hpp"
+#include "host/limits.hpp"
 
 namespace normlab {
 
@@ -110,6 +111,15 @@ double StudyOptions::lr_for(const Norm& norm) const {
   throw UsageError("--lr {}: says nothing about {}; add a general value such as 0.1,", lr, norm.str());
 }
 
+std::optional<int> StudyOptions::fixed_jobs() const {
+  if (jobs == "auto") return std::nullopt;
+  const auto count = number<int>(jobs);
+  if (!count || *count < 1) {
+    throw UsageError("--jobs: '{}' must be auto, or how many runs may go on side by side, at least 1", jobs);
+  }
+  return count;
+}
+
 int StudyOptions::total_threads() const {
   return threads > 0 ? threads : available_threads();
 }
@@ -139,7 +149,7 @@ void StudyOptions::check() const {
   require(limit_train >= 0, "--limit-train", "must not be negative (0: all images)");
   require(limit_test >= 0, "--limit-test", "must not be negative (0: all images)");
   require(threads >= 0 && threads <= 1024, "--threads", "must be 1 to 1024, or 0 for all processors");
-  require(jobs >= 0, "--jobs", "must be at least 1, or 0 for as many as threads");
+  static_cast<void>(fixed_jobs());
   if (out.empty() == false && out.find_first_not_of('/') == std::string::npos) {
     throw UsageError("--out '{}': name a new directory", out);
   }
@@ -209,7 +219,9 @@ void add_study_options(CLI::App& app, StudyOptions& o) {
                   "fp32, or bf16: activations and their gradients take 2 bytes (sums, statistics,\n"
                   "parameters and the optimizer stay fp32); needs a CPU with AVX512-BF16 or AMX");
   run->add_option("--threads", o.threads, "Processors to use (0: all); results do not depend on it");
-  run->add_option("--jobs", o.jobs, "Runs side by side (0: as many as threads); results do not depend on it");
+  run->add_option("--jobs", o.jobs,
+                  "Runs side by side: a number, or auto for one on each processor while memory lasts.\n"
+                  "Processors that find no run of their own help the others; results do not depend on it");
   run->add_option("--out", o.out, "New directory for the results (default: runs/<experiment>-<time>)");
 }
 

@@ -40,7 +40,7 @@ struct StudyOptions {
   int limit_train = 0;  ///< 0: all
   int limit_test = 0;
   int threads = 0;  ///< 0: all processors
-  int jobs = 0;     ///< 0: as many as threads
+  std::string jobs = "auto";
   std::string out;  ///< empty: runs/<experiment>-<time>
 
   [[nodiscard]] std::vector<Norm> norm_list() const;
@@ -50,6 +50,8 @@ struct StudyOptions {
   /// that is not named itself.
   [[nodiscard]] double lr_for(const Norm& norm) const;
   [[nodiscard]] int total_threads() const;
+  /// Runs side by side, or none for auto.
+  [[nodiscard]] std::optional<int> fixed_jobs() const;
   /// Throws UsageError where values make no sense, before anything is loaded or written.
   void check() const;
 };

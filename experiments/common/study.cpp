@@ -2,26 +2,42 @@
 
 #include <atomic>
 #include <chrono>
-#include <cmath>
+#include <map>
 #include <mutex>
 #include <thread>
 
 #include "experiments/common/backends.hpp"
+#include "experiments/common/processors.hpp"
 #include "host/data/batches.hpp"
+#include "host/limits.hpp"
 #include "host/record/summary.hpp"
 
 namespace normlab {
 
 namespace {
 
-/// Images a second that one job trains on, from a few steps of the first run.
-double measure_rate(const StudyOptions& options, const RunSpec& spec, const Dataset& data, int threads) {
-  const std::unique_ptr<Backend> backend = make_backend(options.device, threads);
+/// Of the free memory, for the networks of the runs: logs, orders of images and other programs need some,
+/// too.
+constexpr double kMemoryShare = 0.9;
+
+/// What a run of a norm takes.
+struct Needs {
+  double rate = 0;         ///< images a second on one processor
+  std::size_t memory = 0;  ///< bytes
+  int lanes = 1;           ///< the most processors that a step can use
+};
+
+/// Sets up the network as a run will and does a few steps.
+Needs measure(const StudyOptions& options, const RunSpec& spec, const Dataset& data) {
+  constexpr double kSeconds = 0.05;
+  const std::unique_ptr<Backend> backend = make_backend(options.device, options.total_threads());
   Graph graph(*backend, {1, data.train.channels, data.train.height, data.train.width});
   build_network(graph, {options.net, spec.norm, options.width, static_cast<int>(data.class_names.size())});
-  const int count = std::min(options.batch_size, 64);
-  graph.setup({.batch = count});
+  const int batch_size = std::min(options.batch_size, data.train.count - options.val);
+  graph.setup({.batch = batch_size});
   initialize(graph, parse_initialization(options.init), spec.seed);
+  backend->set_active_workers(1);
+  const int count = std::min(batch_size, 64);
   const std::vector<float> values(static_cast<std::size_t>(count) * graph.sample().per_sample(), 0.5F);
   const std::vector<std::int32_t> labels(static_cast<std::size_t>(count), 0);
   Batch batch;
@@ -32,12 +48,27 @@ double measure_rate(const StudyOptions& options, const RunSpec& spec, const Data
   const auto start = std::chrono::steady_clock::now();
   int steps = 0;
   double seconds = 0;
-  while (seconds < 0.15) {
+  while (seconds < kSeconds) {
     graph.forward_backward(batch);
     seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     ++steps;
   }
-  return steps * count / seconds;
+  const int shards = (batch_size + graph.shard_samples() - 1) / graph.shard_samples();
+  return {steps * count / seconds, graph.memory_bytes(), std::min(backend->lanes(), shards)};
+}
+
+/// How many runs go on side by side: as wanted, or one on each processor, as long as there is memory for
+/// them.
+int runs_side_by_side(const StudyOptions& options, int runs, std::size_t memory_of_one) {
+  const int processors = options.total_threads();
+  const int wanted = std::clamp(options.fixed_jobs().value_or(processors), 1, std::min(runs, processors));
+  const double one = static_cast<double>(memory_of_one), available = static_cast<double>(available_memory());
+  const int possible = std::max(1, static_cast<int>(std::min(1e6, kMemoryShare * available / one)));
+  if (possible < wanted) {
+    fmt::print("memory: {:.0f} MB are free and a run takes up to {:.0f} MB, so {} of {} go on side by side\n",
+               available / 1e6, one / 1e6, possible, wanted);
+  }
+  return std::min(wanted, possible);
 }
 
 std::string percent(double part, double whole) {
@@ -56,25 +87,36 @@ int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs) {
   if (options.val >= data.train.count) {
     throw UsageError("--val {}: there are only {} training images", options.val, data.train.count);
   }
-  const int threads = options.total_threads();
   const int count = static_cast<int>(runs.size());
-  const int jobs = std::clamp(options.jobs > 0 ? options.jobs : threads, 1, std::min(count, threads));
-  const int threads_each = std::max(1, threads / jobs);
-  const std::string device = make_backend(options.device, threads_each)->description();
-  const double rate = measure_rate(options, runs.front(), data, threads_each);
-
+  const double images = static_cast<double>(data.train.count - options.val) * options.epochs;
+  const double evaluated = static_cast<double>(data.test.count + options.val) * options.epochs;
+  StudyPlan plan;
+  plan.epochs = options.epochs;
+  plan.work = images + kEvaluationWork * evaluated;
+  plan.processors = options.total_threads();
+  std::map<std::string, std::size_t> kinds;  // a norm's runs are equally fast
+  std::size_t memory = 0;
+  for (const RunSpec& spec : runs) {
+    const auto [kind, is_new] = kinds.try_emplace(spec.norm.str(), kinds.size());
+    plan.runs.push_back({spec.name(), kind->second});
+    if (!is_new || interrupted()) continue;
+    const Needs needs = measure(options, spec, data);
+    plan.rates.push_back(needs.rate);
+    plan.lanes = std::max(plan.lanes, needs.lanes);
+    memory = std::max(memory, needs.memory);
+  }
   if (interrupted()) return 130;
+  plan.jobs = runs_side_by_side(options, count, memory);
+  const std::unique_ptr<Backend> backend = make_backend(options.device, plan.processors);
+  backend->set_active_workers(processor_share(plan.processors, plan.jobs, plan.jobs - 1));
+
   const StudyDirectory study = StudyDirectory::create(
       experiment, options.out.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.out));
-  const double images = static_cast<double>(data.train.count - options.val) * options.epochs;
-  // A forward pass is a third of a training step.
-  const double evaluated = static_cast<double>(data.test.count + options.val) * options.epochs / 3;
-  const double rounds = std::ceil(static_cast<double>(count) / jobs);
   fmt::print("{}: {} runs of {} epochs on {}: {} training and {} test images\n", experiment, count,
              options.epochs, data.source, data.train.count - options.val, data.test.count);
-  fmt::print("device: {}; {} side by side; about {}\n", device,
-             jobs == 1 ? "one run at a time" : fmt::format("{} runs", jobs),
-             clock_text(rounds * (images + evaluated) / rate));
+  fmt::print("device: {}; {}; about {}\n", backend->description(),
+             plan.jobs == 1 ? "one run at a time" : fmt::format("{} runs side by side", plan.jobs),
+             clock_text(plan.seconds()));
   for (const RunSpec& run : runs) {
     if (run.seed == runs.front().seed) fmt::print("  {:<15} peak learning rate {}\n", run.norm.str(), run.lr);
   }
@@ -87,14 +129,15 @@ int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs) {
   std::atomic<int> next{0};
   const auto start = std::chrono::steady_clock::now();
   {
-    Progress progress(count, images * count);
-    const auto work = [&] {
+    Progress progress(plan);
+    ProcessorBudget processors(plan.processors, plan.jobs);
+    const auto work = [&](int seat) {
+      const std::function<int()> share = [&processors, seat] { return processors.share(seat); };
       for (int i = next++; i < count && !interrupted(); i = next++) {
         try {
           const RunSpec& spec = runs[static_cast<std::size_t>(i)];
           const RunDirectory directory = study.create_run(spec.name());
-          outcomes[static_cast<std::size_t>(i)] =
-              train(options, spec, data, threads_each, directory, progress, i);
+          outcomes[static_cast<std::size_t>(i)] = train(options, spec, data, share, directory, progress, i);
         } catch (const std::exception& cause) {
           const std::lock_guard lock(mutex);
           if (!failure)
@@ -102,10 +145,11 @@ int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs) {
           stop_runs();
         }
       }
+      processors.leave(seat);
     };
-    std::vector<std::jthread> workers;
-    for (int job = 1; job < jobs; ++job) workers.emplace_back(work);
-    work();
+    std::vector<std::jthread> others;
+    for (int seat = 1; seat < plan.jobs; ++seat) others.emplace_back(work, seat);
+    work(0);
   }
   const auto seconds = [](auto from, auto to) { return std::chrono::duration<double>(to - from).count(); };
   const double loading = seconds(begin, start), wall = seconds(begin, std::chrono::steady_clock::now());

@@ -63,18 +63,21 @@ struct Score {
 /// One training in progress.
 class Run {
  public:
-  Run(const StudyOptions& options, const RunSpec& spec, const Dataset& data, int threads,
-      const RunDirectory& directory, Progress& progress, int index)
+  Run(const StudyOptions& options, const RunSpec& spec, const Dataset& data,
+      const std::function<int()>& processors, const RunDirectory& directory, Progress& progress, int index)
       : options_(options),
         spec_(spec),
         data_(data),
+        processors_(processors),
         directory_(directory),
         progress_(progress),
         index_(index),
-        backend_(make_backend(options.device, threads)),
+        backend_(make_backend(options.device, options.total_threads())),
         graph_(*backend_, {1, data.train.channels, data.train.height, data.train.width}),
         train_images_(*backend_, data.train),
         test_images_(*backend_, data.test) {
+    progress_.begin(index_);
+    backend_->set_active_workers(processors_());
     build_network(graph_, {options.net, spec.norm, options.width, static_cast<int>(data.class_names.size()),
                            static_cast<float>(options.label_smoothing)});
     std::tie(train_indices_, val_indices_) = hold_out(spec.seed, data.train.count, options.val);
@@ -104,20 +107,21 @@ class Run {
       std::string line = fmt::format("{} epoch {}/{}: train loss {:.4f}, accuracy {:.2f} %", spec_.name(),
                                      epoch, options_.epochs, train.loss, 100 * train.accuracy);
       if (!val_indices_.empty()) {
-        const Score val = evaluate(train_images_, val_indices_);
+        const Score val = evaluate(epoch, train, train_images_, val_indices_);
         outcome.times.evaluation += val.seconds;
         record("val", epoch, val);
         line += fmt::format("; val {:.4f}, {:.2f} %", val.loss, 100 * val.accuracy);
         ending = fmt::format(", val {:.2f} %", 100 * val.accuracy);
       }
-      const Score test = evaluate(test_images_, test_indices_, epoch == options_.epochs);
+      const Score test = evaluate(epoch, train, test_images_, test_indices_, epoch == options_.epochs);
       outcome.times.evaluation += test.seconds;
       outcome.test_accuracy = test.accuracy;
       record("test", epoch, test);
       if (!std::isfinite(test.loss)) outcome.status = RunOutcome::Status::diverged;
-      progress_.epoch(index_, line + fmt::format("; test {:.4f}, {:.2f} %; {:.0f} images/s", test.loss,
-                                                 100 * test.accuracy,
-                                                 static_cast<double>(train_indices_.size()) / train.seconds));
+      progress_.epoch(
+          index_, test.accuracy,
+          line + fmt::format("; test {:.4f}, {:.2f} %; {:.0f} images/s", test.loss, 100 * test.accuracy,
+                             static_cast<double>(train_indices_.size()) / train.seconds));
     }
     std::string message;
     switch (outcome.status) {
@@ -160,6 +164,12 @@ class Run {
     return batch;
   }
 
+  /// Between two passes a run may take over processors that another run left.
+  int take_workers() {
+    backend_->set_active_workers(processors_());
+    return backend_->active_workers();
+  }
+
   Score train_epoch(int epoch, RunOutcome& outcome) {
     const Timer timer;
     const std::vector<std::uint32_t> order =
@@ -175,6 +185,7 @@ class Run {
           batch_of(train_images_, std::span(indices).subspan(first, std::min(size, indices.size() - first)));
       batch.augmentation = {options_.augment, spec_.seed, static_cast<std::uint32_t>(epoch)};
       const Rates rates = schedule_.at(optimizer_->steps());
+      const int workers = take_workers();
       const Timer step_timer;
       const PassResult pass = graph_.forward_backward(batch);
       const double loss = pass.loss_sum / pass.count;
@@ -187,10 +198,7 @@ class Run {
       loss_sum += pass.loss_sum;
       correct += pass.correct;
       const double seen = static_cast<double>(first) + pass.count;
-      progress_.advance(
-          index_, pass.count,
-          fmt::format("{} epoch {}/{} loss {:.3f} acc {:.1f}%", spec_.name(), epoch, options_.epochs,
-                      loss_sum / seen, 100 * static_cast<double>(correct) / seen));
+      progress_.advance(index_, {epoch, static_cast<double>(pass.count), loss_sum / seen, workers});
       if (!std::isfinite(loss) || !std::isfinite(norm)) {
         outcome.status = RunOutcome::Status::diverged;
         return {};
@@ -204,15 +212,17 @@ class Run {
     return {loss_sum / count, static_cast<double>(correct) / count, timer.seconds()};
   }
 
-  Score evaluate(const DeviceImages& images, std::span<const std::uint32_t> indices,
-                 bool keep_predictions = false) {
+  Score evaluate(int epoch, const Score& train, const DeviceImages& images,
+                 std::span<const std::uint32_t> indices, bool keep_predictions = false) {
     const Timer timer;
     constexpr std::size_t kBatch = 1000;
     double loss_sum = 0;
     std::int64_t correct = 0;
     for (std::size_t first = 0; first < indices.size(); first += kBatch) {
       const Batch batch = batch_of(images, indices.subspan(first, std::min(kBatch, indices.size() - first)));
+      const int workers = take_workers();
       const PassResult pass = graph_.evaluate(batch);
+      progress_.advance(index_, {epoch, pass.count * kEvaluationWork, train.loss, workers});
       loss_sum += pass.loss_sum;
       correct += pass.correct;
       for (std::size_t i = 0; keep_predictions && i < static_cast<std::size_t>(batch.count); ++i) {
@@ -255,7 +265,7 @@ class Run {
     c.set("device", backend_->name());
     c.set("cpu", cpu_model());
     c.set("isa", backend_->isa());
-    c.set("threads", backend_->workers());
+    c.set("threads", backend_->active_workers());  // at the start
     c.set("shard_samples", graph_.shard_samples());
     c.set("revision", revision());
     c.set("build", build_description());
@@ -289,6 +299,7 @@ class Run {
   const StudyOptions& options_;
   const RunSpec& spec_;
   const Dataset& data_;
+  const std::function<int()>& processors_;
   const RunDirectory& directory_;
   Progress& progress_;
   int index_;
@@ -328,9 +339,10 @@ void handle_signals() {
   std::signal(SIGTERM, handler);
 }
 
-RunOutcome train(const StudyOptions& options, const RunSpec& spec, const Dataset& data, int threads,
-                 const RunDirectory& directory, Progress& progress, int run) {
-  return Run(options, spec, data, threads, directory, progress, run)();
+RunOutcome train(const StudyOptions& options, const RunSpec& spec, const Dataset& data,
+                 const std::function<int()>& processors, const RunDirectory& directory, Progress& progress,
+                 int run) {
+  return Run(options, spec, data, processors, directory, progress, run)();
 }
 
 }  // namespace normlab

@@ -1,6 +1,8 @@
 #pragma once
 // One run: train one network with one norm from one seed, and record everything.
 
+#include <functional>
+
 #include "experiments/common/options.hpp"
 #include "experiments/common/progress.hpp"
 #include "host/data/dataset.hpp"
@@ -20,6 +22,9 @@ struct RunSpec {
 
   [[nodiscard]] std::string name() const;
 };
+
+/// What evaluating an image costs, in images trained on: the forward pass is a third.
+inline constexpr double kEvaluationWork = 1.0 / 3;
 
 /// Where a run's time went, in seconds.
 struct RunTimes {
@@ -42,8 +47,10 @@ void stop_runs();
 void handle_signals();
 
 /// Trains and writes metrics.nlog, config.toml and final.safetensors into `directory`. A non-finite loss ends
-/// the run as diverged, which is a result, not an error.
-RunOutcome train(const StudyOptions& options, const RunSpec& spec, const Dataset& data, int threads,
-                 const RunDirectory& directory, Progress& progress, int run);
+/// the run as diverged, which is a result, not an error. `processors` is asked before each step how many of
+/// them may work at it.
+RunOutcome train(const StudyOptions& options, const RunSpec& spec, const Dataset& data,
+                 const std::function<int()>& processors, const RunDirectory& directory, Progress& progress,
+                 int run);
 
 }  // namespace normlab

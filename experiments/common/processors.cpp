@@ -1,0 +1,62 @@
+#include "experiments/common/processors.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace normlab {
+
+int processor_share(int processors, int runs, int rank) {
+  return std::max(1, processors / runs + (rank < processors % runs ? 1 : 0));
+}
+
+double speedup(int threads, int lanes) {
+  const int rounds = (lanes + threads - 1) / threads;  // a lane is one worker's
+  return static_cast<double>(lanes) / rounds;
+}
+
+ProcessorBudget::ProcessorBudget(int processors, int seats)
+    : processors_(processors),
+      taken_(static_cast<std::size_t>(seats), true),
+      shares_(static_cast<std::size_t>(seats)) {
+  deal();
+}
+
+void ProcessorBudget::leave(int seat) {
+  const std::lock_guard lock(mutex_);
+  taken_[static_cast<std::size_t>(seat)] = false;
+  deal();
+}
+
+void ProcessorBudget::deal() {
+  const auto runs = static_cast<int>(std::count(taken_.begin(), taken_.end(), true));
+  int rank = 0;
+  for (std::size_t seat = 0; seat < taken_.size(); ++seat) {
+    if (taken_[seat]) shares_[seat] = processor_share(processors_, runs, rank++);
+  }
+}
+
+double time_left(std::vector<double> running, const std::vector<double>& waiting, int processors, int lanes) {
+  double seconds = 0;
+  auto next = waiting.begin();
+  while (!running.empty()) {
+    const auto runs = static_cast<int>(running.size());
+    std::vector<double> speeds;
+    double until_one_ends = std::numeric_limits<double>::infinity();
+    for (int rank = 0; rank < runs; ++rank) {
+      speeds.push_back(speedup(processor_share(processors, runs, rank), lanes));
+      until_one_ends = std::min(until_one_ends, running[static_cast<std::size_t>(rank)] / speeds.back());
+    }
+    seconds += until_one_ends;
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < running.size(); ++i) {
+      double left = running[i] - until_one_ends * speeds[i];
+      const bool ends = left <= 1e-9 * running[i];
+      if (ends && next == waiting.end()) continue;
+      running[kept++] = ends ? *next++ : left;
+    }
+    running.resize(kept);
+  }
+  return seconds;
+}
+
+}  // namespace normlab

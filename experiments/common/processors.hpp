@@ -1,0 +1,42 @@
+#pragma once
+// Who may use which part of the machine while several runs go on, and how long that will take.
+
+#include <atomic>
+#include <mutex>
+#include <vector>
+
+namespace normlab {
+
+/// The part of `processors` that falls to run number `rank` of `runs` going on side by side; at least 1. When
+/// one of the runs ends, nobody's part becomes smaller.
+[[nodiscard]] int processor_share(int processors, int runs, int rank);
+
+/// How many times as fast as one a team of `threads` works through `lanes` of work.
+[[nodiscard]] double speedup(int threads, int lanes);
+
+/// Deals processors to the runs that go on side by side. Each of these sits in a seat, and the next run takes
+/// the seat of one that ended. When there is no run left for a seat, its processors go to the others, who
+/// find out at their next step: the last run of a study has the whole machine. Any thread may call.
+class ProcessorBudget {
+ public:
+  ProcessorBudget(int processors, int seats);
+
+  [[nodiscard]] int share(int seat) const { return shares_[static_cast<std::size_t>(seat)]; }
+  /// Nobody sits there any more.
+  void leave(int seat);
+
+ private:
+  void deal();
+
+  const int processors_;
+  std::mutex mutex_;
+  std::vector<bool> taken_;
+  std::vector<std::atomic<int>> shares_;
+};
+
+/// Seconds until every run is done. `running` and `waiting` say how long each run would take, from now on, on
+/// one processor; the waiting ones start in order as others end.
+[[nodiscard]] double time_left(std::vector<double> running, const std::vector<double>& waiting,
+                               int processors, int lanes);
+
+}  // namespace normlab
