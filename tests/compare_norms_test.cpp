@@ -1,9 +1,11 @@
 // The main experiment as a program: equal results for any number of threads and jobs, results that are never
 // overwritten, and one clear error for everything that can be wrong.
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -14,12 +16,14 @@
 #include "host/record/safetensors.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/temporary_directory.hpp"
+#include "tests/support/terminal.hpp"
 
 namespace normlab {
 namespace {
 
 namespace fs = std::filesystem;
 using testing::ProgramResult;
+using testing::run_on_terminal;
 using testing::run_program;
 
 const std::string kSmall = "compare_norms --limit-train 200 --limit-test 100 --epochs 2 --batch-size 33 ";
@@ -37,7 +41,8 @@ TEST_F(CompareNorms, EqualBitsForAnyThreadsAndJobsAndWhenRunTwice) {
   const std::vector<std::pair<std::string, std::string>> ways{{"one", "--threads 1"},
                                                               {"again", "--threads 1"},
                                                               {"two", "--threads 2 --jobs 1"},
-                                                              {"side", "--threads 2 --jobs 2"},
+                                                              {"auto", "--threads 4 --jobs auto"},
+                                                              {"three", "--threads 4 --jobs 3"},
                                                               {"seven", "--threads 7 --jobs 1"}};
   for (const auto& [name, threads] : ways) {
     const ProgramResult result = run_program(what + threads + " --out " + out(name));
@@ -111,6 +116,58 @@ TEST_F(CompareNorms, RecordsWhatTheStudyPromises) {
   EXPECT_EQ(file.find("c1.norm.num_batches_tracked")->integers(), std::vector<std::int64_t>{10});
 }
 
+TEST_F(CompareNorms, PlainLinesWhereThereIsNoTerminal) {
+  const std::string what = kSmall + "--norms none,in --seeds 1 --threads 2 --out ";
+  const std::vector<ProgramResult> results{
+      run_program(what + out("pipe")), run_on_terminal("env NO_COLOR=1 ./" + what + out("no_color"), 80, 24),
+      run_on_terminal("env TERM=dumb ./" + what + out("dumb"), 80, 24)};
+  for (const ProgramResult& result : results) {
+    EXPECT_EQ(result.status, 0) << result.output;
+    for (const char* part : {"\nin-seed0 epoch 1/2: train loss", "\nin-seed0 epoch 2/2: train loss",
+                             "\nnone-seed0 epoch 2/2: train loss", "\n[1/2] ", "\n[2/2] "}) {
+      EXPECT_NE(result.output.find(part), std::string::npos) << part << result.output;
+    }
+    EXPECT_EQ(result.output.find('\033'), std::string::npos) << result.output;
+  }
+}
+
+TEST_F(CompareNorms, OneScreenForAllRunsOnATerminal) {
+  const ProgramResult result = run_on_terminal(
+      "env -u NO_COLOR TERM=xterm ./compare_norms --limit-train 400 --limit-test 100 --epochs 5 "
+      "--norms none,bn,ln,gn:4,in --seeds 1 --threads 3 --out " +
+          out("s"),
+      110, 12);
+  EXPECT_EQ(result.status, 0) << result.output;
+  EXPECT_NE(result.output.find("0 of 5 runs"), std::string::npos) << result.output;
+  EXPECT_NE(result.output.find("\nln-seed0    epoch "), std::string::npos) << result.output;
+  test::Terminal terminal(110, 12);
+  terminal.feed(result.output);
+  int ended = 0;
+  for (const std::string& line : terminal.lines()) {
+    EXPECT_EQ(line.find(" of 5 runs"), std::string::npos) << "of the screen nothing stays: " << line;
+    EXPECT_EQ(line.find("epoch 1"), std::string::npos) << line;
+    ended += line.starts_with(fmt::format("[{}/5] ", ended + 1)) ? 1 : 0;
+  }
+  EXPECT_EQ(ended, 5);
+}
+
+TEST_F(CompareNorms, AnInterruptLeavesACleanTerminal) {
+  const ProgramResult result = run_on_terminal(
+      "env -u NO_COLOR TERM=xterm ./compare_norms --epochs 500 --norms gn:4,in --seeds 1 --threads 2 --out " +
+          out("s"),
+      60, 10, "loss");
+  EXPECT_EQ(result.status, 130) << result.output;
+  test::Terminal terminal(60, 10);
+  terminal.feed(result.output);
+  std::vector<std::string> lines = terminal.lines();
+  const auto first = std::find_if(lines.begin(), lines.end(),
+                                  [](const std::string& line) { return line.starts_with("[1/2] "); });
+  ASSERT_GE(lines.end() - first, 3) << result.output;
+  EXPECT_TRUE(first[1].starts_with("[2/2] ")) << first[1];
+  EXPECT_TRUE(first[2].starts_with("compare_norms: interrupted")) << first[2];
+  for (const std::string& line : lines) EXPECT_EQ(line.find(" of 2 runs"), std::string::npos) << line;
+}
+
 TEST_F(CompareNorms, ADivergedRunIsAResult) {
   const ProgramResult result = run_program(
       kSmall + "--norms none,bn --lr 1,none=1e12 --schedule constant --seeds 1 --out " + out("s"));
@@ -162,6 +219,10 @@ INSTANTIATE_TEST_SUITE_P(
                       Wrong{"device", "--device tpu", 2, {"'tpu'", "cpu"}},
                       Wrong{"cuda", "--device cuda", 1, {"no CUDA", "--device cpu"}},
                       Wrong{"schedule", "--schedule linear", 2, {"'linear'", "onecycle"}},
+                      Wrong{"no_jobs", "--jobs 0", 2, {"--jobs", "'0'", "auto", "at least 1"}},
+                      Wrong{"negative_jobs", "--jobs=-2", 2, {"--jobs", "'-2'", "auto"}},
+                      Wrong{"many_jobs", "--jobs many", 2, {"--jobs", "'many'", "auto"}},
+                      Wrong{"half_a_job", "--jobs 1.5", 2, {"--jobs", "'1.5'", "auto"}},
                       Wrong{"lr", "--lr fast", 2, {"'fast'", "0.1"}},
                       Wrong{"lr_missing", "--lr bn=0.1", 2, {"none"}},
                       Wrong{"net", "--net resnet", 2, {"'resnet'", "net_a"}},
@@ -210,6 +271,19 @@ TEST_F(CompareNorms, AConfigFileSetsOptionsAndTheCommandLineWins) {
   EXPECT_EQ(run.text("lr"), "0.05");
   EXPECT_EQ(run.text("augment"), "true");
   EXPECT_EQ(run.text("precision"), "fp32");
+}
+
+TEST_F(CompareNorms, AConfigFileSetsJobsToAutoOrANumber) {
+  const std::string config = out("study.toml");
+  const std::string what = kSmall + "--norms none,in --seeds 1 --threads 2 --config " + config;
+  for (const auto& [jobs, says] :
+       {std::pair{"\"auto\"", "2 runs side by side"}, {"1", "one run at a time"}}) {
+    std::ofstream(config) << "jobs = " << jobs << "\n";
+    const ProgramResult result =
+        run_program(what + " --out " + out("s" + std::string(jobs == std::string("1") ? "1" : "")));
+    EXPECT_EQ(result.status, 0) << result.output;
+    EXPECT_NE(result.output.find(says), std::string::npos) << jobs << result.output;
+  }
 }
 
 TEST_F(CompareNorms, NeverOverwrites) {

@@ -42,6 +42,17 @@ TEST(Options, Seeds) {
   }
 }
 
+TEST(Options, Jobs) {
+  StudyOptions options;
+  EXPECT_EQ(options.fixed_jobs(), std::nullopt);
+  options.jobs = "3";
+  EXPECT_EQ(options.fixed_jobs(), 3);
+  for (const char* jobs : {"0", "-1", "", "Auto", "2.0", "99999999999"}) {
+    options.jobs = jobs;
+    EXPECT_THROW(static_cast<void>(options.fixed_jobs()), UsageError) << jobs;
+  }
+}
+
 TEST(Options, NormsStandOnce) {
   StudyOptions options;
   options.norms = "none,gn:4,gn:8,rms";

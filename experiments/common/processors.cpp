@@ -9,6 +9,12 @@ int processor_share(int processors, int runs, int rank) {
   return std::max(1, processors / runs + (rank < processors % runs ? 1 : 0));
 }
 
+int runs_in_memory(int wanted, std::size_t bytes_of_one, std::size_t bytes_available) {
+  const std::size_t usable = bytes_available / 10 * 9;
+  if (bytes_of_one * static_cast<std::size_t>(wanted) <= usable) return wanted;
+  return std::max(1, static_cast<int>(usable / bytes_of_one));
+}
+
 double speedup(int threads, int lanes) {
   const int rounds = (lanes + threads - 1) / threads;  // a lane is one worker's
   return static_cast<double>(lanes) / rounds;

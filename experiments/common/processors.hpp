@@ -2,6 +2,7 @@
 // Who may use which part of the machine while several runs go on, and how long that will take.
 
 #include <atomic>
+#include <cstddef>
 #include <mutex>
 #include <vector>
 
@@ -10,6 +11,9 @@ namespace normlab {
 /// The part of `processors` that falls to run number `rank` of `runs` going on side by side; at least 1. When
 /// one of the runs ends, nobody's part becomes smaller.
 [[nodiscard]] int processor_share(int processors, int runs, int rank);
+
+/// How many of `wanted` runs fit in memory side by side, at least 1. Some of it is left for logs and others.
+[[nodiscard]] int runs_in_memory(int wanted, std::size_t bytes_of_one, std::size_t bytes_available);
 
 /// How many times as fast as one a team of `threads` works through `lanes` of work.
 [[nodiscard]] double speedup(int threads, int lanes);

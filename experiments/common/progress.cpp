@@ -4,22 +4,16 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
-
-#include "experiments/common/processors.hpp"
 
 namespace normlab {
 
 namespace {
 
 constexpr auto kBetweenDrawings = std::chrono::milliseconds(200);
-/// What was seen of a kind's speed counts from then on, in seconds.
-constexpr double kEnoughSeen = 0.5;
 
 /// Whether the cursor may be moved.
 bool draws_on_terminal() {
@@ -54,26 +48,13 @@ void write_out(std::string_view text) {
 
 }  // namespace
 
-double StudyPlan::seconds() const {
-  std::vector<double> running, waiting;
-  for (const PlannedRun& run : runs) {
-    (static_cast<int>(running.size()) < jobs ? running : waiting).push_back(work / rates[run.kind]);
-  }
-  return time_left(running, waiting, processors, lanes);
-}
-
-void Meter::add(double amount, double seconds) {
-  const double keep = std::exp(-seconds / memory_);
-  amount_ = keep * amount_ + amount;
-  seconds_ = keep * seconds_ + seconds;
-}
-
-Progress::Progress(StudyPlan plan)
-    : plan_(std::move(plan)),
-      terminal_(draws_on_terminal()),
-      runs_(plan_.runs.size()),
-      speeds_(plan_.rates.size(), Meter(60)) {
-  for (std::size_t i = 0; i < runs_.size(); ++i) runs_[i].line.name = plan_.runs[i].name;
+Progress::Progress(const StudyPlan& plan)
+    : terminal_(draws_on_terminal()),
+      last_(Clock::now()),
+      estimate_(plan),
+      epochs_(plan.epochs),
+      runs_(plan.runs.size()) {
+  for (std::size_t i = 0; i < runs_.size(); ++i) runs_[i].line.name = plan.runs[i].name;
   if (terminal_) drawer_ = std::jthread([this](const std::stop_token& stop) { keep_drawing(stop); });
 }
 
@@ -86,24 +67,21 @@ Progress::~Progress() {
 
 void Progress::begin(int run) {
   const std::lock_guard lock(mutex_);
-  Run& r = runs_[static_cast<std::size_t>(run)];
-  r.stage = Stage::running;
-  r.last = Clock::now();
+  estimate_.begin(run);
+  runs_[static_cast<std::size_t>(run)].last = Clock::now();
 }
 
 void Progress::advance(int run, const StepState& step) {
   const std::lock_guard lock(mutex_);
   Run& r = runs_[static_cast<std::size_t>(run)];
   const Clock::time_point now = Clock::now();
-  const double seconds = std::chrono::duration<double>(now - std::exchange(r.last, now)).count();
-  r.work += step.work;
-  r.rate.add(step.work, seconds);
-  speeds_[plan_.runs[static_cast<std::size_t>(run)].kind].add(step.work,
-                                                              seconds * speedup(step.threads, plan_.lanes));
+  const auto seconds_since = [now](Clock::time_point& last) {
+    return std::chrono::duration<double>(now - std::exchange(last, now)).count();
+  };
+  estimate_.advance(run, step.work, seconds_since(r.last), step.threads);
+  rate_.add(step.work, seconds_since(last_));
   r.line.epoch = step.epoch;
-  r.line.done = r.work / plan_.work;
   r.line.loss = step.loss;
-  r.line.rate = r.rate.rate();
   r.line.threads = step.threads;
 }
 
@@ -116,7 +94,7 @@ void Progress::epoch(int run, double test_accuracy, const std::string& line) {
 void Progress::finish(int run, const std::string& line) {
   const std::lock_guard lock(mutex_);
   ++finished_;
-  runs_[static_cast<std::size_t>(run)].stage = Stage::ended;
+  estimate_.end(run);
   const std::string text =
       fmt::format("[{:>{}}/{}] {}\n", finished_, fmt::formatted_size("{}", runs_.size()), runs_.size(), line);
   if (terminal_) {
@@ -135,41 +113,17 @@ ScreenState Progress::state_of_runs() const {
   ScreenState state;
   state.finished = finished_;
   state.total = static_cast<int>(runs_.size());
-  state.epochs = plan_.epochs;
-  for (const Run& run : runs_) {
-    state.done += (run.stage == Stage::ended ? 1 : run.line.done) / static_cast<double>(runs_.size());
-    if (run.stage != Stage::running) continue;
-    state.rate += run.line.rate;
-    state.runs.push_back(run.line);
+  state.epochs = epochs_;
+  state.done = estimate_.done();
+  state.rate = rate_.rate();
+  state.seconds_left = estimate_.seconds_left();
+  for (int run = 0; run < state.total; ++run) {
+    if (!estimate_.is_running(run)) continue;
+    ScreenRun& line = state.runs.emplace_back(runs_[static_cast<std::size_t>(run)].line);
+    line.done = estimate_.done(run);
+    line.rate = estimate_.rate(run);
   }
-  state.seconds_left = seconds_left();
   return state;
-}
-
-double Progress::seconds_left() const {
-  // The first guess was made on an idle machine: kinds not seen yet are believed to be as much slower as
-  // others.
-  double guessed = 0, taken = 0;
-  for (std::size_t kind = 0; kind < speeds_.size(); ++kind) {
-    guessed += speeds_[kind].seconds() * speeds_[kind].rate() / plan_.rates[kind];
-    taken += speeds_[kind].seconds();
-  }
-  const double faster = taken > kEnoughSeen ? guessed / taken : 1;
-  std::vector<double> running, waiting;
-  for (std::size_t i = 0; i < runs_.size(); ++i) {
-    if (runs_[i].stage == Stage::ended) continue;
-    const std::size_t kind = plan_.runs[i].kind;
-    const double rate =
-        speeds_[kind].seconds() > kEnoughSeen ? speeds_[kind].rate() : plan_.rates[kind] * faster;
-    (runs_[i].stage == Stage::running ? running : waiting)
-        .push_back(std::max(0.0, plan_.work - runs_[i].work) / std::max(rate, 1e-9));
-  }
-  // Between two runs of a seat, and before the first.
-  while (static_cast<int>(running.size()) < plan_.jobs && !waiting.empty()) {
-    running.push_back(waiting.front());
-    waiting.erase(waiting.begin());
-  }
-  return time_left(std::move(running), waiting, plan_.processors, plan_.lanes);
 }
 
 void Progress::draw(std::string_view above) {

@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kGap = 2;
 constexpr int kMaxBar = 24, kMinBar = 6;
+constexpr int kRoomForWords = 90;
 
 std::string repeated(std::string_view text, int count) {
   std::string all;
@@ -75,7 +76,8 @@ std::string clock_text(double seconds) {
 std::vector<std::string> draw_screen(const ScreenState& state, int columns, int rows) {
   const int width = std::max(1, columns - 1);  // a full line would make some terminals wrap
   const std::string head = fmt::format("{} of {} runs", state.finished, state.total);
-  const int epoch_width = 2 * static_cast<int>(fmt::formatted_size("{}", state.epochs)) + 1;
+  const char* const epoch = width >= kRoomForWords ? "epoch " : "";
+  const int epoch_width = static_cast<int>(fmt::formatted_size("{}{}/{}", epoch, state.epochs, state.epochs));
   std::size_t name_width = head.size();
   int most_threads = 1;
   for (const ScreenRun& run : state.runs) {
@@ -83,13 +85,14 @@ std::vector<std::string> draw_screen(const ScreenState& state, int columns, int 
     most_threads = std::max(most_threads, run.threads);
   }
   const auto run_fields = [&](const ScreenRun& run) {
-    return std::vector<std::string>{fmt::format("{:<{}} {:>{}}", run.name, name_width,
-                                                fmt::format("{}/{}", run.epoch, state.epochs), epoch_width),
-                                    percent(run.done),
-                                    loss_text(run.loss),
-                                    accuracy_text(run.accuracy),
-                                    rate_text(run.rate),
-                                    threads_text(run.threads)};
+    return std::vector<std::string>{
+        fmt::format("{:<{}} {:>{}}", run.name, name_width,
+                    fmt::format("{}{}/{}", epoch, run.epoch, state.epochs), epoch_width),
+        percent(run.done),
+        loss_text(run.loss),
+        accuracy_text(run.accuracy),
+        rate_text(run.rate),
+        threads_text(run.threads)};
   };
   // Bars take what the other fields of a run leave.
   int fixed = 0;

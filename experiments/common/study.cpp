@@ -16,10 +16,6 @@ namespace normlab {
 
 namespace {
 
-/// Of the free memory, for the networks of the runs: logs, orders of images and other programs need some,
-/// too.
-constexpr double kMemoryShare = 0.9;
-
 /// What a run of a norm takes.
 struct Needs {
   double rate = 0;         ///< images a second on one processor
@@ -59,16 +55,17 @@ Needs measure(const StudyOptions& options, const RunSpec& spec, const Dataset& d
 
 /// How many runs go on side by side: as wanted, or one on each processor, as long as there is memory for
 /// them.
-int runs_side_by_side(const StudyOptions& options, int runs, std::size_t memory_of_one) {
+int runs_side_by_side(const StudyOptions& options, int runs, std::size_t bytes_of_one) {
   const int processors = options.total_threads();
   const int wanted = std::clamp(options.fixed_jobs().value_or(processors), 1, std::min(runs, processors));
-  const double one = static_cast<double>(memory_of_one), available = static_cast<double>(available_memory());
-  const int possible = std::max(1, static_cast<int>(std::min(1e6, kMemoryShare * available / one)));
-  if (possible < wanted) {
-    fmt::print("memory: {:.0f} MB are free and a run takes up to {:.0f} MB, so {} of {} go on side by side\n",
-               available / 1e6, one / 1e6, possible, wanted);
+  const std::size_t available = available_memory();
+  const int fitting = runs_in_memory(wanted, bytes_of_one, available);
+  if (fitting < wanted) {
+    fmt::print("memory: {:.0f} MB are free and a run takes {:.0f} MB: {} side by side, not {}\n",
+               static_cast<double>(available) / 1e6, static_cast<double>(bytes_of_one) / 1e6, fitting,
+               wanted);
   }
-  return std::min(wanted, possible);
+  return fitting;
 }
 
 std::string percent(double part, double whole) {

@@ -76,7 +76,6 @@ class Run {
         graph_(*backend_, {1, data.train.channels, data.train.height, data.train.width}),
         train_images_(*backend_, data.train),
         test_images_(*backend_, data.test) {
-    progress_.begin(index_);
     backend_->set_active_workers(processors_());
     build_network(graph_, {options.net, spec.norm, options.width, static_cast<int>(data.class_names.size()),
                            static_cast<float>(options.label_smoothing)});
@@ -95,6 +94,7 @@ class Run {
     schedule_ = {parse_schedule(options.schedule), spec.lr, options.momentum, per_epoch * options.epochs};
     write_config();
     open_log();
+    progress_.begin(index_);
   }
 
   RunOutcome operator()() {
