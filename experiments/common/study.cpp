@@ -4,6 +4,7 @@
 #include <chrono>
 #include <map>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "experiments/common/backends.hpp"
@@ -145,7 +146,13 @@ int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs) {
       processors.leave(seat);
     };
     std::vector<std::jthread> others;
-    for (int seat = 1; seat < plan.jobs; ++seat) others.emplace_back(work, seat);
+    for (int seat = 1; seat < plan.jobs; ++seat) {
+      try {
+        others.emplace_back(work, seat);
+      } catch (const std::system_error&) {  // no more threads to be had: the other seats do the work
+        processors.leave(seat);
+      }
+    }
     work(0);
   }
   const auto seconds = [](auto from, auto to) { return std::chrono::duration<double>(to - from).count(); };

@@ -241,7 +241,7 @@ std::string footnotes(const std::vector<ArmSummary>& arms, std::span<const RunRe
       "test accuracy   after the last epoch: mean over seeds ± half of its 95 % t-interval\n"
       "minus bn        the same, difference to bn in points, paired by seed; ? = the interval contains 0\n"
       "epochs to 70 %  first epoch with test accuracy of 70 % or more: mean over the seeds that reached it\n"
-      "images/s        training alone, median over epochs\n"
+      "images/s        training alone, median over epochs; more where processors were free to help\n"
       "(best %)        of the best epoch, which is chosen on the test set: not for comparisons\n";
   const auto any = [&](auto holds) { return std::any_of(arms.begin(), arms.end(), holds); };
   if (any([](const ArmSummary& arm) { return arm.finished < arm.runs; }))
