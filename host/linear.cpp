@@ -56,14 +56,15 @@ void HostBackend::linear_backward(const LinearBackward& args) {
   const std::ptrdiff_t x_stride = layout(args.x).sample, y_stride = layout(args.dy).sample;
   const int n = args.x.shape.n, i = args.x.shape.c, o = args.dy.shape.c;
   const ConstRows<float> weight(args.weight, o, i, Eigen::OuterStride<>(i));
-  Rows<float> dweight(args.dweight, o, i, Eigen::OuterStride<>(i));
-  Eigen::Map<Vector> dbias(args.dbias, o);
   with_storage(args.x.type, [&]<typename T>(Stored<T>) {
     using E = Element<T>;
     const ConstRows<E> x(elements<T>(args.x), n, i, Eigen::OuterStride<>(x_stride));
     const ConstRows<E> dy(elements<T>(args.dy), n, o, Eigen::OuterStride<>(y_stride));
-    dweight.noalias() += in<float>(dy).transpose().lazyProduct(in<float>(x));
-    dbias += in<float>(dy).colwise().sum();
+    if (args.dweight != nullptr) {
+      Rows<float> dweight(args.dweight, o, i, Eigen::OuterStride<>(i));
+      dweight.noalias() += in<float>(dy).transpose().lazyProduct(in<float>(x));
+      Eigen::Map<Vector>(args.dbias, o) += in<float>(dy).colwise().sum();
+    }
     if (args.dx.empty()) return;
     clear(args.dx.data, bytes(args.dx.shape, args.dx.type, args.dx.layout));
     Rows<E> dx(elements<T>(args.dx), n, i, Eigen::OuterStride<>(x_stride));

@@ -12,6 +12,7 @@ class BatchNorm : public CoupledLayer {
 
   [[nodiscard]] Shape infer(std::span<const Shape> x) const override { return x[0]; }
   [[nodiscard]] bool backward_needs_x() const override { return true; }
+  [[nodiscard]] bool is_norm() const override { return true; }
 
   void forward_partial(Frame& frame) override;
   void forward_reduce(int samples) override;

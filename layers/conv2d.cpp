@@ -44,6 +44,7 @@ void Conv2d::do_forward(Frame& frame) {
 void Conv2d::do_backward(Frame& frame) {
   plan_->backward_weights(frame.x[0], frame.dy, frame.gradients, frame.scratch, frame.worker);
   if (!frame.dx[0].empty()) {
+    frame.lap(Phase::backward_weights);
     plan_->backward_data(frame.dy, packed(), frame.dx[0], frame.scratch, frame.worker);
   }
 }

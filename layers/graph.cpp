@@ -10,6 +10,14 @@ std::size_t rounded(std::size_t floats) {
   return (floats + 31) / 32 * 32;
 }
 
+/// What an op's time counts as; an op without dx computes the gradients of parameters alone.
+Phase phase_of(const Op& op, const Layer& layer, bool writes_dx) {
+  const bool goes_forward = op.kind == Op::Kind::forward || op.kind == Op::Kind::forward_partial;
+  if (layer.is_norm()) return goes_forward ? Phase::norm_forward : Phase::norm_backward;
+  if (goes_forward) return Phase::forward;
+  return writes_dx ? Phase::backward_data : Phase::backward_weights;
+}
+
 }  // namespace
 
 int Graph::add(std::unique_ptr<Layer> layer, int x) {
@@ -140,12 +148,17 @@ PassResult Graph::forward_backward(const Batch& batch) {
     throw Error("Graph: a batch of {} samples, but memory was booked for 1 to {}", batch.count,
                 options_.batch);
   }
+  const Profile::Wall wall(profile_);
   PassResult result = pass(training_, batch, true);
   const int shards = (batch.count + shard_samples_ - 1) / shard_samples_;
+  start(0);
   backend_.add_lanes(lanes_.floats(), lane_stride_, lane_stride_, std::min(backend_.lanes(), shards));
-  backend_.run(static_cast<int>(nodes_.size()), [&](int i, int) {
+  if (profile_ != nullptr) profile_->lap_of_all(Profile::kStep, Phase::reduce);
+  backend_.run(static_cast<int>(nodes_.size()), [&](int i, int worker) {
     const auto node = static_cast<std::size_t>(i);
+    start(worker);
     nodes_[node].layer->collect_gradients(lane_gradients(0) + gradient_offsets_[node], gradients());
+    lap(worker, i, Phase::reduce);
   });
   return result;
 }
@@ -155,19 +168,27 @@ PassResult Graph::evaluate(const Batch& batch) {
     throw Error("Graph: a batch of {} samples, but memory was booked for 1 to {}", batch.count,
                 options_.evaluation_batch);
   }
+  const Profile::Wall wall(profile_);
   return pass(evaluation_, batch, false);
 }
 
 PassResult Graph::pass(const Program& program, const Batch& batch, bool training) {
-  backend_.run(static_cast<int>(nodes_.size()),
-               [&](int i, int) { nodes_[static_cast<std::size_t>(i)].layer->prepare(training); });
+  backend_.run(static_cast<int>(nodes_.size()), [&](int i, int worker) {
+    start(worker);
+    nodes_[static_cast<std::size_t>(i)].layer->prepare(training);
+    lap(worker, i, Phase::prepare);
+  });
   const int shards = (batch.count + shard_samples_ - 1) / shard_samples_;
   const int lanes = std::min(backend_.lanes(), shards);
   bool first = true, ascending = true;
   for (const Segment& segment : program.segments()) {
     backend_.run(lanes, [&](int task, int worker) {
       const int lane = ascending ? task : lanes - 1 - task;
-      if (first && training) backend_.clear(lane_gradients(lane), lane_stride_ * sizeof(float));
+      start(worker);
+      if (first && training) {
+        backend_.clear(lane_gradients(lane), lane_stride_ * sizeof(float));
+        lap(worker, Profile::kStep, Phase::reduce);
+      }
       const int in_lane = (shards - lane + backend_.lanes() - 1) / backend_.lanes();
       for (int i = 0; i < in_lane; ++i) {
         const int shard = lane + (ascending ? i : in_lane - 1 - i) * backend_.lanes();
@@ -175,6 +196,7 @@ PassResult Graph::pass(const Program& program, const Batch& batch, bool training
         frame.worker = worker;
         frame.shard = shard;
         frame.training = training;
+        frame.profile = profile_;
         frame.batch = &batch;
         frame.first_sample = shard * shard_samples_;
         frame.scratch = scratch_.data() + scratch_stride_ * static_cast<std::size_t>(worker);
@@ -189,11 +211,13 @@ PassResult Graph::pass(const Program& program, const Batch& batch, bool training
     if (segment.coupled >= 0) {
       const auto node = static_cast<std::size_t>(segment.coupled);
       auto& layer = static_cast<CoupledLayer&>(*nodes_[node].layer);
+      start(0);
       if (segment.backward) {
         layer.backward_reduce(batch.count, lane_gradients(0) + gradient_offsets_[node]);
       } else {
         layer.forward_reduce(batch.count);
       }
+      lap(0, segment.coupled, Phase::reduce);
     }
   }
 
@@ -201,6 +225,7 @@ PassResult Graph::pass(const Program& program, const Batch& batch, bool training
   last_count_ = batch.count;
   PassResult result{0, 0, batch.count};
   if (batch.labels == nullptr) return result;
+  start(0);
   backend_.to_host(loss_buffer_.data(), sample_loss_.data(), count * sizeof(float));
   backend_.to_host(predicted_buffer_.data(), predicted_.data(), count * sizeof(std::int32_t));
   backend_.to_host(confidence_buffer_.data(), confidence_.data(), count * sizeof(float));
@@ -208,6 +233,7 @@ PassResult Graph::pass(const Program& program, const Batch& batch, bool training
     result.loss_sum += static_cast<double>(sample_loss_[i]);
     result.correct += predicted_[i] == batch.labels[i] ? 1 : 0;
   }
+  lap(0, Profile::kStep, Phase::reduce);
   return result;
 }
 
@@ -219,6 +245,7 @@ void Graph::run_op(const Program& program, const Op& op, const Batch& batch, Fra
   };
   if (op.kind == Op::Kind::load) {
     load(batch, frame.first_sample, tensor(program.activation(0), 0, frame, samples));
+    lap(frame.worker, Profile::kStep, Phase::data);
     return;
   }
   if (op.kind == Op::Kind::combine) {
@@ -227,6 +254,7 @@ void Graph::run_op(const Program& program, const Op& op, const Batch& batch, Fra
     for (std::size_t e = 1; e < edges.size(); ++e) {
       backend_.add_forward(sum, tensor(program.gradient(edges[e]), op.node, frame, samples), sum);
     }
+    lap(frame.worker, op.node - 1, Phase::backward_data);  // of the layer that made the value
     return;
   }
   const auto node = static_cast<std::size_t>(op.node);
@@ -239,6 +267,7 @@ void Graph::run_op(const Program& program, const Op& op, const Batch& batch, Fra
       frame.dx[k] = tensor(program.gradient({op.node, static_cast<int>(k)}), inputs[k], frame, samples);
     }
   }
+  frame.node = op.node;
   frame.y = tensor(program.activation(op.node + 1), op.node + 1, frame, samples);
   const Slot& saved = program.saved(op.node);
   if (saved.bytes > 0) {
@@ -269,6 +298,16 @@ void Graph::run_op(const Program& program, const Op& op, const Batch& batch, Fra
     default:
       break;
   }
+  lap(frame.worker, op.node, phase_of(op, layer, !frame.dx[0].empty()));
+}
+
+void Graph::set_profile(Profile* profile) {
+  if (profile != nullptr &&
+      (profile->workers() != backend_.workers() || profile->layers() != static_cast<int>(nodes_.size()))) {
+    throw Error("Graph: the profile is for {} workers and {} layers, the graph has {} and {}",
+                profile->workers(), profile->layers(), backend_.workers(), nodes_.size());
+  }
+  profile_ = profile;
 }
 
 void Graph::load(const Batch& batch, int first, Tensor x) {

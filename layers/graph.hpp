@@ -48,6 +48,11 @@ class Graph {
   [[nodiscard]] const std::vector<std::int32_t>& predicted() const { return predicted_; }
   [[nodiscard]] const std::vector<float>& confidence() const { return confidence_; }
 
+  /// From now on, passes and optimizer steps add up their time there; null: they do not. It must have been
+  /// made for as many workers and layers.
+  void set_profile(Profile* profile);
+  [[nodiscard]] Profile* profile() const { return profile_; }
+
   [[nodiscard]] Backend& backend() const { return backend_; }
   [[nodiscard]] const std::vector<Node>& nodes() const { return nodes_; }
   [[nodiscard]] const Shape& sample() const { return sample_; }
@@ -70,6 +75,12 @@ class Graph {
  private:
   PassResult pass(const Program& program, const Batch& batch, bool training);
   void run_op(const Program& program, const Op& op, const Batch& batch, Frame frame, int lane, int samples);
+  void start(int worker) const {
+    if (profile_ != nullptr) profile_->start(worker);
+  }
+  void lap(int worker, int node, Phase phase) const {
+    if (profile_ != nullptr) profile_->lap(worker, node, phase);
+  }
   void load(const Batch& batch, int first, Tensor x);
   [[nodiscard]] Tensor tensor(const Slot& slot, int value, const Frame& frame, int samples) const;
   [[nodiscard]] std::vector<float> read(const Slot& slot, int value);
@@ -94,6 +105,7 @@ class Graph {
   std::vector<float> sample_loss_, confidence_;
   std::vector<std::int32_t> predicted_;
   int last_count_ = 0;
+  Profile* profile_ = nullptr;
 };
 
 }  // namespace normlab

@@ -13,6 +13,7 @@ class GroupNorm : public Layer {
 
   [[nodiscard]] Shape infer(std::span<const Shape> x) const override;
   [[nodiscard]] bool backward_needs_x() const override { return true; }
+  [[nodiscard]] bool is_norm() const override { return true; }
 
  private:
   void do_setup(std::span<const Shape> x, const Setup& setup) override;

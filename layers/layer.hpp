@@ -16,6 +16,7 @@
 
 #include "layers/backend.hpp"
 #include "layers/error.hpp"
+#include "layers/profile.hpp"
 
 namespace normlab {
 
@@ -72,6 +73,13 @@ struct Frame {
   const Batch* batch = nullptr;
   int first_sample = 0;  ///< of this shard, in the batch
   SampleResults results;
+  int node = 0;                ///< this layer's index in the graph
+  Profile* profile = nullptr;  ///< null: nobody measures
+
+  /// For a layer whose pass has several phases: what came before belongs to `phase`.
+  void lap(Phase phase) const {
+    if (profile != nullptr) profile->lap(worker, node, phase);
+  }
 };
 
 /// What a layer may know when it is set up.
@@ -117,6 +125,7 @@ class Layer {
   [[nodiscard]] virtual bool accepts_image() const { return false; }
   /// A batch-coupled layer (BN) ends a segment in training: see CoupledLayer.
   [[nodiscard]] virtual bool couples_batch() const { return false; }
+  [[nodiscard]] virtual bool is_norm() const { return false; }
   /// The loss is a graph's last layer. It writes its gradient in the forward pass and has no y.
   [[nodiscard]] virtual bool is_loss() const { return false; }
 

@@ -27,7 +27,11 @@ class Linear : public Layer {
   }
   void do_backward(Frame& frame) override {
     backend().linear_backward(
-        {frame.x[0], value(0), frame.dy, frame.dx[0], frame.gradients, frame.gradients + gradient_offset(1)});
+        {frame.x[0], value(0), frame.dy, {}, frame.gradients, frame.gradients + gradient_offset(1)});
+    if (!frame.dx[0].empty()) {
+      frame.lap(Phase::backward_weights);
+      backend().linear_backward({frame.x[0], value(0), frame.dy, frame.dx[0], nullptr, nullptr});
+    }
   }
 
   int out_;

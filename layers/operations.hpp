@@ -165,7 +165,7 @@ struct LinearBackward {
   const float* weight = nullptr;
   Tensor dy;
   Tensor dx;                 ///< empty: not wanted
-  float* dweight = nullptr;  ///< accumulated
+  float* dweight = nullptr;  ///< accumulated; null, as dbias: not wanted
   float* dbias = nullptr;    ///< accumulated
 };
 

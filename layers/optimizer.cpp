@@ -17,6 +17,9 @@ Optimizer::Optimizer(Graph& graph, OptimizerOptions options) : graph_(graph), op
 }
 
 double Optimizer::step(Rates rates) {
+  Profile* profile = graph_.profile();
+  const Profile::Wall wall(profile);
+  if (profile != nullptr) profile->start(0);
   Backend& backend = graph_.backend();
   const std::size_t count = graph_.parameter_count();
   const double norm = std::sqrt(backend.sum_of_squares(graph_.gradients(), count));
@@ -32,6 +35,7 @@ double Optimizer::step(Rates rates) {
                    count, steps_, f(rates.lr), f(rates.momentum), 0.999F, 1e-8F, f(options_.weight_decay),
                    f(scale)});
   }
+  if (profile != nullptr) profile->lap(0, Profile::kStep, Phase::optimizer);
   return norm;
 }
 

@@ -1,0 +1,91 @@
+#include "layers/profile.hpp"
+
+namespace normlab {
+
+namespace {
+
+std::int64_t nanoseconds_between(std::chrono::steady_clock::time_point begin,
+                                 std::chrono::steady_clock::time_point end) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(end - begin).count();
+}
+
+}  // namespace
+
+const char* phase_name(Phase phase) {
+  switch (phase) {
+    case Phase::data:
+      return "data";
+    case Phase::forward:
+      return "forward";
+    case Phase::backward_data:
+      return "backward_data";
+    case Phase::backward_weights:
+      return "backward_weights";
+    case Phase::norm_forward:
+      return "norm_forward";
+    case Phase::norm_backward:
+      return "norm_backward";
+    case Phase::prepare:
+      return "prepare";
+    case Phase::reduce:
+      return "reduce";
+    case Phase::optimizer:
+      return "optimizer";
+    case Phase::wait:
+      return "wait";
+  }
+  return "?";
+}
+
+Profile::Profile(int workers, int layers) : layers_(layers), workers_(static_cast<std::size_t>(workers)) {
+  for (Worker& worker : workers_) worker.nanoseconds.resize(static_cast<std::size_t>(layers) + 1);
+}
+
+void Profile::start(int worker) {
+  workers_[static_cast<std::size_t>(worker)].last = Clock::now();
+}
+
+void Profile::lap(int worker, int layer, Phase phase) {
+  Worker& own = workers_[static_cast<std::size_t>(worker)];
+  const Clock::time_point now = Clock::now();
+  own.nanoseconds[static_cast<std::size_t>(layer + 1)][static_cast<std::size_t>(phase)] +=
+      nanoseconds_between(own.last, now);
+  own.last = now;
+}
+
+void Profile::lap_of_all(int layer, Phase phase) {
+  for (Worker& worker : workers_) worker.last = workers_.front().last;
+  for (int worker = 0; worker < workers(); ++worker) lap(worker, layer, phase);
+}
+
+Profile::Wall::Wall(Profile* profile) : profile_(profile) {
+  if (profile_ != nullptr) begin_ = Clock::now();
+}
+
+Profile::Wall::~Wall() {
+  if (profile_ != nullptr) profile_->wall_nanoseconds_ += nanoseconds_between(begin_, Clock::now());
+}
+
+double Profile::wall_seconds() const {
+  return static_cast<double>(wall_nanoseconds_) / 1e9;
+}
+
+double Profile::seconds(int layer, Phase phase) const {
+  std::int64_t sum = 0;
+  for (const Worker& worker : workers_) {
+    sum += worker.nanoseconds[static_cast<std::size_t>(layer + 1)][static_cast<std::size_t>(phase)];
+  }
+  return static_cast<double>(sum) / 1e9;
+}
+
+double Profile::seconds(Phase phase) const {
+  double sum = 0;
+  if (phase == Phase::wait) {
+    for (const Phase busy : kPhases) sum += busy == Phase::wait ? 0 : seconds(busy);
+    return workers() * wall_seconds() - sum;
+  }
+  for (int layer = kStep; layer < layers_; ++layer) sum += seconds(layer, phase);
+  return sum;
+}
+
+}  // namespace normlab
