@@ -60,6 +60,18 @@ std::optional<std::string> spelled(const toml::node& node, const CLI::Option& op
 
 }  // namespace
 
+std::vector<int> number_list(const std::string& option, const std::string& text) {
+  std::vector<int> list;
+  for (const std::string& part : split(text)) {
+    const auto value = number<int>(part);
+    if (!value) throw UsageError("{}: '{}' is no whole number; separate several by commas", option, part);
+    if (std::find(list.begin(), list.end(), *value) != list.end())
+      throw UsageError("{}: {} stands there twice", option, part);
+    list.push_back(*value);
+  }
+  return list;
+}
+
 std::vector<Norm> StudyOptions::norm_list() const {
   std::vector<Norm> list;
   for (const std::string& name : split(norms)) {

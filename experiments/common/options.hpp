@@ -56,6 +56,9 @@ struct StudyOptions {
   void check() const;
 };
 
+/// "16,128" as typed for `option`: whole numbers, no one twice. Throws UsageError.
+[[nodiscard]] std::vector<int> number_list(const std::string& option, const std::string& text);
+
 /// Declares the options on `app`, with their help, and --config FILE.toml with keys of the same names.
 void add_study_options(CLI::App& app, StudyOptions& options);
 

@@ -1,0 +1,111 @@
+#include "tools/bench/subject.hpp"
+
+#include <sys/resource.h>
+
+#include <chrono>
+#include <numeric>
+
+#include "host/peak.hpp"
+#include "layers/initialize.hpp"
+#include "layers/philox.hpp"
+
+namespace normlab::bench {
+
+std::vector<Cell> Plan::cells() const {
+  std::vector<Cell> cells;
+  for (const Norm& norm : norms) {
+    for (const int batch_size : batch_sizes) {
+      for (const int count : threads) cells.push_back({norm, batch_size, count});
+    }
+  }
+  return cells;
+}
+
+Subject::Subject(const Plan& plan, const Cell& what)
+    : cell(what),
+      backend(make_backend("auto", cell.threads)),
+      graph(*backend, {1, 3, 32, 32}),
+      pixels_(*backend, static_cast<std::size_t>(cell.batch_size) * graph.sample().per_sample()),
+      images_{reinterpret_cast<const std::uint8_t*>(pixels_.data()), nullptr, cell.batch_size, 3, 32, 32},
+      indices_(static_cast<std::size_t>(cell.batch_size)),
+      labels_(static_cast<std::size_t>(cell.batch_size)) {
+  build_network(graph, {plan.net, cell.norm, plan.width});
+  graph.setup({.batch = cell.batch_size, .evaluation_batch = cell.batch_size});
+  initialize(graph, Initialization::he, 0);
+  optimizer_ = std::make_unique<Optimizer>(graph, OptimizerOptions{});
+  profile = std::make_unique<Profile>(backend->workers(), static_cast<int>(graph.nodes().size()));
+  Philox random(0, Purpose::probe);
+  std::vector<std::uint8_t> noise(pixels_.bytes());
+  for (std::uint8_t& value : noise) value = static_cast<std::uint8_t>(random.below(256));
+  backend->to_device(noise.data(), pixels_.data(), noise.size());
+  std::iota(indices_.begin(), indices_.end(), 0U);
+  for (std::int32_t& label : labels_) label = static_cast<std::int32_t>(random.below(10));
+  batch_.count = cell.batch_size;
+  batch_.images = &images_;
+  batch_.indices = indices_.data();
+  batch_.mean = {0.5F, 0.5F, 0.5F};
+  batch_.std = {0.25F, 0.25F, 0.25F};
+  batch_.labels = labels_.data();
+}
+
+void Subject::train() {
+  graph.forward_backward(batch_);
+  optimizer_->step({1e-3, 0.9});
+}
+
+double Subject::rate(double seconds, void (Subject::*step)(), double& images) {
+  const auto start = std::chrono::steady_clock::now();
+  double elapsed = 0;
+  double count = 0;
+  while (elapsed < seconds) {
+    (this->*step)();
+    count += batch_.count;
+    elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+  images += count;
+  return count / elapsed;
+}
+
+void Subject::measure(double seconds, bool layers) {
+  train();  // whatever ran before has the caches
+  double uncounted = 0;
+  training.push_back(rate(seconds, &Subject::train, uncounted));
+  if (layers) {
+    graph.set_profile(profile.get());
+    profiled.push_back(rate(seconds, &Subject::train, profiled_images));
+    graph.set_profile(nullptr);
+  }
+  evaluation.push_back(rate(seconds / 4, &Subject::evaluate, uncounted));
+}
+
+const Subject& Results::find(Cell cell) const {
+  for (const auto& subject : subjects) {
+    const Cell& other = subject->cell;
+    if (other.norm.str() == cell.norm.str() && other.batch_size == cell.batch_size &&
+        other.threads == cell.threads)
+      return *subject;
+  }
+  throw Error("bench: no such cell");
+}
+
+Results measure(const Plan& plan, int rounds, double seconds, bool layers) {
+  Results results{plan, {}, {}, rounds};
+  for (const Cell& cell : plan.cells()) results.subjects.push_back(std::make_unique<Subject>(plan, cell));
+  for (int round = 0; round < rounds; ++round) {
+    for (const auto& subject : results.subjects) subject->measure(seconds, layers);
+    if (round == 0) {
+      rusage usage{};
+      getrusage(RUSAGE_SELF, &usage);
+      results.process_megabytes = static_cast<double>(usage.ru_maxrss) / 1024;
+    }
+    for (const int threads : plan.threads) {
+      Limits& limits = results.limits[threads];
+      limits.fma.push_back(measure_fma_peak(threads));
+      limits.cache.push_back(measure_bandwidth(threads, cache_bytes_per_thread()));
+      limits.memory.push_back(measure_bandwidth(threads, memory_bytes_per_thread(threads)));
+    }
+  }
+  return results;
+}
+
+}  // namespace normlab::bench
