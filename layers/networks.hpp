@@ -14,6 +14,7 @@ struct Norm {
   /// Throws UsageError for an unknown name.
   [[nodiscard]] static Norm parse(const std::string& text);
   [[nodiscard]] std::string str() const;
+  bool operator==(const Norm&) const = default;
 };
 
 struct NetworkOptions {

@@ -22,6 +22,13 @@ TEST(Options, LearningRatesByNorm) {
   EXPECT_EQ(rate("bn"), 0.2);
 }
 
+TEST(Options, ListsOfNumbers) {
+  EXPECT_EQ(number_list("--batch-size", "16"), std::vector<int>{16});
+  EXPECT_EQ(number_list("--batch-size", "128,16,0"), (std::vector<int>{128, 16, 0}));
+  for (const char* text : {"", "16,", "1.5", "16 32", "16,16", "99999999999"})
+    EXPECT_THROW(static_cast<void>(number_list("--batch-size", text)), UsageError) << text;
+}
+
 TEST(Options, WrongLearningRatesAreRefused) {
   for (const char* lr : {"", "0", "-1", "fast", "0.1,", "0.1,bn=", "0.1,batch=0.1", "nan"}) {
     StudyOptions options;

@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <numeric>
 
@@ -81,14 +82,11 @@ void Subject::measure(double seconds, bool layers) {
   evaluation.push_back(rate(seconds / 4, &Subject::evaluate, uncounted));
 }
 
-const Subject& Results::find(Cell cell) const {
-  for (const auto& subject : subjects) {
-    const Cell& other = subject->cell;
-    if (other.norm.str() == cell.norm.str() && other.batch_size == cell.batch_size &&
-        other.threads == cell.threads)
-      return *subject;
-  }
-  throw Error("bench: no such cell");
+const Subject& Results::at(const Cell& cell) const {
+  const auto found = std::find_if(subjects.begin(), subjects.end(),
+                                  [&](const auto& subject) { return subject->cell == cell; });
+  if (found == subjects.end()) throw Error("bench: {} was not measured there", cell.norm.str());
+  return **found;
 }
 
 Results measure(const Plan& plan, int rounds, double seconds, bool layers) {

@@ -17,6 +17,8 @@ struct Cell {
   Norm norm;
   int batch_size = 128;
   int threads = 1;
+
+  bool operator==(const Cell&) const = default;
 };
 
 /// Every combination of what was asked for. Another dimension is a list here, a member of Cell and a loop in
@@ -73,8 +75,7 @@ struct Results {
   int rounds = 0;
   double process_megabytes = 0;  ///< at its largest, without the memory of what measures the limits
 
-  /// The subject that differs from `cell` in batch size or threads alone.
-  [[nodiscard]] const Subject& find(Cell cell) const;
+  [[nodiscard]] const Subject& at(const Cell& cell) const;
 };
 
 /// In each round the limits and every subject take their turn: a shared machine has slow minutes.

@@ -72,7 +72,7 @@ int fewest_threads(const Plan& plan) {
 double batch_ratio(const Results& results, const Subject& subject) {
   Cell base = subject.cell;
   base.batch_size = reference_batch(results.plan);
-  return median_ratio(subject.training, results.find(base).training);
+  return median_ratio(subject.training, results.at(base).training);
 }
 
 /// Faster than with the fewest threads by this factor; and the share of it that the machine's peak gained.
@@ -83,9 +83,8 @@ struct SpeedUp {
 SpeedUp speed_up(const Results& results, const Subject& subject) {
   Cell base = subject.cell;
   base.threads = fewest_threads(results.plan);
-  const double factor = median_ratio(subject.training, results.find(base).training);
-  const double peak =
-      median_ratio(limits_of(results, subject).fma, limits_of(results, results.find(base)).fma);
+  const double factor = median_ratio(subject.training, results.at(base).training);
+  const double peak = median_ratio(limits_of(results, subject).fma, limits_of(results, results.at(base)).fma);
   return {factor, 100 * factor / peak};
 }
 
