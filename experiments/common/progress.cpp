@@ -104,12 +104,7 @@ void Progress::finish(int run, const std::string& line) {
   }
 }
 
-ScreenState Progress::state() {
-  const std::lock_guard lock(mutex_);
-  return state_of_runs();
-}
-
-ScreenState Progress::state_of_runs() const {
+ScreenState Progress::state() const {
   ScreenState state;
   state.finished = finished_;
   state.total = static_cast<int>(runs_.size());
@@ -128,7 +123,7 @@ ScreenState Progress::state_of_runs() const {
 
 void Progress::draw(std::string_view above) {
   const auto [columns, rows] = terminal_size();
-  write_out(lines_.replace(above, draw_screen(state_of_runs(), columns, rows), columns));
+  write_out(lines_.replace(above, draw_screen(state(), columns, rows), columns));
 }
 
 void Progress::keep_drawing(const std::stop_token& stop) {

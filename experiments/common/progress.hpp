@@ -37,9 +37,6 @@ class Progress {
   /// The run ended, whatever its work.
   void finish(int run, const std::string& line);
 
-  /// The screen as it stands.
-  [[nodiscard]] ScreenState state();
-
  private:
   using Clock = std::chrono::steady_clock;
   struct Run {
@@ -47,7 +44,7 @@ class Progress {
     ScreenRun line;
   };
 
-  [[nodiscard]] ScreenState state_of_runs() const;
+  [[nodiscard]] ScreenState state() const;
   void draw(std::string_view above = {});
   void keep_drawing(const std::stop_token& stop);
 

@@ -69,6 +69,29 @@ int runs_side_by_side(const StudyOptions& options, int runs, std::size_t bytes_o
   return fitting;
 }
 
+/// What there is to do, after trying every norm; stops trying when the user does not want to go on.
+StudyPlan plan_study(const StudyOptions& options, const std::vector<RunSpec>& runs, const Dataset& data) {
+  const double images = static_cast<double>(data.train.count - options.val) * options.epochs;
+  const double evaluated = static_cast<double>(data.test.count + options.val) * options.epochs;
+  StudyPlan plan;
+  plan.epochs = options.epochs;
+  plan.work = images + kEvaluationWork * evaluated;
+  plan.processors = options.total_threads();
+  std::map<std::string, std::size_t> kinds;  // a norm's runs are equally fast
+  std::size_t memory = 1;
+  for (const RunSpec& spec : runs) {
+    const auto [kind, is_new] = kinds.try_emplace(spec.norm.str(), kinds.size());
+    plan.runs.push_back({spec.name(), kind->second});
+    if (!is_new || interrupted()) continue;
+    const Needs needs = measure(options, spec, data);
+    plan.rates.push_back(needs.rate);
+    plan.lanes = std::max(plan.lanes, needs.lanes);
+    memory = std::max(memory, needs.memory);
+  }
+  plan.jobs = runs_side_by_side(options, static_cast<int>(runs.size()), memory);
+  return plan;
+}
+
 std::string percent(double part, double whole) {
   return fmt::format("{:.1f} %", 100 * part / std::max(1e-9, whole));
 }
@@ -86,25 +109,8 @@ int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs) {
     throw UsageError("--val {}: there are only {} training images", options.val, data.train.count);
   }
   const int count = static_cast<int>(runs.size());
-  const double images = static_cast<double>(data.train.count - options.val) * options.epochs;
-  const double evaluated = static_cast<double>(data.test.count + options.val) * options.epochs;
-  StudyPlan plan;
-  plan.epochs = options.epochs;
-  plan.work = images + kEvaluationWork * evaluated;
-  plan.processors = options.total_threads();
-  std::map<std::string, std::size_t> kinds;  // a norm's runs are equally fast
-  std::size_t memory = 0;
-  for (const RunSpec& spec : runs) {
-    const auto [kind, is_new] = kinds.try_emplace(spec.norm.str(), kinds.size());
-    plan.runs.push_back({spec.name(), kind->second});
-    if (!is_new || interrupted()) continue;
-    const Needs needs = measure(options, spec, data);
-    plan.rates.push_back(needs.rate);
-    plan.lanes = std::max(plan.lanes, needs.lanes);
-    memory = std::max(memory, needs.memory);
-  }
+  const StudyPlan plan = plan_study(options, runs, data);
   if (interrupted()) return 130;
-  plan.jobs = runs_side_by_side(options, count, memory);
   const std::unique_ptr<Backend> backend = make_backend(options.device, plan.processors);
   backend->set_active_workers(processor_share(plan.processors, plan.jobs, plan.jobs - 1));
 
