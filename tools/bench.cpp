@@ -1,7 +1,10 @@
 // How fast training is, and how far from the machine's limit. Everything that is compared runs interleaved,
 // several rounds, and medians are reported: a shared machine has slow minutes.
 
+#include <sstream>
 #include "experiments/common/options.hpp"
+
+#include "host/limits.hpp"
 #include "tools/bench/tables.hpp"
 
 namespace {
@@ -32,6 +35,14 @@ std::vector<int> positive_list(const std::string& option, const std::string& tex
   return list;
 }
 
+std::vector<DataType> precision_list(const std::string& text) {
+  std::vector<DataType> list;
+  std::istringstream names(text);
+  for (std::string name; std::getline(names, name, ',');) list.push_back(parse_precision(name));
+  if (list.empty()) throw UsageError("--precision: none given; choose fp32, bf16 or both");
+  return list;
+}
+
 std::vector<int> thread_list(const std::string& text) {
   return text == "0" ? std::vector<int>{available_threads()} : positive_list("--threads", text);
 }
@@ -42,7 +53,7 @@ int main(int argc, char** argv) {
   CLI::App app{kDescription, "bench"};
   app.option_defaults()->always_capture_default();
   StudyOptions options;
-  std::string batch_sizes = "32", threads = "0";
+  std::string batch_sizes = "32", threads = "0", precisions = "fp32";
   int rounds = 7;
   double seconds = 0.5;
   bool summary_only = false, csv = false, layers = false;
@@ -54,6 +65,8 @@ int main(int argc, char** argv) {
   what->add_option(
       "--threads", threads,
       "Processors to use (0: all); several separated by commas are compared with the fewest: 1,2");
+  what->add_option("--precision", precisions,
+                   "Storage of activations: fp32, bf16, or both separated by a comma");
   what->add_flag("--layers", layers, "Also the time by layer and by phase");
   CLI::App* how = app.add_option_group("How");
   how->add_option("--rounds", rounds, "Interleaved rounds; medians are reported")->check(CLI::PositiveNumber);
@@ -64,8 +77,13 @@ int main(int argc, char** argv) {
   how->add_flag("--summary", summary_only,
                 "Print the network of each norm, layer by layer, and measure nothing");
   return run_program(app, argc, argv, [&] {
-    const bench::Plan plan{options.net, options.width, options.norm_list(),
-                           positive_list("--batch-size", batch_sizes), thread_list(threads)};
+    const bench::Plan plan{options.net,          options.width,
+                           options.norm_list(),  positive_list("--batch-size", batch_sizes),
+                           thread_list(threads), precision_list(precisions)};
+    for (const DataType precision : plan.precisions) {
+      options.precision = precision_name(precision);
+      options.check();
+    }
     for (const int count : plan.threads) {
       options.threads = count;
       options.check();

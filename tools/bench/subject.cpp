@@ -16,7 +16,9 @@ std::vector<Cell> Plan::cells() const {
   std::vector<Cell> cells;
   for (const Norm& norm : norms) {
     for (const int batch_size : batch_sizes) {
-      for (const int count : threads) cells.push_back({norm, batch_size, count});
+      for (const int count : threads) {
+        for (const DataType precision : precisions) cells.push_back({norm, batch_size, count, precision});
+      }
     }
   }
   return cells;
@@ -31,7 +33,7 @@ Subject::Subject(const Plan& plan, const Cell& what)
       indices_(static_cast<std::size_t>(cell.batch_size)),
       labels_(static_cast<std::size_t>(cell.batch_size)) {
   build_network(graph, {plan.net, cell.norm, plan.width});
-  graph.setup({.batch = cell.batch_size, .evaluation_batch = cell.batch_size});
+  graph.setup({.batch = cell.batch_size, .evaluation_batch = cell.batch_size, .precision = cell.precision});
   initialize(graph, Initialization::he, 0);
   optimizer_ = std::make_unique<Optimizer>(graph, OptimizerOptions{});
   profile = std::make_unique<Profile>(backend->workers(), static_cast<int>(graph.nodes().size()));

@@ -17,6 +17,7 @@ struct Cell {
   Norm norm;
   int batch_size = 128;
   int threads = 1;
+  DataType precision = DataType::f32;
 
   bool operator==(const Cell&) const = default;
 };
@@ -28,6 +29,7 @@ struct Plan {
   double width = 1;
   std::vector<Norm> norms;
   std::vector<int> batch_sizes, threads;
+  std::vector<DataType> precisions{DataType::f32};
 
   [[nodiscard]] std::vector<Cell> cells() const;
 };

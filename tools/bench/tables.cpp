@@ -97,6 +97,7 @@ Row label(const Results& results, const Cell& cell) {
   Row row{cell.norm.str()};
   if (results.plan.batch_sizes.size() > 1) row.push_back(std::to_string(cell.batch_size));
   if (results.plan.threads.size() > 1) row.push_back(std::to_string(cell.threads));
+  if (results.plan.precisions.size() > 1) row.push_back(precision_name(cell.precision));
   return row;
 }
 
@@ -104,6 +105,7 @@ Row label_heading(const Results& results) {
   Row row{"norm"};
   if (results.plan.batch_sizes.size() > 1) row.push_back("batch");
   if (results.plan.threads.size() > 1) row.push_back("threads");
+  if (results.plan.precisions.size() > 1) row.push_back("precision");
   return row;
 }
 
@@ -124,10 +126,12 @@ std::string csv_number(double value) {
 std::string heading(const Results& results) {
   const Plan& plan = results.plan;
   const int most = *std::max_element(plan.threads.begin(), plan.threads.end());
-  std::string text =
-      fmt::format("{}, {}, {}, batch {}, {} thread{}, fp32; medians of {} interleaved rounds\n", cpu_model(),
-                  results.subjects.front()->backend->isa(), plan.net, fmt::join(plan.batch_sizes, " and "),
-                  fmt::join(plan.threads, " and "), most == 1 ? "" : "s", results.rounds);
+  std::vector<std::string> precisions;
+  for (const DataType precision : plan.precisions) precisions.push_back(precision_name(precision));
+  std::string text = fmt::format("{}, {}, {}, batch {}, {} thread{}, {}; medians of {} interleaved rounds\n",
+                                 cpu_model(), results.subjects.front()->backend->isa(), plan.net,
+                                 fmt::join(plan.batch_sizes, " and "), fmt::join(plan.threads, " and "),
+                                 most == 1 ? "" : "s", fmt::join(precisions, " and "), results.rounds);
   for (const int threads : plan.threads) {
     const Limits& limits = results.limits.at(threads);
     text +=
@@ -164,7 +168,8 @@ std::string cell_table(const Results& results) {
 
 std::string cell_csv(const Results& results) {
   std::string text =
-      "norm,batch_size,threads,isa,images_per_second,images_per_second_min,images_per_second_max,gflops,"
+      "norm,batch_size,threads,precision,isa,images_per_second,images_per_second_min,images_per_second_max,"
+      "gflops,"
       "fma_peak_gflops,percent_of_peak,evaluated_per_second,megabytes,batch_ratio,speed_up,"
       "speed_up_percent_of_peak,cache_gigabytes_per_second,memory_gigabytes_per_second\n";
   for (const auto& subject : results.subjects) {
@@ -173,7 +178,7 @@ std::string cell_csv(const Results& results) {
     const auto [low, high] = std::minmax_element(s.training.begin(), s.training.end());
     const SpeedUp gain = speed_up(results, s);
     Row row{s.cell.norm.str(), std::to_string(s.cell.batch_size), std::to_string(s.cell.threads),
-            s.backend->isa()};
+            precision_name(s.cell.precision), s.backend->isa()};
     for (const double value :
          {median(s.training), *low, *high, median(s.training) * gflop(s), median(limits.fma),
           percent_of_peak(results, s), median(s.evaluation),
@@ -203,7 +208,8 @@ Work work_of(const Subject& subject, int index, Phase phase) {
   const bool weights = phase == Phase::backward_weights;
   if (forward || backward || weights) work.flops = 2 * layer.multiply_adds() * subject.profiled_images;
   if ((layer.is_norm() || layer.kind() == "relu") && (forward || backward)) {
-    const double map = static_cast<double>(layer.y_shape().per_sample() * sizeof(float));
+    const double map =
+        static_cast<double>(layer.y_shape().per_sample() * element_bytes(subject.cell.precision));
     work.bytes = (forward ? 2 : 3) * map * subject.profiled_images;
   }
   return work;
@@ -297,7 +303,8 @@ std::string layer_tables(const Results& results) {
 
 std::string layer_csv(const Results& results) {
   std::string text =
-      "norm,batch_size,threads,layer,kind,c,h,w,phase,microseconds_per_image,percent_of_step,gflops,"
+      "norm,batch_size,threads,precision,layer,kind,c,h,w,phase,microseconds_per_image,percent_of_step,"
+      "gflops,"
       "gigabytes_per_second,percent_of_limit\n";
   for (const auto& subject : results.subjects) {
     const Subject& s = *subject;
@@ -310,8 +317,12 @@ std::string layer_csv(const Results& results) {
         if (layer == nullptr && phase == Phase::wait) work.seconds = s.profile->seconds(phase);
         if (work.seconds == 0) continue;
         const Rate rate = rate_of(results, s, work);
-        Row row{s.cell.norm.str(), std::to_string(s.cell.batch_size), std::to_string(s.cell.threads),
-                layer == nullptr ? "step" : layer->name(), layer == nullptr ? "" : layer->kind()};
+        Row row{s.cell.norm.str(),
+                std::to_string(s.cell.batch_size),
+                std::to_string(s.cell.threads),
+                precision_name(s.cell.precision),
+                layer == nullptr ? "step" : layer->name(),
+                layer == nullptr ? "" : layer->kind()};
         const Shape y = layer == nullptr ? s.graph.sample() : layer->y_shape();
         append(row, {std::to_string(y.c), std::to_string(y.h), std::to_string(y.w), phase_name(phase)});
         for (const double value : {microseconds(s, work.seconds), 100 * work.seconds / all, rate.gflops,
