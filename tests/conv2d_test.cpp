@@ -1,55 +1,17 @@
-// Convolution against the reference. Tolerance: 1e-5 of sum |a_i b_i|, which the reference computes from the
-// absolute values; 5e-5 above 10,000 terms. Winograd's algorithm rounds in proportion to what is summed for
-// its whole 4x4 tile, so an output may also be off by 1e-6 of the largest sum within three pixels (a tap's
-// gradient: of its kernel's largest). In bf16 the inputs and weights of both are rounded to it, sums are
-// fp32, and gradients of weights and biases are never rounded.
+// Convolution against the reference; how near it has to be stands in tests/support/conv_tolerance.hpp. In
+// bf16 the inputs and weights of both are rounded to it, sums are fp32, and gradients of weights and biases
+// are never rounded.
 
 #include "layers/conv2d.hpp"
 
-#include <algorithm>
-
 #include "tests/reference/layers.hpp"
+#include "tests/support/conv_tolerance.hpp"
 #include "tests/support/layer_check.hpp"
 
 namespace normlab {
 namespace {
 
 using reference::Values;
-
-/// 1e-5 of each size, plus 1e-6 of the largest within three pixels.
-Values tolerance(const reference::Tensor& size) {
-  Values result = size.v;
-  for (int n = 0; n < size.n; ++n) {
-    for (int c = 0; c < size.c; ++c) {
-      const std::size_t map =
-          static_cast<std::size_t>(n * size.c + c) * static_cast<std::size_t>(size.h * size.w);
-      for (int i = 0; i < size.h; ++i) {
-        for (int j = 0; j < size.w; ++j) {
-          double largest = 0;
-          for (int k = std::max(0, i - 3); k < std::min(size.h, i + 4); ++k) {
-            for (int l = std::max(0, j - 3); l < std::min(size.w, j + 4); ++l) {
-              largest = std::max(largest, size.v[map + static_cast<std::size_t>(k * size.w + l)]);
-            }
-          }
-          const std::size_t at = map + static_cast<std::size_t>(i * size.w + j);
-          result[at] = 1e-5 * size.v[at] + 1e-6 * largest;
-        }
-      }
-    }
-  }
-  return result;
-}
-
-/// Of a weight gradient: by each tap's own size and the largest of its kernel's taps.
-Values tap_tolerance(const Values& size, int taps, double relative) {
-  Values result = testing::scaled(size, relative);
-  const auto step = static_cast<std::ptrdiff_t>(taps);
-  for (auto kernel = result.begin(); kernel != result.end(); kernel += step) {
-    const double largest = *std::max_element(kernel, kernel + step);
-    for (auto tap = kernel; tap != kernel + step; ++tap) *tap += 0.1 * largest;
-  }
-  return result;
-}
 
 class Conv2dShapes : public ::testing::TestWithParam<testing::BackendAndDraw> {};
 
@@ -92,14 +54,15 @@ TEST_P(Conv2dShapes, MatchesReference) {
 
   const Values weight_size = reference::absolute(weight), offset_size = reference::absolute(offset);
   const double by_terms = n * y.h * y.w > 10000 ? 5e-5 : 1e-5;
-  const Values y_size = tolerance(reference::conv2d(absolute(x), weight_size, offset_size, out, conv));
+  const Values y_size =
+      testing::conv_tolerance(reference::conv2d(absolute(x), weight_size, offset_size, out, conv));
   testing::expect_within(run.y, y.v, testing::stored(type, y.v, y_size), "y");
   const reference::ConvGradients size =
       reference::conv2d_backward(absolute(x), weight_size, absolute(dy), conv);
-  testing::expect_within(run.dx, expected.dx.v, testing::stored(type, expected.dx.v, tolerance(size.dx)),
-                         "dx");
+  testing::expect_within(run.dx, expected.dx.v,
+                         testing::stored(type, expected.dx.v, testing::conv_tolerance(size.dx)), "dx");
   testing::expect_within(run.gradients[0], expected.dweight,
-                         tap_tolerance(size.dweight, kernel * kernel, by_terms), "dweight");
+                         testing::tap_tolerance(size.dweight, kernel * kernel, by_terms), "dweight");
   if (bias)
     testing::expect_within(run.gradients[1], expected.dbias, testing::scaled(size.dbias, by_terms), "dbias");
 }

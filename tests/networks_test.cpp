@@ -6,6 +6,7 @@
 #include "layers/initialize.hpp"
 #include "layers/optimizer.hpp"
 #include "tests/reference/golden.hpp"
+#include "tests/support/conv_tolerance.hpp"
 #include "tests/support/layer_check.hpp"
 #include "tests/support/norm_tolerance.hpp"
 
@@ -214,9 +215,13 @@ TEST_P(WholeNetworkBf16, EveryLayerMatchesTheReferenceOnItsOwnInputs) {
       const reference::ConvGradients size =
           reference::conv2d_backward(absolute(x), weight, absolute(dy), node.conv);
       y_tolerance =
-          testing::scaled(reference::conv2d(absolute(x), weight, bias, node.outputs, node.conv).v, 1e-5);
-      dx_tolerance = testing::scaled(size.dx.v, 1e-5);
-      check_parameter(node.name + ".weight", testing::scaled(size.dweight, 1e-5));
+          testing::conv_tolerance(reference::conv2d(absolute(x), weight, bias, node.outputs, node.conv));
+      dx_tolerance = testing::conv_tolerance(size.dx);
+      // Where inputs or gradients of a channel are nearly all zeros, a kernel's taps say little about its
+      // tiles.
+      Values dweight_tolerance = testing::scaled(size.dweight, 1e-5);
+      for (double& t : dweight_tolerance) t += 1e-7 * reference::largest(size.dweight);
+      check_parameter(node.name + ".weight", dweight_tolerance);
       if (node.bias) check_parameter(node.name + ".bias", testing::scaled(size.dbias, 1e-5));
     } else if (node.kind == Kind::norm) {
       const Values& gamma = ours.parameters.at(node.name + ".weight");
