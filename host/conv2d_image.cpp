@@ -100,14 +100,19 @@ NORMLAB_INLINE void gradient_of_taps(const Planes& planes, const float* x, const
   Native<Set> sum[C * 9];
 #pragma GCC unroll 27
   for (int tap = 0; tap < C * 9; ++tap) sum[tap] = load_native<Set>(dw + tap * out);
+  const std::ptrdiff_t row = planes.row;
   for (int i = 0; i < planes.out_h; ++i) {
-    const float* corner = x + i * planes.row;
-    for (int j = 0; j < planes.out_w; ++j, ++corner, dy += pixel) {
+    const float* corner[C];
+    for (int c = 0; c < C; ++c) corner[c] = x + c * planes.plane + i * row;
+    for (int j = 0; j < planes.out_w; ++j, dy += pixel) {
+      // Left alone, the compiler keeps a pointer for each tap, and most of them in memory.
+      for (int c = 0; c < C; ++c) asm("" : "+r"(corner[c]));
       const Native<Set> gradient = load_native<Set>(dy);
 #pragma GCC unroll 27
       for (int tap = 0; tap < C * 9; ++tap) {
-        sum[tap] += corner[tap / 9 * planes.plane + tap / 3 % 3 * planes.row + tap % 3] * gradient;
+        sum[tap] += corner[tap / 9][tap / 3 % 3 * row + tap % 3] * gradient;
       }
+      for (int c = 0; c < C; ++c) ++corner[c];
     }
   }
 #pragma GCC unroll 27

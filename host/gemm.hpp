@@ -28,17 +28,23 @@ NORMLAB_INLINE void multiply_tile(Rows a, int blocks, const float* b, std::ptrdi
       sum[r][v] = first == nullptr ? Native<Set>{} : load_native<Set>(first + v * kWidth);
   }
   for (int block = 0; block < blocks; ++block) {
-    const float* element = a.data + block * a.block;
+    constexpr int kQuads = (R + 3) / 4;
+    const float* quad[kQuads];  // rows 0 to 3, 4 to 7, ...
+    for (int q = 0; q < kQuads; ++q) quad[q] = a.data + block * a.block + 4 * q * a.row;
     for (int i = 0; i < kLanes; ++i, b += b_row) {
+      // Left alone, the compiler keeps a pointer for each row, and some of them in memory: loads are what is
+      // scarce.
+      for (int q = 0; q < kQuads; ++q) asm("" : "+r"(quad[q]));
       Native<Set> column[V];
 #pragma GCC unroll 8
       for (int v = 0; v < V; ++v) column[v] = load_native<Set>(b + v * kWidth);
 #pragma GCC unroll 32
       for (int r = 0; r < R; ++r) {
-        const float scalar = element[r * a.row + i];
+        const float scalar = quad[r / 4][r % 4 * a.row];
 #pragma GCC unroll 8
         for (int v = 0; v < V; ++v) sum[r][v] += scalar * column[v];
       }
+      for (int q = 0; q < kQuads; ++q) ++quad[q];
     }
   }
 #pragma GCC unroll 32
