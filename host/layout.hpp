@@ -1,8 +1,8 @@
 #pragma once
 // How a native activation lies in host memory: channels in blocks of 16, padded with zeros. The stride
 // between pixels and the stride between blocks tell the two layouts apart:
-//   blocked (oneDNN's nChw16c, fastest with AVX-512)  pixel 16, block h*w*16
-//   nhwc    (elsewhere)                               pixel padded c, block 16
+//   blocked (oneDNN's nChw16c, fastest with AVX-512)       pixel 16, block h*w*16
+//   nhwc    (elsewhere, and for bf16 where there is AMX)   pixel padded c, block 16
 // With 16 channels or fewer they are the same. Own kernels are written for both.
 
 #include "host/vector.hpp"
@@ -13,9 +13,9 @@ namespace normlab {
 struct HostLayout {
   int blocks = 0;             ///< of 16 channels
   std::ptrdiff_t pixels = 0;  ///< of one sample
-  std::ptrdiff_t sample = 0;  ///< floats from one sample to the next
-  std::ptrdiff_t block = 0;   ///< floats from one block to the next
-  std::ptrdiff_t pixel = 0;   ///< floats from one pixel to the next
+  std::ptrdiff_t sample = 0;  ///< elements from one sample to the next
+  std::ptrdiff_t block = 0;   ///< elements from one block to the next
+  std::ptrdiff_t pixel = 0;   ///< elements from one pixel to the next
 
   HostLayout(const Shape& shape, bool blocked)
       : blocks((shape.c + kLanes - 1) / kLanes),

@@ -12,7 +12,6 @@ Shape GroupNorm::infer(std::span<const Shape> x) const {
 
 void GroupNorm::do_setup(std::span<const Shape> x, const Setup& setup) {
   sample_ = x[0].with_n(1);
-  type_ = setup.type;
   const std::vector<int> dims =
       spec_.elementwise ? std::vector<int>{x[0].c, x[0].h, x[0].w} : std::vector<int>{x[0].c};
   add_parameter("weight", Role::gamma, dims);
@@ -33,7 +32,7 @@ const float* GroupNorm::beta() const {
 void GroupNorm::do_prepare(bool /*training*/) {
   if (!spec_.elementwise) return;
   for (std::size_t i = 0; i < parameters().size(); ++i) {
-    backend().pack_elementwise(value(i), sample_, type_, packed() + i * packed_extent_);
+    backend().pack_elementwise(value(i), sample_, type(), packed() + i * packed_extent_);
   }
 }
 
@@ -53,7 +52,7 @@ void GroupNorm::do_collect_gradients(float* lane_sum, float* gradients) {
   for (std::size_t i = 0; i < parameters().size(); ++i) {
     float* to = gradients + parameters()[i].offset;
     if (spec_.elementwise) {
-      backend().unpack_elementwise(lane_sum + i * packed_extent_, sample_, type_, to);
+      backend().unpack_elementwise(lane_sum + i * packed_extent_, sample_, type(), to);
     } else {
       backend().to_device(lane_sum + gradient_offset(i), to, parameters()[i].count * sizeof(float));
     }

@@ -26,7 +26,6 @@ class GroupNorm : public Layer {
 
   GroupNormSpec spec_;
   Shape sample_;                   ///< (1, c, h, w)
-  DataType type_ = DataType::f32;  ///< of x and y
   std::size_t packed_extent_ = 0;  ///< floats of one packed per-element parameter
 };
 

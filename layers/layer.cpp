@@ -37,6 +37,7 @@ void Layer::add_state(std::string suffix, std::size_t count, float initial) {
 void Layer::setup(std::span<const Shape> x, const Setup& setup) {
   if (backend_ != nullptr) throw Error("{}: setup is called once", where());
   backend_ = &setup.backend;
+  type_ = setup.type;
   x_shapes_.assign(x.begin(), x.end());
   y_shape_ = infer(x);
   do_setup(x, setup);
@@ -86,6 +87,12 @@ void Layer::check([[maybe_unused]] const Frame& frame, [[maybe_unused]] bool bac
     if (wanted && (frame.x[i].empty() || frame.x[i].shape != x_shapes_[i].with_n(frame.x[i].shape.n))) {
       throw Error("{}: input {} has shape {}, setup said {}", where(), i, frame.x[i].shape.str(),
                   x_shapes_[i].str());
+    }
+  }
+  for (const Tensor* tensor : {&frame.x[0], &frame.x[1], &frame.y, &frame.dy, &frame.dx[0], &frame.dx[1]}) {
+    if (!tensor->empty() && tensor->type != type_) {
+      throw Error("{}: a tensor is stored as {}, setup said {}", where(), precision_name(tensor->type),
+                  precision_name(type_));
     }
   }
   if (!is_loss()) {

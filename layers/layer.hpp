@@ -150,6 +150,8 @@ class Layer {
   /// Offset of a parameter's gradient in a lane's section of an unpacked layer.
   [[nodiscard]] std::size_t gradient_offset(std::size_t parameter) const;
   [[nodiscard]] Backend& backend() const { return *backend_; }
+  /// Of activations and their gradients.
+  [[nodiscard]] DataType type() const { return type_; }
   [[nodiscard]] std::string where() const { return name_ + " (" + kind_ + ")"; }
 
   std::size_t saved_bytes_ = 0, scratch_bytes_ = 0;
@@ -166,6 +168,7 @@ class Layer {
 
   std::string name_, kind_;
   Backend* backend_ = nullptr;
+  DataType type_ = DataType::f32;
   std::vector<Parameter> parameters_;
   std::vector<State> states_;
   float* values_ = nullptr;

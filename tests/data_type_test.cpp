@@ -10,6 +10,7 @@
 
 #include "host/vector.hpp"
 #include "layers/philox.hpp"
+#include "layers/tensor.hpp"
 
 namespace normlab {
 namespace {
@@ -77,6 +78,15 @@ TEST(Bf16, VectorsRoundAsScalarsDo) {
   }
   force_isa(best_isa());
 }
+
+#ifdef NORMLAB_CHECKED
+TEST(Tensor, IsNotReadAsAnotherType) {
+  std::byte value[4]{};
+  const Tensor tensor{value, {1, 1, 1, 2}, DataType::bf16};
+  EXPECT_NE(tensor.as<Bf16>(), nullptr);
+  EXPECT_THROW(static_cast<void>(tensor.as<float>()), Error);
+}
+#endif
 
 TEST(Precision, HasTwoNames) {
   EXPECT_EQ(parse_precision("fp32"), DataType::f32);
