@@ -25,25 +25,28 @@ namespace normlab {
 
 inline constexpr int kLanes = 16;
 
-/// What the instruction sets' registers hold: kWidth floats (Native), as many integers, or half as many bytes
-/// of bf16.
+/// What the instruction sets' registers hold: kWidth floats (Native), their bits, or twice as many 16-bit
+/// words; half a register holds kWidth words.
 struct Avx512 {
   static constexpr int kWidth = 16, kRegisters = 32;
   using Native = float __attribute__((vector_size(64), may_alias));
   using Bits = std::uint32_t __attribute__((vector_size(64), may_alias));
-  using Halves = std::uint16_t __attribute__((vector_size(32), may_alias));
+  using Words = std::uint16_t __attribute__((vector_size(64), may_alias));
+  using HalfWords = std::uint16_t __attribute__((vector_size(32), may_alias));
 };
 struct Avx2 {
   static constexpr int kWidth = 8, kRegisters = 16;
   using Native = float __attribute__((vector_size(32), may_alias));
   using Bits = std::uint32_t __attribute__((vector_size(32), may_alias));
-  using Halves = std::uint16_t __attribute__((vector_size(16), may_alias));
+  using Words = std::uint16_t __attribute__((vector_size(32), may_alias));
+  using HalfWords = std::uint16_t __attribute__((vector_size(16), may_alias));
 };
 struct Portable {
   static constexpr int kWidth = 4, kRegisters = 16;
   using Native = float __attribute__((vector_size(16), may_alias));
   using Bits = std::uint32_t __attribute__((vector_size(16), may_alias));
-  using Halves = std::uint16_t __attribute__((vector_size(8), may_alias));
+  using Words = std::uint16_t __attribute__((vector_size(16), may_alias));
+  using HalfWords = std::uint16_t __attribute__((vector_size(8), may_alias));
 };
 
 template <typename Set>
@@ -73,6 +76,21 @@ NORMLAB_INLINE void unrolled(F f, std::integer_sequence<int, kIndex...>) {
   (f(kIndex), ...);
 }
 
+// A bf16 is a float's upper word, the second of two in memory; the first is zero.
+template <typename Set, int... kWord>
+NORMLAB_INLINE typename Set::Native widened(typename Set::HalfWords upper,
+                                            std::integer_sequence<int, kWord...>) {
+  constexpr int kZero = Set::kWidth;  // the first element of the second vector
+  return reinterpret_cast<typename Set::Native>(
+      __builtin_shufflevector(upper, typename Set::HalfWords(), (kWord % 2 == 0 ? kZero : kWord / 2)...));
+}
+template <typename Set, int... kFloat>
+NORMLAB_INLINE typename Set::HalfWords upper_words(typename Set::Bits bits,
+                                                   std::integer_sequence<int, kFloat...>) {
+  const auto words = reinterpret_cast<typename Set::Words>(bits);
+  return __builtin_shufflevector(words, words, (2 * kFloat + 1)...);
+}
+
 }  // namespace detail
 
 /// The Vec or Mask whose part i is f(i).
@@ -97,8 +115,8 @@ NORMLAB_INLINE Native<Set> load_native(const float* p) {
 }
 template <typename Set>
 NORMLAB_INLINE Native<Set> load_native(const Bf16* p) {
-  const auto upper = *reinterpret_cast<const typename Set::Halves*>(p);
-  return reinterpret_cast<Native<Set>>(__builtin_convertvector(upper, typename Set::Bits) << 16);
+  return detail::widened<Set>(*reinterpret_cast<const typename Set::HalfWords*>(p),
+                              std::make_integer_sequence<int, 2 * Set::kWidth>());
 }
 template <typename Set>
 NORMLAB_INLINE void store_native(float* p, Native<Set> value) {
@@ -107,11 +125,11 @@ NORMLAB_INLINE void store_native(float* p, Native<Set> value) {
 /// Rounds as Bf16(float) does.
 template <typename Set>
 NORMLAB_INLINE void store_native(Bf16* p, Native<Set> value) {
-  using Halves = typename Set::Halves;
   const auto bits = reinterpret_cast<typename Set::Bits>(value);
-  const auto rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
-  const auto kept = value == value ? rounded : (bits >> 16) | 0x40U;
-  *reinterpret_cast<Halves*>(p) = __builtin_convertvector(kept, Halves);
+  const auto rounded = bits + 0x7FFFU + ((bits >> 16) & 1U);
+  const typename Set::Bits kept = value == value ? rounded : bits | 0x400000U;
+  *reinterpret_cast<typename Set::HalfWords*>(p) =
+      detail::upper_words<Set>(kept, std::make_integer_sequence<int, Set::kWidth>());
 }
 
 template <typename Set, typename T>
