@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "host/gemm.hpp"
-#include "host/onednn.hpp"
 
 namespace normlab {
 
@@ -93,11 +92,7 @@ std::unique_ptr<Conv2dPlan> HostBackend::conv2d(const Conv2dSpec& spec) {
     throw Error("a convolution stored as {}: {}", precision_name(spec.type), missing);
   }
   if (prefer_library_) return library_plan(*this, spec);
-  // AMX multiplies bf16 sixteen times as fast as AVX-512 multiplies floats: no algorithm makes up for that.
-  // But the library is slow for few channels and for the weights' gradient of 1x1 kernels.
-  const bool amx = spec.type == DataType::bf16 && onednn::has_amx();
   for (const auto make : {image_plan, pointwise_plan, winograd_plan}) {
-    if (amx && make == winograd_plan) break;
     if (std::unique_ptr<Conv2dPlan> plan = make(*this, spec)) return plan;
   }
   return library_plan(*this, spec);
