@@ -24,11 +24,11 @@ inline bool has_part(const std::string& name, const std::string& part) {
 inline DataType precision_of(const std::string& backend_name) {
   return has_part(backend_name, "bf16") ? DataType::bf16 : DataType::f32;
 }
-inline Isa isa_of(const std::string& backend_name) {
+inline std::optional<Isa> forced_isa_of(const std::string& backend_name) {
   for (const Isa lesser : {Isa::portable, Isa::avx2}) {
     if (has_part(backend_name, isa_name(lesser))) return lesser;
   }
-  return best_isa();
+  return std::nullopt;
 }
 
 /// What a test runs on: all of it, or what stores activations as `type`.
@@ -37,7 +37,8 @@ inline std::vector<std::string> backend_names(std::optional<DataType> type = {})
   for (const char* name : {"cpu_blocked", "cpu_nhwc", "cpu_blocked_portable", "cpu_nhwc_avx2",
                            "cpu_blocked_bf16", "cpu_nhwc_bf16", "cpu_nhwc_portable_bf16",
                            "cpu_blocked_avx2_bf16", "cpu_blocked_library", "cpu_nhwc_library_bf16"}) {
-    if (isa_of(name) <= best_isa() && (!type || *type == precision_of(name))) names.emplace_back(name);
+    if (forced_isa_of(name).value_or(Isa::portable) <= best_isa() && (!type || *type == precision_of(name)))
+      names.emplace_back(name);
   }
   return names;
 }
@@ -48,12 +49,15 @@ class TestBackend : public HostBackend {
   explicit TestBackend(const std::string& name, int threads)
       : HostBackend(threads, has_part(name, "nhwc") ? Blocks::nhwc : Blocks::blocked),
         precision(precision_of(name)) {
-    force_isa(isa_of(name));
+    force_isa(forced_isa_of(name).value_or(before_));
     prefer_library(has_part(name, "library"));
   }
-  ~TestBackend() override { force_isa(best_isa()); }
+  ~TestBackend() override { force_isa(before_); }
 
   const DataType precision;
+
+ private:
+  const Isa before_ = normlab::isa();
 };
 
 inline std::unique_ptr<TestBackend> make_test_backend(const std::string& name, int threads = 1) {
@@ -67,9 +71,9 @@ using BackendAndDraw = std::tuple<std::string, int>;
 inline std::vector<BackendAndDraw> draws(int count, std::optional<DataType> type = {}) {
   std::vector<BackendAndDraw> all;
   for (const std::string& name : backend_names(type)) {
-    const int part = isa_of(name) != best_isa() || has_part(name, "library") ? 10
-                     : precision_of(name) == DataType::bf16                  ? 2
-                                                                             : 1;
+    const int part = forced_isa_of(name) || has_part(name, "library") ? 10
+                     : precision_of(name) == DataType::bf16           ? 2
+                                                                      : 1;
     for (int draw = 0; draw < count / part; ++draw) all.emplace_back(name, draw);
   }
   return all;
