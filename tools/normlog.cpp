@@ -11,6 +11,7 @@
 #include "host/record/log_info.hpp"
 #include "host/record/run_results.hpp"
 #include "host/record/summary.hpp"
+#include "host/report/pictures.hpp"
 #include "layers/error.hpp"
 
 namespace {
@@ -21,8 +22,12 @@ constexpr const char* description =
     "Reads what Normlab's runs have recorded (runs/<study>/<run>/metrics.nlog).\n\n"
     "  normlog summary runs/latest        the table of a study\n"
     "  normlog csv runs/latest            CSV files for pandas, in runs/latest/csv/\n"
+    "  normlog plot runs/latest           pictures (SVG, PNG), each with its data and gnuplot script\n"
     "  normlog info runs/latest/bn-seed0  what a run holds, and whether it is whole\n\n"
     "Damaged logs are read as far as they go; what is lost is said, and the exit status is 1.";
+
+constexpr const char* data_help =
+    "Where the misclassified images come from (default: the data set that the runs name)";
 
 /// Prints the problems; the exit status that they make.
 int report(const std::vector<std::string>& problems) {
@@ -30,11 +35,14 @@ int report(const std::vector<std::string>& problems) {
   return problems.empty() ? 0 : 1;
 }
 
+/// The directory of the one study or run given: where what is made of it goes.
+std::filesystem::path beside(const Paths& paths) {
+  if (paths.size() > 1) throw normlab::UsageError("several paths need --out, where the results go");
+  return std::filesystem::is_directory(paths[0]) ? paths[0] : paths[0].parent_path();
+}
+
 int csv(const Paths& paths, std::filesystem::path out) {
-  if (out.empty()) {
-    if (paths.size() > 1) throw normlab::UsageError("several paths need --out DIR, where the CSV files go");
-    out = (std::filesystem::is_directory(paths[0]) ? paths[0] : paths[0].parent_path()) / "csv";
-  }
+  if (out.empty()) out = beside(paths) / "csv";
   const normlab::CsvExport done = normlab::export_csv(normlab::find_runs(paths), out);
   for (const auto& file : done.files) fmt::print("{}\n", file.string());
   return report(done.problems);
@@ -49,6 +57,24 @@ int summary(const Paths& paths) {
   }
   fmt::print("{}", normlab::summary_text(runs));
   return report(problems);
+}
+
+struct PlotOptions {
+  std::filesystem::path out;
+  std::string data;
+  std::vector<std::string> formats{"svg", "png"};
+};
+
+int plot(const Paths& paths, const PlotOptions& options) {
+  normlab::StudyView study = normlab::view_study(paths, options.data);
+  std::vector<normlab::Picture> pictures;
+  for (normlab::TopicPicture& made : normlab::make_pictures(study, study.notes))
+    pictures.push_back(std::move(made.picture));
+  const auto out = options.out.empty() ? beside(paths) / "plots" : options.out;
+  const std::set<std::string> formats(options.formats.begin(), options.formats.end());
+  for (const auto& file : normlab::write_pictures(pictures, out, formats)) fmt::print("{}\n", file.string());
+  for (const std::string& note : study.notes) fmt::print("note: {}\n", note);
+  return report(study.problems);
 }
 
 int info(const Paths& paths) {
@@ -74,6 +100,14 @@ int run(int argc, char** argv) {
   CLI::App* summary_command =
       app.add_subcommand("summary", "Print accuracy, intervals, paired differences and speed for each norm");
   summary_command->add_option("PATH", paths, "A study, or runs")->required();
+  PlotOptions plot_options;
+  CLI::App* plot_command =
+      app.add_subcommand("plot", "Draw curves, accuracies, confusion matrices and misclassified images");
+  plot_command->add_option("PATH", paths, "A study, or runs")->required();
+  plot_command->add_option("--out", plot_options.out,
+                           "Directory for the pictures (default: plots/ in the study)");
+  plot_command->add_option("--format", plot_options.formats, "svg, png, or both (default)")->delimiter(',');
+  plot_command->add_option("--data", plot_options.data, data_help);
   CLI::App* info_command =
       app.add_subcommand("info", "Print channels, rows, blocks, damage, configuration and parameters");
   info_command->add_option("PATH", paths, "A study, a run, a metrics.nlog or a .safetensors file")
@@ -85,6 +119,7 @@ int run(int argc, char** argv) {
   }
   if (csv_command->parsed()) return csv(paths, out);
   if (summary_command->parsed()) return summary(paths);
+  if (plot_command->parsed()) return plot(paths, plot_options);
   return info(paths);
 }
 

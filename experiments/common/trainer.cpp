@@ -245,6 +245,7 @@ class Run {
     c.set("parameters", graph_.parameter_count());
     c.set("data", data_.source);
     c.set("data_digest", data_.digest);
+    c.set("classes", fmt::format("{}", fmt::join(data_.class_names, ",")));
     c.set("train_images", train_indices_.size());
     c.set("val_images", val_indices_.size());
     c.set("test_images", test_indices_.size());

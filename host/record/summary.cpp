@@ -8,6 +8,40 @@
 
 namespace normlab {
 
+std::string common_value(std::span<const RunResults> runs, std::string_view key) {
+  std::string value;
+  for (const RunResults& run : runs) {
+    const std::string here = run.config.text(key);
+    if (!value.empty() && !here.empty() && here != value) return "various";
+    if (value.empty()) value = here;
+  }
+  return value;
+}
+
+std::string grouped(std::int64_t number) {
+  std::string text;
+  const std::string digits = std::to_string(number);
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0 && digits[i - 1] != '-') text += ',';
+    text += digits[i];
+  }
+  return text;
+}
+
+bool is_distinguishable(const Estimate& difference) {
+  return difference.n > 1 && std::abs(difference.mean) > difference.half_width;
+}
+
+Estimate difference(const ArmSummary& a, const ArmSummary& b) {
+  std::vector<double> ours, theirs;
+  for (const auto& [seed, accuracy] : a.accuracies)
+    if (const auto found = b.accuracies.find(seed); found != b.accuracies.end()) {
+      ours.push_back(accuracy);
+      theirs.push_back(found->second);
+    }
+  return paired_difference(ours, theirs);
+}
+
 namespace {
 
 constexpr std::string_view baseline_norm = "bn";
@@ -37,23 +71,14 @@ std::map<std::int64_t, double> accuracies_by_seed(const std::vector<const RunRes
   return by_seed;
 }
 
-Estimate difference(const std::map<std::int64_t, double>& arm,
-                    const std::map<std::int64_t, double>& baseline) {
-  std::vector<double> a, b;
-  for (const auto& [seed, accuracy] : arm)
-    if (const auto found = baseline.find(seed); found != baseline.end()) {
-      a.push_back(accuracy);
-      b.push_back(found->second);
-    }
-  return paired_difference(a, b);
-}
-
 ArmSummary summarize_arm(const std::vector<const RunResults*>& runs) {
   ArmSummary arm;
   arm.arm = runs.front()->arm;
+  arm.norm = runs.front()->norm;
   arm.label = runs.front()->norm.empty() ? arm.arm : runs.front()->norm;
   if (const auto parameters = runs.front()->config.number("parameters"))
     arm.parameters = static_cast<std::int64_t>(*parameters);
+  arm.accuracies = accuracies_by_seed(runs);
   std::vector<double> final_values, best_values, reached, speeds;
   for (const RunResults* run : runs) {
     ++arm.runs;
@@ -104,17 +129,6 @@ std::string padded(const std::string& text, std::size_t width, bool left) {
   return left ? text + space : space + text;
 }
 
-/// 46010 as 46,010.
-std::string grouped(std::int64_t number) {
-  std::string text;
-  const std::string digits = std::to_string(number);
-  for (std::size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0 && digits[i - 1] != '-') text += ',';
-    text += digits[i];
-  }
-  return text;
-}
-
 std::string percent(double fraction) {
   return std::isnan(fraction) ? "-" : fmt::format("{:.2f}", 100 * fraction);
 }
@@ -130,7 +144,7 @@ std::string with_interval(const Estimate& value, bool is_difference) {
 std::string difference_text(const ArmSummary& arm) {
   if (!arm.to_baseline) return "-  ";
   const Estimate& value = *arm.to_baseline;
-  const bool is_open = value.n > 1 && std::abs(value.mean) <= value.half_width;
+  const bool is_open = value.n > 1 && !is_distinguishable(value);
   return with_interval(value, true) + (is_open ? " ?" : "  ");
 }
 
@@ -148,17 +162,6 @@ std::string epochs_text(const ArmSummary& arm) {
   if (reached.n == 0) return "-";
   const std::string mean = fmt::format("{:.1f}", reached.mean);
   return reached.n == arm.runs ? mean : fmt::format("{} ({} of {})", mean, reached.n, arm.runs);
-}
-
-/// What all runs agree on, "various" where they do not, "" where none says.
-std::string common_value(std::span<const RunResults> runs, std::string_view key) {
-  std::string value;
-  for (const RunResults& run : runs) {
-    const std::string here = run.config.text(key);
-    if (!value.empty() && !here.empty() && here != value) return "various";
-    if (value.empty()) value = here;
-  }
-  return value;
 }
 
 std::string title(std::span<const RunResults> runs) {
@@ -257,11 +260,11 @@ std::string footnotes(const std::vector<ArmSummary>& arms, std::span<const RunRe
 
 std::vector<ArmSummary> summarize(std::span<const RunResults> runs) {
   const auto arms = by_arm(runs);
-  std::map<std::string, std::map<std::int64_t, double>> baselines;  // by setting
+  std::map<std::string, ArmSummary> baselines;  // by setting
   std::map<std::string, std::size_t> arms_of_norm;
   for (const auto& arm : arms) {
     ++arms_of_norm[arm.front()->norm];
-    if (arm.front()->norm == baseline_norm) baselines[setting_of(*arm.front())] = accuracies_by_seed(arm);
+    if (arm.front()->norm == baseline_norm) baselines[setting_of(*arm.front())] = summarize_arm(arm);
   }
   std::vector<ArmSummary> summaries;
   for (const auto& arm : arms) {
@@ -270,7 +273,7 @@ std::vector<ArmSummary> summarize(std::span<const RunResults> runs) {
     if (arms_of_norm[first.norm] > 1) summary.label = summary.arm;
     const auto baseline = baselines.find(setting_of(first));
     if (first.norm != baseline_norm && baseline != baselines.end())
-      summary.to_baseline = difference(accuracies_by_seed(arm), baseline->second);
+      summary.to_baseline = difference(summary, baseline->second);
     summaries.push_back(std::move(summary));
   }
   return summaries;

@@ -2,9 +2,12 @@
 // The table that `normlog summary` prints and a study ends with.
 
 #include <cstddef>
+#include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/record/run_results.hpp"
@@ -16,20 +19,34 @@ namespace normlab {
 /// counted, and are in none of the means.
 struct ArmSummary {
   std::string arm;    // gn4, bn-b2
+  std::string norm;   // as typed: gn:4
   std::string label;  // the norm as typed where that is unique, else the arm
   std::optional<std::int64_t> parameters;
   std::size_t runs = 0, finished = 0, diverged = 0;
-  Estimate final_accuracy;              // of the last epoch, on the test split; fractions
-  Estimate best_accuracy;               // of the best epoch, chosen on the test split
-  std::optional<Estimate> to_baseline;  // final accuracy minus that of bn, paired by seed
-  Estimate epochs_to_threshold;         // first epoch at 70 %, over the n seeds that reached it
-  double images_per_second = 0;         // median over epochs and seeds; NaN if not recorded
+  std::map<std::int64_t, double> accuracies;  // the final ones of the finished runs, by seed; fractions
+  Estimate final_accuracy;                    // of the last epoch, on the test split; fractions
+  Estimate best_accuracy;                     // of the best epoch, chosen on the test split
+  std::optional<Estimate> to_baseline;        // final accuracy minus that of bn, paired by seed
+  Estimate epochs_to_threshold;               // first epoch at 70 %, over the n seeds that reached it
+  double images_per_second = 0;               // median over epochs and seeds; NaN if not recorded
 };
 
 /// The test accuracy whose first epoch is reported.
 inline constexpr double accuracy_threshold = 0.70;
 
 [[nodiscard]] std::vector<ArmSummary> summarize(std::span<const RunResults> runs);
+
+/// Final accuracy of a minus that of b, over the seeds that both finished.
+[[nodiscard]] Estimate difference(const ArmSummary& a, const ArmSummary& b);
+
+/// Whether the 95 % interval leaves 0 out; never for fewer than two values.
+[[nodiscard]] bool is_distinguishable(const Estimate& difference);
+
+/// What all runs agree on, "various" where they do not, "" where none says.
+[[nodiscard]] std::string common_value(std::span<const RunResults> runs, std::string_view key);
+
+/// 46010 as 46,010.
+[[nodiscard]] std::string grouped(std::int64_t number);
 
 /// Title, table and footnotes, ready to print; at most 100 columns for the usual norms.
 [[nodiscard]] std::string summary_text(std::span<const RunResults> runs);

@@ -109,7 +109,7 @@ TEST_F(Normlog, FailuresAreOneClearError) {
 
 TEST_F(Normlog, WrongUsageIsStatus2HelpIs0) {
   EXPECT_EQ(normlog("").status, 2);
-  EXPECT_EQ(normlog("plot " + study).status, 2);
+  EXPECT_EQ(normlog("paint " + study).status, 2);
   EXPECT_EQ(normlog("csv").status, 2);
   EXPECT_EQ(normlog("csv " + study + " --allow-damage").status, 2);
   const Answer help = normlog("--help");

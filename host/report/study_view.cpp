@@ -1,0 +1,174 @@
+#include "host/report/study_view.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "host/report/palette.hpp"
+#include "layers/error.hpp"
+
+namespace normlab {
+
+namespace {
+
+constexpr std::int64_t most_bins = 100;
+
+/// Medians of bins that are equally wide for all runs of the same length, so that seeds can be averaged.
+std::vector<StepBin> binned(const RunResults& run, const std::vector<StepResult>& steps) {
+  if (steps.empty()) return {};
+  const auto planned = static_cast<std::int64_t>(run.config.number("steps").value_or(0));
+  const std::int64_t width = (std::max(planned, steps.back().step) + most_bins - 1) / most_bins;
+  struct Values {
+    std::vector<double> loss, lr, grad_norm;
+  };
+  std::map<std::int64_t, Values> bins;
+  const auto keep = [](std::vector<double>& values, const std::optional<double>& value) {
+    if (value && std::isfinite(*value)) values.push_back(*value);
+  };
+  for (const StepResult& step : steps) {
+    Values& bin = bins[std::max<std::int64_t>(step.step - 1, 0) / std::max<std::int64_t>(width, 1)];
+    keep(bin.loss, step.loss);
+    keep(bin.lr, step.lr);
+    keep(bin.grad_norm, step.grad_norm);
+  }
+  std::vector<StepBin> medians;
+  for (const auto& [index, bin] : bins) {
+    const auto middle = static_cast<double>(index * width) + static_cast<double>(width + 1) / 2;
+    medians.push_back({middle, median(bin.loss), median(bin.lr), median(bin.grad_norm)});
+  }
+  return medians;
+}
+
+std::string slug_of(std::string_view name, std::set<std::string>& taken) {
+  std::string slug;
+  for (const char c : name.substr(0, 60)) {
+    const bool plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    slug += plain ? c : '_';
+  }
+  if (slug.empty()) slug = "run";
+  const std::string first = slug;
+  for (int n = 2; !taken.insert(slug).second; ++n) slug = fmt::format("{}_{}", first, n);
+  return slug;
+}
+
+std::vector<ArmView> arms_of(const std::vector<RunView>& runs, const std::vector<RunResults>& results) {
+  std::vector<ArmView> arms;
+  std::set<std::string> taken;
+  std::map<std::string, int> same_color;
+  for (ArmSummary& summary : summarize(results)) {
+    ArmView& arm = arms.emplace_back();
+    arm.slug = slug_of(summary.arm, taken);
+    arm.summary = std::move(summary);
+    for (const RunView& run : runs)
+      if (run.results.arm == arm.summary.arm && run.results.norm == arm.summary.norm)
+        arm.runs.push_back(&run);
+    // Arms of one norm at several settings are lighter and lighter shades of its colour.
+    const std::string color = norm_color(arm.summary.norm);
+    arm.color = shade(color, 0.18 * (same_color[color]++ % 4));
+  }
+  return arms;
+}
+
+std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> parts;
+  for (std::size_t at = 0; !text.empty() && at <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    parts.push_back(text.substr(at, comma - at));
+    at = comma + 1;
+  }
+  return parts;
+}
+
+/// What load_dataset takes for the set that a configuration names: its `data` is a path or "synthetic seed
+/// 0".
+std::string data_spec(std::string source) {
+  constexpr std::string_view drawn = "synthetic seed ";
+  if (source.starts_with(drawn)) source.replace(0, drawn.size(), "synthetic:");
+  return source;
+}
+
+void load_images(StudyView& study, const std::string& data) {
+  const std::string source = common_value(study.results, "data");
+  const std::string digest = common_value(study.results, "data_digest");
+  const auto leave_out = [&](const std::string& why) {
+    study.notes.push_back("The misclassified images are left out: " + why);
+  };
+  if (std::all_of(study.runs.begin(), study.runs.end(),
+                  [](const RunView& run) { return run.predictions.empty(); }))
+    return leave_out("no run has recorded its predictions.");
+  if (data.empty() && (source.empty() || source == "various"))
+    return leave_out("the runs do not name one data set; --data DIR does.");
+  try {
+    Dataset set = load_dataset(data.empty() ? data_spec(source) : data);
+    if (!digest.empty() && set.digest != digest)
+      return leave_out(fmt::format("'{}' is not the data set that the runs saw; --data DIR names another.",
+                                   data.empty() ? source : data));
+    study.test_images = std::move(set.test);
+    if (study.classes.empty()) study.classes = std::move(set.class_names);
+  } catch (const std::exception& error) {
+    if (!data.empty()) throw;
+    leave_out(fmt::format("{} (--data DIR names the data set).", error.what()));
+  }
+}
+
+/// Names for the classes that have none.
+void complete_classes(StudyView& study) {
+  std::size_t classes = study.classes.size();
+  for (const RunView& run : study.runs)
+    for (const Prediction& prediction : run.predictions)
+      classes = std::max<std::size_t>(classes, std::max(prediction.label, prediction.predicted) + 1U);
+  for (std::size_t label = study.classes.size(); label < classes; ++label)
+    study.classes.push_back(std::to_string(label));
+}
+
+}  // namespace
+
+std::vector<const RunView*> ArmView::finished(bool finished) const {
+  std::vector<const RunView*> chosen;
+  for (const RunView* run : runs)
+    if (run->is_finished() == finished) chosen.push_back(run);
+  return chosen;
+}
+
+std::string StudyView::description() const {
+  std::vector<std::string> parts;
+  const auto add = [&](std::string value, std::string_view after = "") {
+    if (!value.empty()) parts.push_back(value.append(after));
+  };
+  add(common_value(results, "net"));
+  std::string data = common_value(results, "data");
+  if (data.find('/') != std::string::npos) {  // the folder's name is enough
+    while (data.ends_with('/')) data.pop_back();
+    data = std::filesystem::path(data).filename().string();
+  }
+  add(data);
+  std::set<std::int64_t> seeds;
+  for (const RunResults& run : results) seeds.insert(run.seed);
+  add(std::to_string(seeds.size()), seeds.size() == 1 ? " seed" : " seeds");
+  return fmt::format("{}", fmt::join(parts, " · "));
+}
+
+StudyView view_study(std::span<const std::filesystem::path> paths, const std::string& data) {
+  StudyView study;
+  for (const auto& directory : find_runs(paths)) {
+    Log log;  // one at a time in memory
+    RunView& run = study.runs.emplace_back();
+    run.results = read_run(directory, &log);
+    run.steps = binned(run.results, step_results(log));
+    run.predictions = log.last_predictions("test.predictions");
+    study.results.push_back(run.results);
+    study.problems.insert(study.problems.end(), run.results.problems.begin(), run.results.problems.end());
+  }
+  const std::string classes = common_value(study.results, "classes");
+  if (classes != "various") study.classes = split(classes);
+  study.arms = arms_of(study.runs, study.results);
+  load_images(study, data);
+  complete_classes(study);
+  return study;
+}
+
+}  // namespace normlab
