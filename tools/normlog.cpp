@@ -11,7 +11,7 @@
 #include "host/record/log_info.hpp"
 #include "host/record/run_results.hpp"
 #include "host/record/summary.hpp"
-#include "host/report/pictures.hpp"
+#include "host/report/report.hpp"
 #include "layers/error.hpp"
 
 namespace {
@@ -23,6 +23,7 @@ constexpr const char* description =
     "  normlog summary runs/latest        the table of a study\n"
     "  normlog csv runs/latest            CSV files for pandas, in runs/latest/csv/\n"
     "  normlog plot runs/latest           pictures (SVG, PNG), each with its data and gnuplot script\n"
+    "  normlog report runs/latest         one HTML page with all of it, to read or to send\n"
     "  normlog info runs/latest/bn-seed0  what a run holds, and whether it is whole\n\n"
     "Damaged logs are read as far as they go; what is lost is said, and the exit status is 1.";
 
@@ -77,6 +78,28 @@ int plot(const Paths& paths, const PlotOptions& options) {
   return report(study.problems);
 }
 
+struct ReportOptions {
+  std::filesystem::path out;
+  std::string data;
+};
+
+int write_report(const Paths& paths, const ReportOptions& options) {
+  normlab::StudyView study = normlab::view_study(paths, options.data);
+  const normlab::Pictures made = normlab::make_pictures(study, study.notes);
+  std::vector<normlab::Picture> pictures;
+  for (const normlab::TopicPicture& one : made) pictures.push_back(one.picture);
+  // A page somewhere else comes alone; the study's own keeps its pictures beside it.
+  const bool alone = !options.out.empty();
+  const auto page = alone ? options.out : beside(paths) / "report.html";
+  const auto drawn = alone ? std::filesystem::path(page.string() + ".pictures") : beside(paths) / "plots";
+  normlab::write_pictures(pictures, drawn, alone ? std::set<std::string>{"svg"} : normlab::all_formats);
+  normlab::atomic_write_file(page, normlab::report_html(study, made, drawn));
+  if (alone) std::filesystem::remove_all(drawn);
+  fmt::print("{}\n", page.string());
+  for (const std::string& note : study.notes) fmt::print("note: {}\n", note);
+  return report(study.problems);
+}
+
 int info(const Paths& paths) {
   std::vector<std::string> problems;
   for (const auto& path : paths) {
@@ -108,6 +131,13 @@ int run(int argc, char** argv) {
                            "Directory for the pictures (default: plots/ in the study)");
   plot_command->add_option("--format", plot_options.formats, "svg, png, or both (default)")->delimiter(',');
   plot_command->add_option("--data", plot_options.data, data_help);
+  ReportOptions report_options;
+  CLI::App* report_command =
+      app.add_subcommand("report", "Write one HTML page: verdict, table, pictures, configuration");
+  report_command->add_option("PATH", paths, "A study, or runs")->required();
+  report_command->add_option("--out", report_options.out,
+                             "The page (default: report.html in the study, its pictures in plots/)");
+  report_command->add_option("--data", report_options.data, data_help);
   CLI::App* info_command =
       app.add_subcommand("info", "Print channels, rows, blocks, damage, configuration and parameters");
   info_command->add_option("PATH", paths, "A study, a run, a metrics.nlog or a .safetensors file")
@@ -119,6 +149,7 @@ int run(int argc, char** argv) {
   }
   if (csv_command->parsed()) return csv(paths, out);
   if (summary_command->parsed()) return summary(paths);
+  if (report_command->parsed()) return write_report(paths, report_options);
   if (plot_command->parsed()) return plot(paths, plot_options);
   return info(paths);
 }

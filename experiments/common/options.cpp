@@ -58,6 +58,33 @@ std::optional<std::string> spelled(const toml::node& node, const CLI::Option& op
   return std::nullopt;
 }
 
+/// The options that were typed, as a command line for the shell.
+std::string command_of(CLI::App& app) {
+  constexpr std::string_view plain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./,:=+@%";
+  std::string line = app.get_name();
+  const auto word = [&](const std::string& text) {
+    line += ' ';
+    if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) {
+      line += text;
+      return;
+    }
+    line += '\'';
+    for (const char c : text) line += c == '\'' ? "'\\''" : std::string(1, c);
+    line += '\'';
+  };
+  std::vector<const CLI::App*> groups{&app};
+  for (const CLI::App* group : app.get_subcommands([](CLI::App*) { return true; })) groups.push_back(group);
+  for (const CLI::App* group : groups)
+    for (const CLI::Option* option : group->get_options()) {
+      if (option->count() == 0) continue;
+      word(option->get_name());
+      if (option->get_items_expected_max() == 0) continue;  // a flag
+      for (const std::string& value : option->results()) word(value);
+    }
+  return line;
+}
+
 }  // namespace
 
 std::vector<int> number_list(const std::string& option, const std::string& text) {
@@ -184,6 +211,7 @@ void StudyOptions::check() const {
 
 void add_study_options(CLI::App& app, StudyOptions& o) {
   o.experiment = app.get_name();
+  app.parse_complete_callback([&app, &o] { o.command = command_of(app); });
   app.option_defaults()->always_capture_default();
   const auto group = [&](const char* name) { return app.add_option_group(name); };
 

@@ -17,6 +17,7 @@ namespace normlab {
 /// As typed; check() finds what CLI11 cannot.
 struct StudyOptions {
   std::string experiment;  ///< the program's name
+  std::string command;     ///< the command line, for the record; add_study_options sees to it
   std::string device = "auto";
   std::string precision = "fp32";
   std::string data = "synthetic";

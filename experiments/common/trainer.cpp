@@ -238,6 +238,7 @@ class Run {
     const StudyOptions& o = options_;
     RunConfig c;
     c.set("experiment", o.experiment);
+    c.set("command", o.command);
     c.set("norm", spec_.norm.str());
     c.set("seed", spec_.seed);
     c.set("net", o.net);

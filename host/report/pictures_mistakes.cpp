@@ -27,7 +27,7 @@ std::vector<Prediction> surest_mistakes(const RunView& run, const Images& images
   for (const Prediction& p : wrong) (seen.insert(p.label).second ? chosen : others).push_back(p);
   chosen.insert(chosen.end(), others.begin(), others.end());
   chosen.resize(std::min<std::size_t>(chosen.size(), columns * rows));
-  std::stable_sort(chosen.begin(), wrong.end(),
+  std::stable_sort(chosen.begin(), chosen.end(),
                    [](const Prediction& a, const Prediction& b) { return a.label < b.label; });
   return chosen;
 }

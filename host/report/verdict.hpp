@@ -1,0 +1,23 @@
+#pragma once
+// What a study says, in words, from the numbers of its table.
+
+#include <array>
+#include <span>
+#include <string>
+
+#include "host/record/summary.hpp"
+
+namespace normlab {
+
+/// The arm with the highest mean final accuracy; nullptr if no run finished.
+[[nodiscard]] const ArmSummary* best_arm(std::span<const ArmSummary> arms);
+
+/// "93.17", from a fraction; "-" for NaN.
+[[nodiscard]] std::string percent_text(double fraction);
+
+/// Three sentences: which norm ends highest, and by how much over the baseline (bn; where bn itself is best,
+/// none; else the second); which reaches the accuracy threshold first; what cannot be told from the best, and
+/// what diverged or did not finish.
+[[nodiscard]] std::array<std::string, 3> verdict(std::span<const ArmSummary> arms);
+
+}  // namespace normlab
