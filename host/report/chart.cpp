@@ -223,7 +223,7 @@ bool add_chart(Picture& picture, const Chart& chart) {
   const double begin = chart.left + 62 / width;
   // The label begins 4.5 % of the axis behind its end.
   const double end = std::max(begin + 0.1, begin + (chart.right - begin - (widest + 12) / width) / 1.045);
-  const double top = 1 - (chart.heading.empty() ? 66 : 84) / height, bottom = 54 / height;
+  const double top = 1 - (chart.heading.empty() ? 66 : 84) / height, bottom = 56 / height;
   std::string& script = picture.script;
   script += fmt::format("set lmargin at screen {:.4f}; set rmargin at screen {:.4f}\n", begin, end);
   script += fmt::format("set bmargin at screen {:.4f}; set tmargin at screen {:.4f}\n", bottom, top);
@@ -232,7 +232,8 @@ bool add_chart(Picture& picture, const Chart& chart) {
   script +=
       fmt::format("{} logscale y\nset format y '%{}'\n", range.log ? "set" : "unset", range.log ? "g" : "h");
   script += chart.integers ? fmt::format("set xtics {}\n", tic_distance(last)) : "set xtics autofreq\n";
-  script += fmt::format("set xlabel {} textcolor rgb '{}'\n", gnuplot_string(chart.x_label), ink_color);
+  script += fmt::format("set xlabel {} offset 0, 0.5 textcolor rgb '{}'\n", gnuplot_string(chart.x_label),
+                        ink_color);
   if (!chart.heading.empty())
     script += fmt::format("set label 3 {} at graph 0, graph 1.06 left textcolor rgb '{}'\n",
                           gnuplot_string(chart.heading), ink_color);

@@ -84,6 +84,8 @@ std::string inline_svg(std::string_view svg, std::string_view name, std::string_
   remove_between(text, "<title>", "</title>");  // gnuplot's own, which browsers show as a hint
   remove_between(text, "<desc>", "</desc>");
   replace_all(text, fmt::format("fill=\"{}\"", paper_color), "fill=\"var(--card)\"");
+  // Only the title has this size; SVG as gnuplot writes it knows no bold.
+  replace_all(text, "font-size=\"16.00\"", "font-size=\"16\" font-weight=\"600\"");
   replace_all(text, "xlink:href='#gp", fmt::format("xlink:href='#{}-gp", name));
   replace_all(text, "id='", fmt::format("id='{}-", name));
   replace_all(text, "id=\"", fmt::format("id=\"{}-", name));
@@ -108,7 +110,8 @@ p { margin: .4rem 0; }
 .card { background: var(--card); border: 1px solid var(--grid); border-radius: .6rem; padding: 1rem; }
 .verdict { border-left: .35rem solid var(--link); font-size: 1.06rem; margin: 1rem 0; }
 .grid { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); }
-figure { margin: 0; padding: .4rem; break-inside: avoid; }
+figure { margin: 0; break-inside: avoid; }
+figure.card { padding: .3rem; }
 figure svg { display: block; width: 100%; height: auto; }
 figure image { image-rendering: pixelated; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }

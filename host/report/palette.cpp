@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 7> colors{{
     {"none", "#7a7a7a"},
-    {"bn", "#0072b2"},
+    {"bn", "#1b7ebf"},
     {"ln", "#d55e00"},
     {"ln-elementwise", "#c08a00"},
     {"gn", "#009e73"},

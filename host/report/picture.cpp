@@ -29,7 +29,7 @@ set encoding utf8
 do for [format in '{formats}'] {{
 if (format eq 'svg') {{
   set terminal svg noenhanced dynamic size {width},{height} font 'sans-serif,14' background '{paper}'
-  title_font = 'sans-serif:Bold,16'; small_font = 'sans-serif,12'; tiny_font = 'sans-serif,11'
+  title_font = 'sans-serif,16'; small_font = 'sans-serif,12'; tiny_font = 'sans-serif,11'
 }} else {{
   set terminal pngcairo noenhanced size {width2},{height2} font 'sans-serif,11' fontscale 2 linewidth 2 pointscale 2 background '{paper}'
   title_font = 'sans-serif:Bold,12.5'; small_font = 'sans-serif,9.5'; tiny_font = 'sans-serif,8.5'
@@ -56,9 +56,9 @@ unset object
       fmt::arg("width2", 2 * picture.width), fmt::arg("height2", 2 * picture.height),
       fmt::arg("paper", paper_color), fmt::arg("muted", muted_color), fmt::arg("ink", ink_color),
       fmt::arg("grid", grid_color), fmt::arg("left", 14.0 / picture.width),
-      fmt::arg("title", gnuplot_string(shortened(picture.title, 66))),
+      fmt::arg("title", gnuplot_string(shortened(picture.title, 60))),
       fmt::arg("title_y", 1 - 22.0 / picture.height),
-      fmt::arg("subtitle", gnuplot_string(shortened(picture.subtitle, 96))),
+      fmt::arg("subtitle", gnuplot_string(shortened(picture.subtitle, 92))),
       fmt::arg("subtitle_y", 1 - 43.0 / picture.height), fmt::arg("body", picture.script));
 }
 

@@ -17,7 +17,7 @@ struct Picture {
   std::string title;              // what is shown
   std::string subtitle;           // of what, and how it is meant
   std::string alt = {};           // what it shows, in a sentence for those who do not see it
-  int width = 600, height = 400;  // pixels of the SVG; the PNG has twice as many
+  int width = 560, height = 380;  // pixels of the SVG; the PNG has twice as many
   std::string data = {};
   std::string script = {};
 };

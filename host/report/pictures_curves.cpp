@@ -13,7 +13,7 @@ namespace normlab {
 
 namespace {
 
-constexpr std::string_view how_drawn = " · mean of the seeds; band: lowest to highest";
+constexpr std::string_view how_drawn = " · line: mean, band: lowest to highest seed";
 
 /// A quantity of an epoch: which split, which field.
 struct Quantity {
@@ -79,17 +79,16 @@ Chart epoch_chart(bool accuracy) {
   return chart;
 }
 
-/// What a reader of a picture with crosses must know.
-std::string crosses(const Chart& chart) {
-  return std::any_of(chart.curves.begin(), chart.curves.end(),
-                     [](const Curve& curve) { return curve.broken_off; })
-             ? "; ×: a run ends early"
-             : "";
+/// Tells readers of a picture with crosses what they are.
+void explain_crosses(Chart& chart) {
+  if (std::any_of(chart.curves.begin(), chart.curves.end(),
+                  [](const Curve& curve) { return curve.broken_off; }))
+    chart.x_label += " (×: a run ended early)";
 }
 
-void add_if_any(Pictures& pictures, Topic topic, Picture picture, const Chart& chart) {
+void add_if_any(Pictures& pictures, Topic topic, Picture picture, Chart chart) {
   picture.subtitle += how_drawn;
-  picture.subtitle += crosses(chart);
+  explain_crosses(chart);
   if (add_chart(picture, chart)) pictures.push_back({topic, std::move(picture)});
 }
 
@@ -101,7 +100,7 @@ void make_epoch_curves(const StudyView& study, Pictures& pictures, std::vector<s
     for (const ArmView& arm : study.arms) add_curves(chart, arm, arm.label(), false, values_of(quantity));
     Picture picture{.name = quantity.name, .title = quantity.title, .subtitle = study.description()};
     picture.alt = fmt::format("{}: a line for each norm.", quantity.title);
-    add_if_any(pictures, Topic::comparison, std::move(picture), chart);
+    add_if_any(pictures, Topic::comparison, std::move(picture), std::move(chart));
   }
 }
 
@@ -116,9 +115,10 @@ void make_norm_curves(const StudyView& study, Pictures& pictures, std::vector<st
                  quantity.split == "train", values_of(quantity));
     Picture picture{.name = "norm-" + arm.slug,
                     .title = arm.label() + ": training (dashed) and test",
-                    .subtitle = study.description() + std::string(how_drawn) + crosses(accuracy)};
+                    .subtitle = study.description() + std::string(how_drawn)};
     picture.alt =
         fmt::format("{}: accuracy and loss by epoch, in training and on the test set.", arm.label());
+    explain_crosses(accuracy);
     const bool any = add_chart(picture, accuracy);
     if (add_chart(picture, loss) || any) pictures.push_back({Topic::norms, std::move(picture)});
   }
@@ -144,7 +144,7 @@ void make_step_curves(const StudyView& study, Pictures& pictures, std::vector<st
       });
     Picture picture{.name = quantity.name, .title = quantity.title, .subtitle = study.description()};
     picture.alt = fmt::format("{}: a line for each norm.", quantity.title);
-    add_if_any(pictures, Topic::steps, std::move(picture), chart);
+    add_if_any(pictures, Topic::steps, std::move(picture), std::move(chart));
   }
 }
 

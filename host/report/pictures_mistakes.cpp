@@ -66,7 +66,7 @@ void make_misclassified(const StudyView& study, Pictures& pictures, std::vector<
     picture.alt = fmt::format(
         "Test images that {} got wrong with the highest confidence, with their true and predicted class.",
         arm.label());
-    picture.height = 380;
+    picture.height = 360;
     picture.script = "unset border; unset tics; unset grid; unset xlabel; set size ratio 1\n";
     picture.script +=
         fmt::format("set xrange [-0.5:{}.5]; set yrange [{}.5:-0.5]\n", images.width - 1, images.height - 1);

@@ -62,10 +62,10 @@ Picture confusion_picture(const StudyView& study, const ArmView& arm,
   const auto matrix = confusion_of(runs, classes);
   Picture picture{.name = "confusion-" + arm.slug,
                   .title = arm.label() + ": which class is taken for which, %",
-                  .subtitle = fmt::format("{} · row: true class, column: prediction; mean of {} seed{}",
+                  .subtitle = fmt::format("{} · row: true class, column: prediction; mean of {} run{}",
                                           study.description(), runs.size(), runs.size() == 1 ? "" : "s")};
   picture.alt = fmt::format("Confusion matrix of {} in percent of each true class.", arm.label());
-  picture.height = 560;
+  picture.height = 540;
   picture.data =
       "# predicted, true (from the top), percent of the true class, colour, colour of the number\n";
   for (std::size_t row = 0; row < classes; ++row)

@@ -98,7 +98,7 @@ std::string norms_table(const StudyView& study, const ArmSummary* best) {
         arm.summary.parameters ? std::optional(static_cast<double>(*arm.summary.parameters)) : std::nullopt);
   });
   add("seeds", [](const ArmView& arm) { return seeds_cell(arm.summary); });
-  add("test accuracy %", [&](const ArmView& arm) {
+  add("test accuracy\u00a0%", [&](const ArmView& arm) {
     Cell cell = accuracy_cell(arm.summary.final_accuracy);
     if (best != nullptr && best->arm == arm.summary.arm)
       cell.html = fmt::format("<span class=\"best\">{}</span>", cell.html);
@@ -113,10 +113,10 @@ std::string norms_table(const StudyView& study, const ArmSummary* best) {
     add("minus " + best->label, [&](const ArmView& arm) {
       return arm.summary.arm == best->arm ? Cell{"-", 0} : difference_cell(difference(arm.summary, *best));
     });
-  add("training accuracy %", [](const ArmView& arm) { return accuracy_cell(training_accuracy(arm)); });
-  add("epochs to 70 %", [](const ArmView& arm) { return threshold_cell(arm.summary); });
+  add("training accuracy\u00a0%", [](const ArmView& arm) { return accuracy_cell(training_accuracy(arm)); });
+  add("epochs to 70\u00a0%", [](const ArmView& arm) { return threshold_cell(arm.summary); });
   add("images/s", [](const ArmView& arm) { return whole_number_cell(arm.summary.images_per_second); });
-  add("(best epoch %)", [](const ArmView& arm) {
+  add("(best epoch\u00a0%)", [](const ArmView& arm) {
     const double mean = arm.summary.best_accuracy.mean;
     return Cell{arm.summary.best_accuracy.n == 0 ? "-" : fmt::format("({})", percent_text(mean)), mean};
   });

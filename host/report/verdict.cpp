@@ -86,7 +86,7 @@ std::string threshold_sentence(std::span<const ArmSummary> arms) {
   const auto epochs = [](const ArmSummary& arm) {
     const Estimate& e = arm.epochs_to_threshold;
     return e.n == arm.runs ? fmt::format("{:.1f}", e.mean)
-                           : fmt::format("{:.1f} in {} of {} runs", e.mean, e.n, arm.runs);
+                           : fmt::format("{:.1f}, only {} of {} runs", e.mean, e.n, arm.runs);
   };
   std::vector<std::string> first, rest;
   for (const ArmSummary* arm : reached) {
@@ -95,7 +95,7 @@ std::string threshold_sentence(std::span<const ArmSummary> arms) {
     else
       rest.push_back(fmt::format("{} ({})", arm->label, epochs(*arm)));
   }
-  std::string text = fmt::format("{} {} {} first, in epoch {} on average", listed(first),
+  std::string text = fmt::format("{} {} {} first (mean epoch {})", listed(first),
                                  first.size() == 1 ? "reaches" : "reach", goal, epochs(*reached.front()));
   if (!rest.empty()) text += ", then " + listed(rest);
   if (!never.empty()) text += fmt::format("; {} never {}", listed(never), never.size() == 1 ? "does" : "do");
@@ -125,7 +125,8 @@ std::string doubts(std::span<const ArmSummary> arms) {
   else if (single.size() == compared)
     text = "With fewer than two pairs of seeds no difference can be told from chance";
   else if (open.empty() && single.empty())
-    text = fmt::format("Every other norm is below {} by more than its 95 % interval", best->label);
+    text = fmt::format("Every other norm is below {} by more than the 95 % interval of the difference",
+                       best->label);
   else
     text = fmt::format("Not distinguishable from {} at the 95 % level: {}", best->label, [&] {
       std::vector<std::string> all = open;
