@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -85,16 +86,10 @@ struct ReportOptions {
 
 int write_report(const Paths& paths, const ReportOptions& options) {
   normlab::StudyView study = normlab::view_study(paths, options.data);
-  const normlab::Pictures made = normlab::make_pictures(study, study.notes);
-  std::vector<normlab::Picture> pictures;
-  for (const normlab::TopicPicture& one : made) pictures.push_back(one.picture);
   // A page somewhere else comes alone; the study's own keeps its pictures beside it.
   const bool alone = !options.out.empty();
   const auto page = alone ? options.out : beside(paths) / "report.html";
-  const auto drawn = alone ? std::filesystem::path(page.string() + ".pictures") : beside(paths) / "plots";
-  normlab::write_pictures(pictures, drawn, alone ? std::set<std::string>{"svg"} : normlab::all_formats);
-  normlab::atomic_write_file(page, normlab::report_html(study, made, drawn));
-  if (alone) std::filesystem::remove_all(drawn);
+  normlab::write_report(study, page, alone ? "" : beside(paths) / "plots");
   fmt::print("{}\n", page.string());
   for (const std::string& note : study.notes) fmt::print("note: {}\n", note);
   return report(study.problems);

@@ -185,7 +185,8 @@ int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs) {
       "{} evaluation, {} the rest (order of images, log, set-up)\n",
       clock_text(wall), loading, percent(times.training, times.total), percent(times.evaluation, times.total),
       percent(times.total - times.training - times.evaluation, times.total));
-  fmt::print("results: {} (normlog csv {} writes tables)\n", study.path().string(), study.path().string());
+  fmt::print("results: {0}\n  normlog report {0}   writes a page with pictures; normlog csv {0}   tables\n",
+             study.path().string());
   return 0;
 }
 

@@ -56,7 +56,10 @@ Range range_of(const Chart& chart) {
     const double margin = std::pow(range.high / range.low, 0.04);
     return {range.low / margin, range.high * margin, true};
   }
-  const double size = std::max(range.high - range.low, 1e-3 * std::max(1.0, std::abs(range.high)));
+  double size = range.high - range.low;
+  if (size <= 1e-3 * std::abs(range.high) || size == 0) {  // a flat line lies in the middle
+    size = range.high == 0 ? 1 : 4 * std::abs(range.high);
+  }
   const double floor = std::max(chart.floor, range.low - 0.05 * size);
   const double ceiling = std::min(chart.ceiling, range.high + 0.05 * size);
   return floor < ceiling ? Range{floor, ceiling, false} : Range{floor, floor + size, false};

@@ -32,7 +32,7 @@ struct Chart {
   std::string heading;  // above the axes, for pictures of several charts
   std::string x_label;
   bool log_y = false;
-  bool integers = false;              // x counts epochs
+  bool integers = false;              // x counts something
   double floor = 0, ceiling = 1e300;  // what y can be at most
   bool label_peaks = false;           // names at the highest points, not at the ends
   double left = 0, right = 1;         // share of the picture's width, axis labels included

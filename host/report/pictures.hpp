@@ -9,7 +9,7 @@
 namespace normlab {
 
 /// What a picture belongs to: the report has a section for each.
-enum class Topic { comparison, norms, steps, mistakes };
+enum class Topic { comparison, norms, steps, confusion, mistakes };
 
 struct TopicPicture {
   Topic topic;

@@ -136,6 +136,7 @@ void make_step_curves(const StudyView& study, Pictures& pictures, std::vector<st
   for (const StepQuantity& quantity : step_quantities) {
     Chart chart;
     chart.x_label = "step (medians over bins)";
+    chart.integers = true;
     chart.log_y = quantity.log;
     chart.floor = 0;
     for (const ArmView& arm : study.arms)
@@ -152,6 +153,7 @@ void make_learning_rates(const StudyView& study, Pictures& pictures, std::vector
   // Arms with the same schedule share a line.
   Chart chart;
   chart.x_label = "step";
+  chart.integers = true;
   chart.floor = 0;
   for (const ArmView& arm : study.arms) {
     const auto longest = std::max_element(

@@ -178,7 +178,7 @@ void make_confusion_matrices(const StudyView& study, Pictures& pictures, std::ve
   for (const ArmView& arm : study.arms) {
     std::vector<const RunView*> runs = arm.finished();
     std::erase_if(runs, [](const RunView* run) { return run->predictions.empty(); });
-    if (!runs.empty()) pictures.push_back({Topic::mistakes, confusion_picture(study, arm, runs)});
+    if (!runs.empty()) pictures.push_back({Topic::confusion, confusion_picture(study, arm, runs)});
   }
 }
 

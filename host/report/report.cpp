@@ -1,10 +1,13 @@
 #include "host/report/report.hpp"
 
 #include <fmt/format.h>
+#include <stdlib.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <set>
+#include <system_error>
 
 #include "host/record/file.hpp"
 #include "host/report/html.hpp"
@@ -223,6 +226,23 @@ std::string runs_of(const StudyView& study) {
   return html + "</div>\n";
 }
 
+/// A directory for what nobody wants to keep.
+struct ScratchDirectory {
+  std::filesystem::path path;
+
+  ScratchDirectory() {
+    std::string name = (std::filesystem::temp_directory_path() / "normlog-XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) throw_system_error(errno, "create directory", name);
+    path = name;
+  }
+  ScratchDirectory(const ScratchDirectory&) = delete;
+  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
+  ~ScratchDirectory() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+};
+
 std::string list_of(std::string_view heading, const std::vector<std::string>& sentences) {
   if (sentences.empty()) return "";
   std::string html = fmt::format("<h2>{}</h2>\n<ul>\n", heading);
@@ -251,7 +271,9 @@ std::string report_html(const StudyView& study, const Pictures& pictures,
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{0}</title>\n"
       "<style>{1}</style>\n</head>\n<body>\n<main>\n<h1>{0}</h1>\n<p class=\"lead\">{2}{3}</p>\n",
       escaped(title), page_style, escaped(study.description()),
-      epochs.empty() || epochs == "various" ? "" : fmt::format(" · {} epochs", escaped(epochs)));
+      epochs.empty() || epochs == "various"
+          ? ""
+          : fmt::format(" · {} epoch{}", escaped(epochs), epochs == "1" ? "" : "s"));
   html += fmt::format("<div class=\"card verdict\">\n<p>{}</p>\n<p>{}</p>\n<p>{}</p>\n</div>\n",
                       escaped(first), escaped(second), escaped(third));
   if (const std::string note = common_value(study.results, "data_note"); !note.empty())
@@ -262,10 +284,21 @@ std::string report_html(const StudyView& study, const Pictures& pictures,
   html += pictures_of(Topic::comparison, "The norms side by side", pictures, drawn);
   html += pictures_of(Topic::norms, "Each norm by itself", pictures, drawn);
   html += pictures_of(Topic::steps, "Step by step", pictures, drawn);
-  html += pictures_of(Topic::mistakes, "What they get wrong", pictures, drawn);
+  html += pictures_of(Topic::confusion, "Which classes they confuse", pictures, drawn);
+  html += pictures_of(Topic::mistakes, "What they get wrong and are sure of", pictures, drawn);
   html += list_of("Left out", study.notes);
   html += provenance(study) + runs_of(study);
   return html + fmt::format("</main>\n<script>{}</script>\n</body>\n</html>\n", page_script);
+}
+
+void write_report(StudyView& study, const std::filesystem::path& page, const std::filesystem::path& plots) {
+  const Pictures made = make_pictures(study, study.notes);
+  std::vector<Picture> pictures;
+  for (const TopicPicture& one : made) pictures.push_back(one.picture);
+  const ScratchDirectory scratch;
+  const std::filesystem::path& drawn = plots.empty() ? scratch.path : plots;
+  write_pictures(pictures, drawn, plots.empty() ? std::set<std::string>{"svg"} : all_formats);
+  atomic_write_file(page, report_html(study, made, drawn));
 }
 
 }  // namespace normlab

@@ -18,6 +18,8 @@ struct SampleRun {
   RunStatus status = RunStatus::done;
   std::vector<std::pair<std::string, std::string>> swept = {};
   bool has_layers = false;
+  std::vector<Prediction> predictions = {};                      // for the test images, at the end
+  std::vector<std::pair<std::string, std::string>> config = {};  // more of it
 };
 
 inline std::vector<Channel> sample_channels(bool has_layers) {
@@ -48,9 +50,13 @@ inline std::filesystem::path write_run(const StudyDirectory& study, const Sample
   config.set("lr", 0.1);
   for (const auto& [key, value] : sample.swept) config.set("swept_" + key, value);
   config.set("device", "cpu");
+  for (const auto& [key, value] : sample.config) config.set(key, value);
   run.write_config(config);
 
-  LogWriter log(run.metrics(), sample_channels(sample.has_layers));
+  std::vector<Channel> channels = sample_channels(sample.has_layers);
+  if (!sample.predictions.empty())
+    channels.push_back({"test.predictions", ChannelKind::prediction, "", {}, {}});
+  LogWriter log(run.metrics(), channels);
   std::int64_t step = 0;
   int epoch = 0;
   for (const double accuracy : sample.test_accuracies) {
@@ -70,6 +76,8 @@ inline std::filesystem::path write_run(const StudyDirectory& study, const Sample
     log.append(log.channel("test.accuracy"), epoch, step, accuracy);
     log.append(log.channel("test.seconds"), epoch, step, 0.125);
   }
+  if (!sample.predictions.empty())
+    log.append(log.channel("test.predictions"), epoch, step, std::span<const Prediction>(sample.predictions));
   log.close(sample.status);
   return run.path();
 }

@@ -1,0 +1,151 @@
+// The report: its words agree with its table, and it is one page that needs nothing else.
+
+#include "host/report/report.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+
+#include "host/report/html.hpp"
+#include "host/report/verdict.hpp"
+#include "tests/report/designed_studies.hpp"
+#include "tests/support/program.hpp"
+
+namespace normlab {
+namespace {
+
+/// EXPECT_HAS would print the whole page.
+void expect_has(const std::string& html, const std::string& part) {
+  EXPECT_NE(html.find(part), std::string::npos) << part;
+}
+
+class Report : public test::StudyTest {
+ protected:
+  [[nodiscard]] std::array<std::string, 3> words() const { return verdict(summarize(view().results)); }
+  [[nodiscard]] std::string page() {
+    StudyView study = view();
+    write_report(study, directory / "page.html", "");
+    return test::read_text(directory / "page.html");
+  }
+};
+
+TEST_F(Report, ClearWinner) {
+  write(test::clear_winner());
+  const auto [first, second, third] = words();
+  EXPECT_EQ(
+      first,
+      "bn ends highest, with 91.00 % test accuracy after the last epoch (3 seeds), 25.33 points above none "
+      "(95 % interval of the difference, paired by seed: 21.54 to 29.13).");
+  EXPECT_EQ(second, "bn reaches 70 % first (mean epoch 1.7); none and ln never do.");
+  EXPECT_EQ(third, "Every other norm is below bn by more than the 95 % interval of the difference.");
+  const std::string html = page();
+  expect_has(html, escaped(first));
+  expect_has(html, "91.00 ± 2.48");
+  expect_has(html, "-25.33 ± 3.79");
+  EXPECT_EQ(html.find(" ?</span></td>"), std::string::npos);  // nothing is marked as open
+}
+
+TEST_F(Report, Tie) {
+  write({{"bn", 0, {0.80}},
+         {"bn", 1, {0.82}},
+         {"bn", 2, {0.81}},
+         {"gn:4", 0, {0.82}},
+         {"gn:4", 1, {0.81}},
+         {"gn:4", 2, {0.815}}});
+  const auto [first, second, third] = words();
+  EXPECT_HAS(first, "gn:4 ends highest, with 81.50 % test accuracy");
+  EXPECT_HAS(first, "0.50 points above bn");
+  EXPECT_HAS(first, "cannot be told from no difference");
+  EXPECT_EQ(second, "bn and gn:4 reach 70 % first (mean epoch 1.0).");
+  EXPECT_EQ(third, "Not distinguishable from gn:4 at the 95 % level: bn.");
+  const std::string html = page();
+  expect_has(html, "+0.50 ± 3.73 ?</span>");
+  expect_has(html, "minus gn:4");
+}
+
+TEST_F(Report, DivergedRun) {
+  write({{"none", 0, {std::nan("")}, RunStatus::diverged},
+         {"none", 1, {0.5}},
+         {"bn", 0, {0.8}},
+         {"bn", 1, {0.9}},
+         {"ln", 0, {0.4}, RunStatus::interrupted}});
+  const auto [first, second, third] = words();
+  EXPECT_HAS(first, "40.00 points above none; a single pair of runs has no interval");
+  EXPECT_HAS(third, "none diverged in 1 of 2 runs and ln did not finish 1 of 1 runs.");
+  expect_has(page(), "(1 diverged)");
+}
+
+TEST_F(Report, OneSeed) {
+  write({{"none", 0, {0.5}}, {"bn", 0, {0.6}}});
+  const auto [first, second, third] = words();
+  EXPECT_HAS(first,
+             "bn ends highest, with 60.00 % test accuracy after the last epoch (1 seed), 10.00 points above");
+  EXPECT_HAS(first, "cannot tell this from chance");
+  EXPECT_EQ(second, "No norm reaches 70 % on the test set.");
+  EXPECT_EQ(third, "With fewer than two pairs of seeds no difference can be told from chance.");
+  EXPECT_EQ(page().find("60.00 ±"), std::string::npos);
+}
+
+TEST_F(Report, OneNormAndNoneFinished) {
+  write({{"gn:4", 0, {0.75}}, {"gn:4", 1, {0.77}}});
+  EXPECT_EQ(words()[0],
+            "gn:4 reaches 76.00 % test accuracy after the last epoch (2 seeds); no other norm has "
+            "finished runs to compare it with.");
+  EXPECT_EQ(words()[2], "There is nothing to tell apart.");
+  expect_has(page(), "</html>");
+  EXPECT_EQ(verdict({})[0], "No run finished, so there is no final accuracy to compare.");
+}
+
+TEST_F(Report, HostileNamesStayText) {
+  const std::string name = "<script>alert(1)</script>\"'&";
+  write({{name,
+          0,
+          {0.5},
+          RunStatus::done,
+          {},
+          false,
+          {},
+          {{"command", "x </pre><img src=//evil>"}, {"data_note", "<i>note</i>"}, {"<b>key", "</dd><b>"}}}});
+  const std::string html = page();
+  for (const char* bad : {"<script>alert", "<img", "<i>note", "<b>"})
+    EXPECT_EQ(html.find(bad), std::string::npos) << bad;
+  expect_has(html, "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;");
+  expect_has(html, "Data: &lt;i&gt;note&lt;/i&gt;");
+}
+
+TEST_F(Report, IsWholeByItself) {
+  write(test::clear_winner());
+  const std::string html = page();
+  for (const char* outside : {"src=", "<link", "@import", "url(", "href='http", "href=\"http"})
+    EXPECT_EQ(html.find(outside), std::string::npos) << outside;
+  // Pictures are part of the page, and follow its colours.
+  std::size_t svgs = 0;
+  for (std::size_t at = 0; (at = html.find("<svg role=\"img\" aria-label=", at)) != std::string::npos; ++at)
+    ++svgs;
+  EXPECT_EQ(svgs, 11U);
+  expect_has(html, "fill=\"var(--card)\"");
+  expect_has(html, "prefers-color-scheme: dark");
+  // Identifiers are unique.
+  std::set<std::string> ids;
+  for (std::size_t at = 0; (at = html.find(" id=", at)) != std::string::npos; ++at) {
+    const std::string id = html.substr(at + 5, html.find_first_of("'\"", at + 5) - at - 5);
+    EXPECT_TRUE(ids.insert(id).second) << id;
+  }
+  EXPECT_GT(ids.size(), 11U);
+}
+
+TEST_F(Report, ProgramWritesThePageAndKeepsThePictures) {
+  write(test::clear_winner());
+  auto answer = testing::run_program("normlog report " + path.string());
+  EXPECT_EQ(answer.status, 0) << answer.output;
+  EXPECT_TRUE(answer.output.starts_with((path / "report.html").string() + "\n")) << answer.output;
+  EXPECT_TRUE(std::filesystem::exists(path / "plots/test-accuracy.png"));
+  answer = testing::run_program("normlog report " + path.string() + " --out " +
+                                (directory / "other.html").string());
+  EXPECT_EQ(answer.status, 0) << answer.output;
+  EXPECT_TRUE(std::filesystem::exists(directory / "other.html"));
+}
+
+}  // namespace
+}  // namespace normlab
