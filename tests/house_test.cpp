@@ -60,7 +60,13 @@ TEST(House, ArrowsPointDownOnly) {
 }
 
 TEST(House, RecordsAndDataKnowNoDevice) {
-  for (const char* room : {"host/data", "host/record"}) expect_none(room, "host/[a-z_]+\\.hpp|" + kVendors);
+  for (const char* room : {"host/data", "host/record", "host/report"})
+    expect_none(room, "host/[a-z_]+\\.hpp|" + kVendors);
+}
+
+TEST(House, ReportsAreMadeOfRecordsAndData) {
+  expect_none("host/record", "host/(data|report)/");
+  expect_none("host/data", "host/(record|report)/");
 }
 
 TEST(House, OneDnnHasOneHome) {

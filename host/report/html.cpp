@@ -115,7 +115,7 @@ figure.card { padding: .3rem; }
 figure svg { display: block; width: 100%; height: auto; }
 figure image { image-rendering: pixelated; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: .4rem .6rem; text-align: right; border-bottom: 1px solid var(--grid); white-space: nowrap; }
+th, td { padding: .4rem .55rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--grid); white-space: nowrap; }
 th { font-weight: 600; vertical-align: bottom; white-space: normal; }
 th:first-child, td:first-child { text-align: left; }
 tbody tr:last-child td { border-bottom: 0; }
@@ -141,6 +141,7 @@ details > :not(summary) { margin: .6rem 0; }
   .norms, .norms tbody, .norms tr, .norms td { display: block; }
   .norms tr { padding: .5rem 0; border-bottom: 1px solid var(--grid); }
   .norms tbody tr:last-child { border-bottom: 0; }
+  .norms td > span { text-align: right; }
   .norms td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .1rem 0; }
   .norms td::before { content: attr(data-label); color: var(--muted); }
   .norms td:first-child { font-weight: 600; justify-content: flex-start; gap: 0; }

@@ -99,7 +99,7 @@ Picture confusion_picture(const StudyView& study, const ArmView& arm,
 void make_final_accuracies(const StudyView& study, Pictures& pictures, std::vector<std::string>& /*notes*/) {
   Picture picture{.name = "final-accuracy",
                   .title = "Final test accuracy of every seed, %",
-                  .subtitle = study.description() + " · bar: mean with its 95 % t-interval"};
+                  .subtitle = study.description() + " · bar: mean, 95 % t-interval"};
   picture.alt = "Final test accuracy: a dot for each seed, a bar for the mean of each norm.";
   std::string seeds, means, boxes, names;
   double low = INFINITY, high = -INFINITY;
@@ -155,8 +155,8 @@ void make_final_accuracies(const StudyView& study, Pictures& pictures, std::vect
   script += "plot ";
   if (has_boxes)
     script += fmt::format(
-        "{} index 2 using 1:(($2 + $3) / 2):(0.28):(($3 - $2) / 2):4 with boxxyerror fillstyle transparent "
-        "solid 0.15 border linecolor rgb variable, \\\n  ",
+        "{} index 2 using 1:(($2 + $3) / 2):(0.28):(($3 - $2) / 2):4 with boxxyerror linecolor rgb variable "
+        "fillstyle transparent solid 0.15 border, \\\n  ",
         file);
   script += fmt::format(
       "{0} index 1 using 1:($2 - $3):(0):(2 * $3):4 with vectors nohead linewidth 2 linecolor rgb variable, "

@@ -52,8 +52,8 @@ Cell difference_cell(const Estimate& gap) {
 Cell seeds_cell(const ArmSummary& arm) {
   std::string text = std::to_string(arm.runs);
   const std::size_t unfinished = arm.runs - arm.finished - arm.diverged;
-  if (arm.diverged > 0) text += fmt::format(" <span class=\"open\">({} diverged)</span>", arm.diverged);
-  if (unfinished > 0) text += fmt::format(" <span class=\"open\">({} unfinished)</span>", unfinished);
+  if (arm.diverged > 0) text += fmt::format("<br><span class=\"open\">{} diverged</span>", arm.diverged);
+  if (unfinished > 0) text += fmt::format("<br><span class=\"open\">{} unfinished</span>", unfinished);
   return {text, static_cast<double>(arm.runs)};
 }
 
@@ -130,7 +130,7 @@ std::string norms_table(const StudyView& study, const ArmSummary* best) {
   for (std::size_t row = 0; row < study.arms.size(); ++row) {
     html += "<tr>";
     for (const Column& c : columns)
-      html += fmt::format("<td data-label=\"{}\" data-value=\"{:.9g}\">{}</td>", escaped(c.head),
+      html += fmt::format("<td data-label=\"{}\" data-value=\"{:.9g}\"><span>{}</span></td>", escaped(c.head),
                           c.cells[row].value, c.cells[row].html);
     html += "</tr>\n";
   }
@@ -278,7 +278,7 @@ std::string report_html(const StudyView& study, const Pictures& pictures,
                       escaped(first), escaped(second), escaped(third));
   if (const std::string note = common_value(study.results, "data_note"); !note.empty())
     html += fmt::format("<p class=\"open\">Data: {}</p>\n", escaped(note));
-  html += fmt::format("<div class=\"card\">\n{}</div>\n<p class=\"note\">{}</p>\n",
+  html += fmt::format("<div class=\"card scroll\">\n{}</div>\n<p class=\"note\">{}</p>\n",
                       norms_table(study, best_arm(arms)), table_notes);
   html += list_of("Damage", study.problems);
   html += pictures_of(Topic::comparison, "The norms side by side", pictures, drawn);

@@ -78,9 +78,10 @@ std::string threshold_sentence(std::span<const ArmSummary> arms) {
       never.push_back(arm.label);
   }
   if (reached.empty()) return fmt::format("No norm reaches {} on the test set.", goal);
-  // Arms of which every run got there come first: an average over the lucky seeds would flatter.
+  // Arms of which every finished run got there come first: an average over the lucky seeds would flatter.
   std::stable_sort(reached.begin(), reached.end(), [](const ArmSummary* a, const ArmSummary* b) {
-    const bool all_a = a->epochs_to_threshold.n == a->runs, all_b = b->epochs_to_threshold.n == b->runs;
+    const bool all_a = a->epochs_to_threshold.n == a->finished;
+    const bool all_b = b->epochs_to_threshold.n == b->finished;
     return all_a != all_b ? all_a : a->epochs_to_threshold.mean < b->epochs_to_threshold.mean;
   });
   const auto epochs = [](const ArmSummary& arm) {

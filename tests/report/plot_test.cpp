@@ -117,6 +117,18 @@ TEST_F(Plot, NothingFinishedOrRecordedBreaksNothing) {
   expect_all_drawn();
 }
 
+TEST_F(Plot, FiveSeedsHaveABox) {
+  std::vector<SampleRun> runs;
+  for (const int seed : {0, 1, 2, 3, 4}) runs.push_back({"bn", seed, {0.5, 0.70 + 0.01 * seed}});
+  write(runs);
+  make();
+  const auto box = test::block_of(picture("final-accuracy").data, 2);
+  ASSERT_EQ(box.size(), 1U);
+  EXPECT_NEAR(box[0][1], 71, 1e-6);
+  EXPECT_NEAR(box[0][2], 73, 1e-6);
+  expect_all_drawn();
+}
+
 /// Ten test images; every run takes image 3 for class 5, and seed 1 image 4 for class 5, too.
 std::vector<Prediction> predictions_of(int seed) {
   std::vector<Prediction> predictions;
