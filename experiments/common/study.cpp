@@ -185,7 +185,7 @@ int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs) {
       "{} evaluation, {} the rest (order of images, log, set-up)\n",
       clock_text(wall), loading, percent(times.training, times.total), percent(times.evaluation, times.total),
       percent(times.total - times.training - times.evaluation, times.total));
-  fmt::print("results: {0}\n  normlog report {0}   writes a page with pictures; normlog csv {0}   tables\n",
+  fmt::print("results: {0}\n  normlog report {0}   # a page with pictures; csv instead of report: tables\n",
              study.path().string());
   return 0;
 }
