@@ -83,6 +83,20 @@ double tic_distance(double high) {
   return distance;
 }
 
+/// Marks of a logarithmic axis: powers of ten, and the more in between the shorter the axis is.
+std::string log_tics(const Range& range) {
+  const double decades = std::log10(range.high / range.low);
+  std::vector<double> factors{1};
+  if (decades < 2.5) factors = {1, 2, 5};
+  if (decades < 0.7) factors = {1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8};
+  std::string text;
+  for (double power = std::pow(10, std::floor(std::log10(range.low))); power <= range.high; power *= 10)
+    for (const double factor : factors)
+      if (const double at = factor * power; at >= range.low && at <= range.high)
+        text += fmt::format("{}{}", text.empty() ? "" : ", ", number(at));
+  return fmt::format("({})", text);
+}
+
 std::string data_of(const std::vector<Curve>& curves) {
   std::string text;
   for (const Curve& curve : curves) {
@@ -232,10 +246,10 @@ bool add_chart(Picture& picture, const Chart& chart) {
   script += fmt::format("set bmargin at screen {:.4f}; set tmargin at screen {:.4f}\n", bottom, top);
   script += fmt::format("set xrange [{}:{}]; set yrange [{}:{}]\n", number(first), number(last),
                         number(range.low), number(range.high));
-  script +=
-      fmt::format("{} logscale y\nset format y '%{}'\n", range.log ? "set" : "unset", range.log ? "g" : "h");
+  script += range.log ? fmt::format("set logscale y; set ytics {}; set format y '%g'\n", log_tics(range))
+                      : "unset logscale y; set ytics autofreq; set format y '%h'\n";
   script += chart.integers ? fmt::format("set xtics {}\n", tic_distance(last)) : "set xtics autofreq\n";
-  script += fmt::format("set xlabel {} offset 0, 0.5 textcolor rgb '{}'\n", gnuplot_string(chart.x_label),
+  script += fmt::format("set xlabel {} offset 0, 0.3 textcolor rgb '{}'\n", gnuplot_string(chart.x_label),
                         ink_color);
   if (!chart.heading.empty())
     script += fmt::format("set label 3 {} at graph 0, graph 1.06 left textcolor rgb '{}'\n",
