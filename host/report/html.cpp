@@ -137,17 +137,19 @@ details > :not(summary) { margin: .6rem 0; }
 @media (max-width: 46rem) {
   main { padding: .7rem; }
   h1 { font-size: 1.35rem; }
+  .card.scroll { font-size: 1rem; }
   .norms thead { position: absolute; clip-path: inset(50%); }
   .norms, .norms tbody, .norms tr, .norms td { display: block; }
   .norms tr { padding: .5rem 0; border-bottom: 1px solid var(--grid); }
   .norms tbody tr:last-child { border-bottom: 0; }
   .norms td > span { text-align: right; }
-  .norms td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .1rem 0; }
+  .norms td { display: flex; justify-content: space-between; gap: 1rem; border: 0; }
+  .scroll .norms td { padding: .1rem 0; }
   .norms td::before { content: attr(data-label); color: var(--muted); }
   .norms td:first-child { font-weight: 600; justify-content: flex-start; gap: 0; }
   .norms td:first-child::before { content: none; }
-  dl { grid-template-columns: 1fr; }
-  dt { margin-top: .3rem; font-size: .875rem; }
+  dl, .scroll { font-size: .9rem; }
+  .scroll th, .scroll td { padding: .3rem .3rem; }
 }
 @media print {
   :root { --ink: #000; --muted: #444; --grid: #ccc; --card: #fff; --page: #fff; --link: #0067a3; --mark: #8a3a00; }
