@@ -31,10 +31,10 @@ int scaled(int channels, double width) {
 }
 
 /// "C1": 3x3 convolution, norm, ReLU.
-int add_block(Graph& graph, const std::string& name, Norm norm, int channels, int x) {
-  const bool bias = norm.kind == Norm::Kind::none;
+int add_block(Graph& graph, const std::string& name, const NetworkOptions& options, int channels, int x) {
+  const bool bias = options.norm.kind == Norm::Kind::none;
   x = graph.add(std::make_unique<Conv2d>(name + ".conv", Conv2d::Options{channels, 3, 1, 1, bias}), x);
-  return add_norm_relu(graph, name, norm, channels, x);
+  return add_norm_relu(graph, name, options.norm, channels, x, options.fuse);
 }
 
 int add_pointwise(Graph& graph, const std::string& name, int channels, bool bias, int x) {
@@ -55,7 +55,7 @@ int net_a(Graph& graph, const NetworkOptions& options) {
       x = add_pointwise(graph, name, channels, bias, x);
       x = graph.add(std::make_unique<MaxPool>(i == 3 ? "p1" : "p2"), x);
     } else {
-      x = add_block(graph, name, options.norm, channels, x);
+      x = add_block(graph, name, options, channels, x);
     }
   }
   x = graph.add(std::make_unique<GlobalAvgPool>("gap"), x);
@@ -65,7 +65,7 @@ int net_a(Graph& graph, const NetworkOptions& options) {
 int plain(Graph& graph, const NetworkOptions& options, int depth) {
   int x = graph.input();
   for (int i = 1; i <= depth; ++i) {
-    x = add_block(graph, fmt::format("b{}", i), options.norm, scaled(32, options.width), x);
+    x = add_block(graph, fmt::format("b{}", i), options, scaled(32, options.width), x);
     if (i <= 2) x = graph.add(std::make_unique<MaxPool>(fmt::format("p{}", i)), x);
   }
   x = graph.add(std::make_unique<GlobalAvgPool>("gap"), x);
@@ -108,26 +108,32 @@ std::string Norm::str() const {
   return "?";
 }
 
-int add_norm_relu(Graph& graph, const std::string& block, Norm norm, int channels, int x) {
+int add_norm_relu(Graph& graph, const std::string& block, Norm norm, int channels, int x, bool fuse) {
   const std::string name = block + ".norm";
+  const auto relu = [&](int y) { return graph.add(std::make_unique<Relu>(block + ".relu"), y); };
+  const auto add_norm = [&](std::unique_ptr<Layer> layer) {
+    const int y = graph.add(std::move(layer), x);
+    return fuse ? y : relu(y);
+  };
   const auto group = [&](const char* kind, GroupNormSpec spec) {
-    return graph.add(std::make_unique<GroupNorm>(name, kind, spec), x);
+    spec.relu = fuse;
+    return add_norm(std::make_unique<GroupNorm>(name, kind, spec));
   };
   switch (norm.kind) {
     case Norm::Kind::none:
-      return graph.add(std::make_unique<Relu>(block + ".relu"), x);
+      return relu(x);
     case Norm::Kind::bn:
-      return graph.add(std::make_unique<BatchNorm>(name, true), x);
+      return add_norm(std::make_unique<BatchNorm>(name, fuse));
     case Norm::Kind::ln:
-      return group("layer_norm", {1, true, false, true});
+      return group("layer_norm", {1, true, false});
     case Norm::Kind::ln_elementwise:
-      return group("layer_norm_elementwise", {1, true, true, true});
+      return group("layer_norm_elementwise", {1, true, true});
     case Norm::Kind::gn:
-      return group("group_norm", {norm.groups, true, false, true});
+      return group("group_norm", {norm.groups, true, false});
     case Norm::Kind::in:
-      return group("instance_norm", {channels, true, false, true});
+      return group("instance_norm", {channels, true, false});
     case Norm::Kind::rms:
-      return group("rms_norm", {1, false, false, true});
+      return group("rms_norm", {1, false, false});
   }
   throw Error("{}: unknown norm", name);
 }

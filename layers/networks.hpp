@@ -23,6 +23,7 @@ struct NetworkOptions {
   double width = 1;  ///< multiplies the channels (at least 1 each)
   int classes = 10;
   float label_smoothing = 0;
+  bool fuse = true;  ///< false: each ReLU is a layer of its own, so that what leaves a norm can be seen
 };
 
 /// Appends the network and its loss to a graph whose input is an image.
@@ -33,8 +34,9 @@ struct NetworkOptions {
 /// with `none` every convolution has one; c11 always.
 void build_network(Graph& graph, const NetworkOptions& options);
 
-/// Appends norm and ReLU as <block>.norm, or for `none` the ReLU alone as <block>.relu.
-int add_norm_relu(Graph& graph, const std::string& block, Norm norm, int channels, int x);
+/// Appends norm and ReLU as <block>.norm, or for `none` the ReLU alone as <block>.relu. Without `fuse` they
+/// are two layers, <block>.norm and <block>.relu; parameters are the same, in the same order.
+int add_norm_relu(Graph& graph, const std::string& block, Norm norm, int channels, int x, bool fuse = true);
 
 /// layer, output shape, parameters, multiply-adds, activation bytes; for people.
 [[nodiscard]] std::string summary(const Graph& graph);

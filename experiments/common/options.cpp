@@ -159,6 +159,11 @@ std::optional<int> StudyOptions::fixed_jobs() const {
   return count;
 }
 
+std::vector<int> StudyOptions::diagnose_step_list() const {
+  if (diagnose_steps.empty()) return {};
+  return number_list("--diagnose-steps", diagnose_steps);
+}
+
 int StudyOptions::total_threads() const {
   return threads > 0 ? threads : available_threads();
 }
@@ -185,6 +190,10 @@ void StudyOptions::check() const {
   require(label_smoothing >= 0 && label_smoothing < 1, "--label-smoothing", "must be in [0, 1)");
   require(clip >= 0 && std::isfinite(clip), "--clip", "must be finite and not negative (0: no clipping)");
   require(val >= 0, "--val", "must not be negative");
+  require(diagnose >= 0, "--diagnose", "must not be negative (0: not at the end of any epoch)");
+  for (const int step : diagnose_step_list()) {
+    require(step >= 1, "--diagnose-steps", "steps count from 1, such as 1,10,100");
+  }
   require(limit_train >= 0, "--limit-train", "must not be negative (0: all images)");
   require(limit_test >= 0, "--limit-test", "must not be negative (0: all images)");
   require(threads >= 0 && threads <= 1024, "--threads", "must be 1 to 1024, or 0 for all processors");
@@ -252,6 +261,12 @@ void add_study_options(CLI::App& app, StudyOptions& o) {
   how->add_option("--label-smoothing", o.label_smoothing, "Mass spread over all classes");
   how->add_option("--clip", o.clip, "Largest norm of the whole gradient (0: no clipping)");
   how->add_option("--init", o.init, "he, lecun, xavier, torch (PyTorch's default) or orthogonal");
+
+  CLI::App* inside = group("What is looked at inside the network");
+  inside->add_option("--diagnose", o.diagnose,
+                     "Epochs from one diagnosis to the next (0: none): gradients, weights, updates and\n"
+                     "activations of each layer; training itself stays the same, to the bit");
+  inside->add_option("--diagnose-steps", o.diagnose_steps, "Diagnose after these steps, too: 1,10,100");
 
   CLI::App* run = group("Where and how fast");
   run->add_option("--device", o.device, "auto, cpu or cuda");

@@ -38,7 +38,9 @@ struct StudyOptions {
   double clip = 0;
   bool augment = false;
   int val = 0;
-  int limit_train = 0;  ///< 0: all
+  int diagnose = 1;            ///< epochs from one diagnosis to the next; 0: none
+  std::string diagnose_steps;  ///< and after these steps
+  int limit_train = 0;         ///< 0: all
   int limit_test = 0;
   int threads = 0;  ///< 0: all processors
   std::string jobs = "auto";
@@ -50,6 +52,8 @@ struct StudyOptions {
   /// The learning rate for one norm, from "0.1" or "0.1,none=0.02,gn=0.05,gn:8=0.02": gn stands for every G
   /// that is not named itself.
   [[nodiscard]] double lr_for(const Norm& norm) const;
+  /// From "1,10,100".
+  [[nodiscard]] std::vector<int> diagnose_step_list() const;
   [[nodiscard]] int total_threads() const;
   /// Runs side by side, or none for auto.
   [[nodiscard]] std::optional<int> fixed_jobs() const;

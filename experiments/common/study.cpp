@@ -173,6 +173,7 @@ int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs) {
   for (const RunOutcome& outcome : outcomes) {
     times.training += outcome.times.training;
     times.evaluation += outcome.times.evaluation;
+    times.diagnosis += outcome.times.diagnosis;
     times.total += outcome.times.total;
   }
   std::vector<RunResults> results;
@@ -182,9 +183,10 @@ int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs) {
   fmt::print(
       "time: {} in all, {:.1f} s of it loading data and looking around; of the runs' own time {} training "
       "steps, "
-      "{} evaluation, {} the rest (order of images, log, set-up)\n",
+      "{} evaluation, {} diagnosis, {} the rest (order of images, log, set-up)\n",
       clock_text(wall), loading, percent(times.training, times.total), percent(times.evaluation, times.total),
-      percent(times.total - times.training - times.evaluation, times.total));
+      percent(times.diagnosis, times.total),
+      percent(times.total - times.training - times.evaluation - times.diagnosis, times.total));
   fmt::print("results: {0}\n  normlog report {0}   # a page with pictures; csv instead of report: tables\n",
              study.path().string());
   return 0;

@@ -1,14 +1,15 @@
 #include "experiments/common/trainer.hpp"
 
 #include <atomic>
-#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <numeric>
 
 #include "experiments/common/backends.hpp"
 #include "experiments/common/checkpoint.hpp"
+#include "experiments/common/diagnostics.hpp"
 #include "experiments/common/revision.hpp"
+#include "experiments/common/timer.hpp"
 #include "host/data/batches.hpp"
 #include "host/record/metric_log.hpp"
 
@@ -18,16 +19,6 @@ namespace {
 
 std::atomic<bool> stop_requested = false;
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets it");
-
-class Timer {
- public:
-  [[nodiscard]] double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 /// Images on the device; the CPU reads them where they are.
 class DeviceImages {
@@ -92,9 +83,11 @@ class Run {
         static_cast<std::int64_t>((train_indices_.size() + static_cast<std::size_t>(options.batch_size) - 1) /
                                   static_cast<std::size_t>(options.batch_size));
     schedule_ = {parse_schedule(options.schedule), spec.lr, options.momentum, per_epoch * options.epochs};
+    diagnostics_ = std::make_unique<Diagnostics>(options, graph_, per_epoch);
     write_config();
     open_log();
     progress_.begin(index_);
+    diagnostics_->start(*log_);
   }
 
   RunOutcome operator()() {
@@ -144,6 +137,7 @@ class Run {
         break;
     }
     outcome.times.training = step_seconds_;
+    outcome.times.diagnosis = diagnostics_->seconds();
     outcome.times.total = total_.seconds();
     progress_.finish(
         index_, fmt::format("{:<{}} {} in {}", spec_.name(), 20, message, clock_text(outcome.times.total)));
@@ -172,6 +166,7 @@ class Run {
 
   Score train_epoch(int epoch, RunOutcome& outcome) {
     const Timer timer;
+    const double looked = diagnostics_->seconds();
     const std::vector<std::uint32_t> order =
         epoch_order(spec_.seed, static_cast<std::uint32_t>(epoch), static_cast<int>(train_indices_.size()));
     std::vector<std::uint32_t> indices(order.size());
@@ -189,9 +184,13 @@ class Run {
       const Timer step_timer;
       const PassResult pass = graph_.forward_backward(batch);
       const double loss = pass.loss_sum / pass.count;
-      const double norm = optimizer_->step(rates);
+      const std::int64_t step = optimizer_->steps() + 1;
       step_seconds_ += step_timer.seconds();
-      const std::int64_t step = optimizer_->steps();
+      diagnostics_->before_update(step);
+      const Timer update_timer;
+      const double norm = optimizer_->step(rates);
+      step_seconds_ += update_timer.seconds();
+      diagnostics_->after_update(epoch, step);
       log_->append(step_loss_, epoch, step, loss);
       log_->append(step_lr_, epoch, step, rates.lr);
       log_->append(step_grad_norm_, epoch, step, norm);
@@ -209,7 +208,8 @@ class Run {
       }
     }
     const auto count = static_cast<double>(indices.size());
-    return {loss_sum / count, static_cast<double>(correct) / count, timer.seconds()};
+    const double looking = diagnostics_->seconds() - looked;
+    return {loss_sum / count, static_cast<double>(correct) / count, timer.seconds() - looking};
   }
 
   Score evaluate(int epoch, const Score& train, const DeviceImages& images,
@@ -285,6 +285,7 @@ class Run {
       channels.push_back({fmt::format("{}.seconds", split), ChannelKind::time, "s", {}, {}});
     }
     channels.push_back({"test.predictions", ChannelKind::prediction, "", {}, {}});
+    for (Channel& channel : diagnostics_->channels()) channels.push_back(std::move(channel));
     log_ = std::make_unique<LogWriter>(directory_.metrics(), std::move(channels));
     step_loss_ = log_->channel("step.loss");
     step_lr_ = log_->channel("step.lr");
@@ -309,6 +310,7 @@ class Run {
   Graph graph_;
   DeviceImages train_images_, test_images_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<Diagnostics> diagnostics_;
   Schedule schedule_;
   std::vector<std::uint32_t> train_indices_, val_indices_, test_indices_;
   std::vector<std::int32_t> labels_;

@@ -30,6 +30,7 @@ inline constexpr double kEvaluationWork = 1.0 / 3;
 struct RunTimes {
   double training = 0;    ///< optimizer steps
   double evaluation = 0;  ///< forward passes over the validation and test sets
+  double diagnosis = 0;   ///< looking inside the network
   double total = 0;
 };
 

@@ -1,0 +1,72 @@
+#pragma once
+// What happens inside a network while it trains, for the metric log. host/record/diagnostic_channels.hpp says
+// what is measured.
+
+#include "experiments/common/options.hpp"
+#include "host/record/metric_log.hpp"
+#include "layers/graph.hpp"
+
+namespace normlab {
+
+/// At which steps a run is diagnosed.
+class DiagnosisSteps {
+ public:
+  DiagnosisSteps(const StudyOptions& options, std::int64_t steps_per_epoch);
+  /// Steps count from 1; 0 is before training.
+  [[nodiscard]] bool contains(std::int64_t step) const;
+  /// No step at all.
+  [[nodiscard]] bool empty() const { return period_ == 0 && listed_.empty(); }
+
+ private:
+  std::int64_t period_;  ///< 0: none
+  std::vector<int> listed_;
+};
+
+/// The parameters of each layer that has any, around a step: ||g||, ||w||, ||w' - w|| / ||w||.
+class ParameterFigures {
+ public:
+  explicit ParameterFigures(Graph& graph);
+  [[nodiscard]] std::vector<std::string> layers() const;
+  /// With this step's gradients in the graph, before the parameters change.
+  void before_update();
+  /// Computes the figures below.
+  void after_update();
+
+  std::vector<double> grad_norm, weight_norm, update_ratio;
+
+ private:
+  struct Slice {
+    std::string layer;
+    std::size_t first, count;
+  };
+  [[nodiscard]] std::span<const float> of(const Slice& slice, const std::vector<float>& flat) const {
+    return std::span(flat).subspan(slice.first, slice.count);
+  }
+
+  Graph& graph_;
+  std::vector<Slice> slices_;
+  std::vector<float> gradients_, before_, after_;
+};
+
+/// Diagnoses one run. It reads the run's graph and changes nothing in it.
+class Diagnostics {
+ public:
+  Diagnostics(const StudyOptions& options, Graph& graph, std::int64_t steps_per_epoch);
+
+  [[nodiscard]] std::vector<Channel> channels() const;
+  /// Before training. The log must outlive the run.
+  void start(LogWriter& log);
+  /// Around the optimizer's step number `step`, every time.
+  void before_update(std::int64_t step);
+  void after_update(int epoch, std::int64_t step);
+  /// That all of this took so far.
+  [[nodiscard]] double seconds() const { return seconds_; }
+
+ private:
+  DiagnosisSteps steps_;
+  ParameterFigures parameters_;
+  LogWriter* log_ = nullptr;
+  double seconds_ = 0;
+};
+
+}  // namespace normlab
