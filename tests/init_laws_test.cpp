@@ -1,58 +1,98 @@
-// A law that a wrong backward pass cannot hit: in a deep network of convolution, batch norm and ReLU at
-// initialization, the gradient's norm grows by sqrt(pi / (pi - 1)) = 1.2112 for each layer going back (Yang
-// et al., "A mean field theory of batch normalization", 2019). 30 convolutions 3x3 with 64 channels on 8x8
-// tori.
+// The laws at initialization, and the program that shows them. A wrong backward pass cannot hit the growth of
+// the gradient with batch norm, sqrt(pi / (pi - 1)) = 1.2112 a layer (Yang et al., "A mean field theory of
+// batch normalization", 2019), nor the figures that another program measured with other norms.
 
+#include <cmath>
+#include <filesystem>
 #include <numbers>
 
-#include "layers/batch_norm.hpp"
-#include "layers/circular_pad.hpp"
-#include "layers/conv2d.hpp"
-#include "layers/initialize.hpp"
+#include "experiments/common/laws.hpp"
+#include "host/record/log_reader.hpp"
+#include "host/record/run_config.hpp"
 #include "tests/support/layer_check.hpp"
+#include "tests/support/program.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace normlab {
 namespace {
 
-double norm_of(const std::vector<float>& values) {
-  double sum = 0;
-  for (const float value : values) sum += static_cast<double>(value) * static_cast<double>(value);
-  return std::sqrt(sum);
-}
+using testing::run_program;
 
-double gradient_growth(std::uint64_t seed) {
-  constexpr int kLayers = 30, kChannels = 64, kSamples = 64, kSize = 8;
-  const auto backend = testing::make_test_backend("cpu_blocked", 2);
-  Graph graph(*backend, {1, 3, kSize, kSize});
-  int x = graph.input();
-  for (int i = 1; i <= kLayers; ++i) {
-    const std::string name = fmt::format("b{}", i);
-    x = graph.add(std::make_unique<CircularPad>(name + ".pad"), x);
-    x = graph.add(std::make_unique<Conv2d>(name + ".conv", Conv2d::Options{kChannels, 3, 1, 0, false}), x);
-    x = graph.add(std::make_unique<BatchNorm>(name + ".norm", true), x);
+Laws mean_laws(const std::string& norm, bool circular, int seeds) {
+  Laws mean;
+  for (int seed = 0; seed < seeds; ++seed) {
+    const auto backend = testing::make_test_backend("cpu_blocked", 2);
+    LawNetwork network;
+    network.norm = Norm::parse(norm);
+    network.circular = circular;
+    const Laws laws = measure_laws(*backend, network, static_cast<std::uint64_t>(seed));
+    mean.growth += laws.growth / seeds;
+    mean.cosine += laws.cosine / seeds;
+    mean.stable_rank += laws.stable_rank / seeds;
   }
-  graph.add(std::make_unique<ProbeLoss>(), x);
-  graph.setup({.batch = kSamples, .keep = true});
-  initialize(graph, Initialization::he, seed);
-  Philox random(seed, Purpose::probe);
-  std::vector<float> input(kSamples * 3 * kSize * kSize), output(kSamples * kChannels * kSize * kSize);
-  for (float& value : input) value = static_cast<float>(random.normal());
-  for (float& value : output) value = static_cast<float>(random.normal());
-  Batch batch;
-  batch.count = kSamples;
-  batch.values = input.data();
-  batch.output_weights = output.data();
-  graph.forward_backward(batch);
-  return std::pow(norm_of(graph.gradient("b3.conv")) / norm_of(graph.gradient("b25.conv")), 1.0 / 22);
+  return mean;
 }
 
-TEST(InitLaws, BatchNormGradientsGrowAsTheoryHasIt) {
-  constexpr int kSeeds = 5;
-  double growth = 0;
-  for (std::uint64_t seed = 0; seed < kSeeds; ++seed) growth += gradient_growth(seed) / kSeeds;
+TEST(InitLaws, BatchNorm) {
+  const Laws laws = mean_laws("bn", true, 5);
   const double theory = std::sqrt(std::numbers::pi / (std::numbers::pi - 1));
-  EXPECT_NEAR(growth, theory, 0.01 * theory);
-  RecordProperty("growth", fmt::format("{:.4f}", growth));
+  EXPECT_NEAR(laws.growth, theory, 0.01 * theory);
+  // Known figures: within 6 standard errors plus half a unit of the last digit.
+  EXPECT_NEAR(laws.growth, 1.210, 6 * 0.0007 + 0.0005);
+  EXPECT_NEAR(laws.cosine, 0.32, 6 * 0.0005 + 0.005);
+  EXPECT_NEAR(laws.stable_rank, 3.06, 6 * 0.004 + 0.005);
+  RecordProperty("growth", fmt::format("{:.4f}", laws.growth));
+}
+
+/// The others whose figures vary little.
+TEST(InitLaws, InstanceAndGroupNorm) {
+  const Laws in = mean_laws("in", true, 3);
+  EXPECT_NEAR(in.growth, 1.222, 6 * 0.0005 + 0.0005);
+  EXPECT_NEAR(in.cosine, 0.32, 6 * 0.0003 + 0.005);
+  EXPECT_NEAR(in.stable_rank, 3.02, 6 * 0.002 + 0.005);
+  EXPECT_NEAR(mean_laws("gn:32", false, 3).growth, 1.157, 6 * 0.0007 + 0.0005);
+}
+
+TEST(InitLaws, TooFewBlocksAreRefused) {
+  const auto backend = testing::make_test_backend("cpu_blocked", 1);
+  LawNetwork network;
+  network.depth = 24;
+  EXPECT_THROW(static_cast<void>(measure_laws(*backend, network, 0)), Error);
+}
+
+TEST(InitLawsProgram, WritesWhatItPrints) {
+  const test::TemporaryDirectory directory;
+  const auto out = directory.path() / "study";
+  const auto result = run_program("init_laws --norms bn,gn:8 --seeds 2 --out " + out.string());
+  ASSERT_EQ(result.status, 0) << result.output;
+  EXPECT_NE(result.output.find("8 networks"), std::string::npos) << result.output;
+  EXPECT_NE(result.output.find("1.2112"), std::string::npos) << result.output;
+  const Log log = read_log(out / "bn-circular-seed1" / "metrics.nlog");
+  ASSERT_TRUE(log.outcome);
+  EXPECT_EQ(log.outcome->status, RunStatus::done);
+  const auto row_of = [&](const char* name) -> const Row* {
+    const auto channel = log.find(name);
+    for (const Row& row : log.rows) {
+      if (channel && row.channel == *channel) return &row;
+    }
+    return nullptr;
+  };
+  const Row* growth = row_of("law.growth");
+  const Row* norms = row_of("layer.convolution_grad_norm");
+  ASSERT_NE(growth, nullptr);
+  ASSERT_NE(norms, nullptr);
+  ASSERT_EQ(norms->count, 30U);
+  const auto g = log.values_of(*norms);
+  EXPECT_NEAR(log.values_of(*growth)[0], std::pow(g[2] / g[24], 1.0 / 22), 1e-6);
+  EXPECT_EQ(RunConfig::read(out / "bn-circular-seed1" / "config.toml").text("swept"), "padding");
+  EXPECT_EQ(RunConfig::read(out / "gn8-zero-seed0" / "config.toml").text("padding"), "zero");
+}
+
+TEST(InitLawsProgram, RefusesWhatMakesNoSense) {
+  for (const char* options :
+       {"--padding round", "--padding zero,zero", "--norms gn:3", "--seeds x", "--epochs 3"}) {
+    EXPECT_EQ(run_program(std::string("init_laws ") + options).status, 2) << options;
+  }
 }
 
 }  // namespace

@@ -14,16 +14,6 @@ namespace normlab {
 
 namespace {
 
-std::vector<std::string> split(const std::string& text) {
-  std::vector<std::string> parts;
-  for (std::size_t at = 0; at <= text.size();) {
-    const std::size_t comma = std::min(text.find(',', at), text.size());
-    parts.push_back(text.substr(at, comma - at));
-    at = comma + 1;
-  }
-  return parts;
-}
-
 template <typename Number>
 std::optional<Number> number(const std::string& text) {
   Number value{};
@@ -58,7 +48,18 @@ std::optional<std::string> spelled(const toml::node& node, const CLI::Option& op
   return std::nullopt;
 }
 
-/// The options that were typed, as a command line for the shell.
+}  // namespace
+
+std::vector<std::string> split_list(const std::string& text) {
+  std::vector<std::string> parts;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    parts.push_back(text.substr(at, comma - at));
+    at = comma + 1;
+  }
+  return parts;
+}
+
 std::string command_of(CLI::App& app) {
   constexpr std::string_view plain =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./,:=+@%";
@@ -85,11 +86,9 @@ std::string command_of(CLI::App& app) {
   return line;
 }
 
-}  // namespace
-
 std::vector<int> number_list(const std::string& option, const std::string& text) {
   std::vector<int> list;
-  for (const std::string& part : split(text)) {
+  for (const std::string& part : split_list(text)) {
     const auto value = number<int>(part);
     if (!value) throw UsageError("{}: '{}' is no whole number; separate several by commas", option, part);
     if (std::find(list.begin(), list.end(), *value) != list.end())
@@ -101,7 +100,7 @@ std::vector<int> number_list(const std::string& option, const std::string& text)
 
 std::vector<Norm> StudyOptions::norm_list() const {
   std::vector<Norm> list;
-  for (const std::string& name : split(norms)) {
+  for (const std::string& name : split_list(norms)) {
     const Norm norm = Norm::parse(name);
     for (const Norm& other : list) {
       if (other.str() == norm.str()) throw UsageError("--norms: '{}' stands there twice", name);
@@ -113,7 +112,7 @@ std::vector<Norm> StudyOptions::norm_list() const {
 
 std::vector<std::uint64_t> StudyOptions::seed_list() const {
   std::vector<std::uint64_t> list;
-  for (const std::string& part : split(seeds)) {
+  for (const std::string& part : split_list(seeds)) {
     const auto seed = number<std::uint32_t>(part);
     if (!seed) throw UsageError("--seeds: '{}' is no seed; say how many (3) or which (4,7)", part);
     if (std::find(list.begin(), list.end(), *seed) != list.end())
@@ -131,7 +130,7 @@ std::vector<std::uint64_t> StudyOptions::seed_list() const {
 
 double StudyOptions::lr_for(const Norm& norm) const {
   std::optional<double> general, own;
-  for (const std::string& part : split(lr)) {
+  for (const std::string& part : split_list(lr)) {
     const std::size_t equals = part.find('=');
     const auto value = number<double>(equals == std::string::npos ? part : part.substr(equals + 1));
     if (!value || !(*value > 0) || !std::isfinite(*value)) {

@@ -61,6 +61,12 @@ struct StudyOptions {
   void check() const;
 };
 
+/// "a,b" is a and b; "" is one empty part.
+[[nodiscard]] std::vector<std::string> split_list(const std::string& text);
+
+/// The options that were typed, as a command line for the shell.
+[[nodiscard]] std::string command_of(CLI::App& app);
+
 /// "16,128" as typed for `option`: whole numbers, no one twice. Throws UsageError.
 [[nodiscard]] std::vector<int> number_list(const std::string& option, const std::string& text);
 
