@@ -51,13 +51,18 @@ OwnConv2dPlan::OwnConv2dPlan(const HostBackend& backend, const Conv2dSpec& spec,
 const float* OwnConv2dPlan::taps(const float* weight, bool turned) {
   // Either form has the same size; its padding stays zero only if the two are not mixed.
   if (in_ != spec_.x.c || out_ != spec_.out_channels) std::fill(storage_.begin(), storage_.end(), 0.0F);
-  const int columns = turned ? in_ : out_;
-  for (int o = 0; o < spec_.out_channels; ++o) {
-    for (int i = 0; i < spec_.x.c; ++i, weight += taps_) {
-      float* to = staging_ + (turned ? o * columns + i : i * columns + o);
-      for (int tap = 0; tap < taps_; ++tap) {
-        to[static_cast<std::size_t>(tap) * area()] = weight[turned ? taps_ - 1 - tap : tap];
-      }
+  const int rows = turned ? spec_.out_channels : spec_.x.c, columns = turned ? spec_.x.c : spec_.out_channels;
+  const int width = turned ? in_ : out_;
+  // Weights are (out, in, taps). What is written lies together: a step of this happens once for each
+  // processor's cache, so few lines should change hands at a time.
+  const std::ptrdiff_t in_step = taps_, out_step = static_cast<std::ptrdiff_t>(spec_.x.c) * taps_;
+  for (int tap = 0; tap < taps_; ++tap) {
+    for (int row = 0; row < rows; ++row) {
+      const float* from = weight + (turned ? taps_ - 1 - tap + row * out_step : tap + row * in_step);
+      const std::ptrdiff_t step = turned ? in_step : out_step;
+      float* to =
+          staging_ + static_cast<std::size_t>(tap) * area() + static_cast<std::ptrdiff_t>(row) * width;
+      for (int column = 0; column < columns; ++column) to[column] = from[column * step];
     }
   }
   return staging_;

@@ -44,6 +44,7 @@ class HostBackend : public Backend {
   [[nodiscard]] int workers() const override { return pool_.workers(); }
   [[nodiscard]] int active_workers() const override { return pool_.active(); }
   void set_active_workers(int workers) override { pool_.set_active(workers); }
+  [[nodiscard]] bool spares_memory() const override { return true; }
   void run(int tasks, const std::function<void(int task, int worker)>& work) override {
     pool_.run(tasks, work);
   }
@@ -74,6 +75,7 @@ class HostBackend : public Backend {
   void circular_pad_backward(Tensor dy, Tensor dx) override;
   void add_forward(Tensor a, Tensor b, Tensor y) override;
   void copy(Tensor from, Tensor to) override;
+  void stash(Tensor from, Tensor to) override;
   void linear_forward(const LinearForward& args) override;
   void linear_backward(const LinearBackward& args) override;
   void softmax_cross_entropy(const SoftmaxCrossEntropy& args) override;

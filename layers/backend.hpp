@@ -96,6 +96,8 @@ class Backend {
   [[nodiscard]] virtual int active_workers() const { return workers(); }
   /// 1 to workers(); results do not depend on it. A device whose workers are its own affair ignores it.
   virtual void set_active_workers(int /*workers*/) {}
+  /// Whether little should cross from segment to segment: what must is stashed, the rest computed again.
+  [[nodiscard]] virtual bool spares_memory() const = 0;
   virtual void run(int tasks, const std::function<void(int task, int worker)>& work) = 0;
 
   // Operations with prepared state.
@@ -132,6 +134,8 @@ class Backend {
   /// y may be a or b.
   virtual void add_forward(Tensor a, Tensor b, Tensor y) = 0;
   virtual void copy(Tensor from, Tensor to) = 0;
+  /// Copies what is not read again soon, past the caches.
+  virtual void stash(Tensor from, Tensor to) = 0;
   virtual void linear_forward(const LinearForward& args) = 0;
   virtual void linear_backward(const LinearBackward& args) = 0;
   virtual void softmax_cross_entropy(const SoftmaxCrossEntropy& args) = 0;

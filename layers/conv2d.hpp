@@ -20,6 +20,7 @@ class Conv2d : public Layer {
   [[nodiscard]] Shape infer(std::span<const Shape> x) const override;
   [[nodiscard]] double multiply_adds() const override;
   [[nodiscard]] bool backward_needs_x() const override { return true; }
+  [[nodiscard]] bool forward_is_cheap() const override { return options_.kernel == 1; }
   [[nodiscard]] bool accepts_image() const override { return true; }
 
  private:

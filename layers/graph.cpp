@@ -259,10 +259,25 @@ void Graph::run_op(const Program& program, const Op& op, const Batch& batch, Fra
   }
   const auto node = static_cast<std::size_t>(op.node);
   Layer& layer = *nodes_[node].layer;
+  if (op.kind == Op::Kind::stash_x) {
+    const int value = nodes_[node].inputs.front();
+    backend_.stash(tensor(program.activation(value), value, frame, samples),
+                   tensor(program.stashed_x(op.node), value, frame, samples));
+    lap(frame.worker, op.node, Phase::norm_forward);
+    return;
+  }
+  if (op.kind == Op::Kind::stash_dy) {
+    backend_.stash(output_gradient(op.node + 1),
+                   tensor(program.stashed_dy(op.node), op.node + 1, frame, samples));
+    lap(frame.worker, op.node, Phase::norm_backward);
+    return;
+  }
   const std::vector<int>& inputs = nodes_[node].inputs;
   const bool writes_dx = op.kind == Op::Kind::backward || (frame.training && layer.is_loss());
   for (std::size_t k = 0; k < inputs.size(); ++k) {
-    frame.x[k] = tensor(program.activation(inputs[k]), inputs[k], frame, samples);
+    const bool fresh = op.kind == Op::Kind::forward_partial || program.stashed_x(op.node).bytes == 0;
+    frame.x[k] =
+        tensor(fresh ? program.activation(inputs[k]) : program.stashed_x(op.node), inputs[k], frame, samples);
     if (writes_dx && view_.needs_grad[static_cast<std::size_t>(inputs[k])]) {
       frame.dx[k] = tensor(program.gradient({op.node, static_cast<int>(k)}), inputs[k], frame, samples);
     }
@@ -278,7 +293,9 @@ void Graph::run_op(const Program& program, const Op& op, const Batch& batch, Fra
     frame.saved += saved.offset;
   }
   if (op.kind == Op::Kind::backward || op.kind == Op::Kind::backward_partial) {
-    frame.dy = output_gradient(op.node + 1);
+    const bool fresh = op.kind == Op::Kind::backward_partial || program.stashed_dy(op.node).bytes == 0;
+    frame.dy = fresh ? output_gradient(op.node + 1)
+                     : tensor(program.stashed_dy(op.node), op.node + 1, frame, samples);
     frame.gradients = lane_gradients(lane) + gradient_offsets_[node];
   }
   switch (op.kind) {

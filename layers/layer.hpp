@@ -125,6 +125,8 @@ class Layer {
   [[nodiscard]] virtual bool accepts_image() const { return false; }
   /// A batch-coupled layer (BN) ends a segment in training: see CoupledLayer.
   [[nodiscard]] virtual bool couples_batch() const { return false; }
+  /// Computing y again costs less than keeping it in main memory from the forward to the backward pass.
+  [[nodiscard]] virtual bool forward_is_cheap() const { return false; }
   [[nodiscard]] virtual bool is_norm() const { return false; }
   /// The loss is a graph's last layer. It writes its gradient in the forward pass and has no y.
   [[nodiscard]] virtual bool is_loss() const { return false; }

@@ -15,6 +15,7 @@ class MaxPool : public Layer {
     return {x[0].n, x[0].c, x[0].h / 2, x[0].w / 2};
   }
   [[nodiscard]] bool backward_needs_x() const override { return true; }
+  [[nodiscard]] bool forward_is_cheap() const override { return true; }
 
  private:
   void do_setup(std::span<const Shape>, const Setup&) override {}

@@ -46,18 +46,38 @@ Program::Program(const Backend& backend, const GraphView& graph, bool training, 
   for (std::size_t v = 0; v < activations_.size(); ++v) activations_[v].bytes = bytes(static_cast<int>(v));
   gradients_.resize(graph.nodes.size() * 2);
   saved_.resize(graph.nodes.size());
+  stashed_x_.resize(graph.nodes.size());
+  stashed_dy_.resize(graph.nodes.size());
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     saved_[i].bytes = aligned(graph.nodes[i].layer->saved_bytes());
     for (std::size_t k = 0; k < graph.nodes[i].inputs.size(); ++k) {
       gradients_[i * 2 + k].bytes = bytes(graph.nodes[i].inputs[k]);
     }
+    if (training && backend.spares_memory() && graph.nodes[i].layer->couples_batch()) {
+      stashed_x_[i].bytes = bytes(graph.nodes[i].inputs[0]);
+      stashed_dy_[i].bytes = bytes(static_cast<int>(i) + 1);
+    }
   }
-  order(graph, training);
+  order(graph, training, backend.spares_memory());
   find_lifetimes(graph, training);
   place(keep);
 }
 
-void Program::order(const GraphView& graph, bool training) {
+bool Program::recompute(const GraphView& graph, int value) {
+  const auto node = static_cast<std::size_t>(value) - 1;
+  if (value == 0) return false;
+  const Layer& layer = *graph.nodes[node].layer;
+  const Op op{Op::Kind::recompute, value - 1};
+  std::vector<Op>& ops = segments_.back().ops;
+  if (std::find(ops.begin(), ops.end(), op) != ops.end()) return true;
+  const std::vector<int>& inputs = graph.nodes[node].inputs;
+  const bool possible = layer.couples_batch() ||
+                        (layer.forward_is_cheap() && inputs.size() == 1 && recompute(graph, inputs.front()));
+  if (possible) ops.push_back(op);
+  return possible;
+}
+
+void Program::order(const GraphView& graph, bool training, bool spare_memory) {
   segments_.emplace_back();
   segments_.back().ops.push_back({Op::Kind::load, 0});
   const int count = static_cast<int>(graph.nodes.size());
@@ -69,6 +89,7 @@ void Program::order(const GraphView& graph, bool training) {
   for (int i = 0; i < count; ++i) {
     if (training && graph.nodes[static_cast<std::size_t>(i)].layer->couples_batch()) {
       segments_.back().ops.push_back({Op::Kind::forward_partial, i});
+      if (stashed_x(i).bytes > 0) segments_.back().ops.push_back({Op::Kind::stash_x, i});
       end_segment(i, false);
     }
     segments_.back().ops.push_back({Op::Kind::forward, i});
@@ -80,13 +101,11 @@ void Program::order(const GraphView& graph, bool training) {
     if (layer.is_loss() || !graph.needs_grad[value]) continue;
     if (graph.consumers[value].size() > 1) segments_.back().ops.push_back({Op::Kind::combine, i + 1});
     for (const int input : graph.nodes[static_cast<std::size_t>(i)].inputs) {
-      const bool coupled =
-          input > 0 && graph.nodes[static_cast<std::size_t>(input) - 1].layer->couples_batch();
-      if (coupled && layer.backward_needs_x())
-        segments_.back().ops.push_back({Op::Kind::recompute, input - 1});
+      if (spare_memory && layer.backward_needs_x() && !layer.couples_batch()) recompute(graph, input);
     }
     if (layer.couples_batch()) {
       segments_.back().ops.push_back({Op::Kind::backward_partial, i});
+      if (stashed_dy(i).bytes > 0) segments_.back().ops.push_back({Op::Kind::stash_dy, i});
       end_segment(i, true);
     }
     segments_.back().ops.push_back({Op::Kind::backward, i});
@@ -125,14 +144,28 @@ void Program::find_lifetimes(const GraphView& graph, bool training) {
         write(activations_[0]);
       } else if (op.kind == Op::Kind::combine) {
         read_gradients(op.node);
+      } else if (op.kind == Op::Kind::stash_x) {
+        read(activations_[static_cast<std::size_t>(graph.nodes[node].inputs[0])]);
+        write(stashed_x_[node]);
+      } else if (op.kind == Op::Kind::stash_dy) {
+        read_gradients(op.node + 1);
+        write(stashed_dy_[node]);
       } else {
         const Layer& layer = *graph.nodes[node].layer;
         const std::vector<int>& inputs = graph.nodes[node].inputs;
         const bool writes_dx = op.kind == Op::Kind::backward || (training && layer.is_loss());
-        if (!goes_forward) read_gradients(op.node + 1);
+        if (stashed_dy(op.node).bytes > 0 && op.kind == Op::Kind::backward) {
+          read(stashed_dy_[node]);
+        } else if (!goes_forward) {
+          read_gradients(op.node + 1);
+        }
         for (std::size_t k = 0; k < inputs.size(); ++k) {
           const auto input = static_cast<std::size_t>(inputs[k]);
-          if (goes_forward || layer.backward_needs_x()) read(activations_[input]);
+          if (stashed_x(op.node).bytes > 0 && op.kind != Op::Kind::forward_partial) {
+            read(stashed_x_[node]);
+          } else if (goes_forward || layer.backward_needs_x()) {
+            read(activations_[input]);
+          }
           if (writes_dx && graph.needs_grad[input]) write(gradients_[node * 2 + k]);
         }
         if (computes_y) {
@@ -150,7 +183,7 @@ void Program::find_lifetimes(const GraphView& graph, bool training) {
 
 void Program::place(bool keep) {
   std::vector<Slot*> worker, shard;
-  for (std::vector<Slot>* slots : {&activations_, &gradients_, &saved_}) {
+  for (std::vector<Slot>* slots : {&activations_, &gradients_, &saved_, &stashed_x_, &stashed_dy_}) {
     for (Slot& slot : *slots) {
       if (slot.first < 0) slot.bytes = 0;  // never used
       if (slot.bytes == 0) continue;

@@ -24,12 +24,24 @@ struct Edge {
   int node, input;
 };
 
-/// One step of a shard. The output of a coupled layer is not kept from forward to backward: reading its input
-/// again, which the backward pass does anyway, and computing it anew costs less than the memory traffic.
+/// One step of a shard. What crosses a segment goes through main memory, so little does: a coupled layer's
+/// input and the gradient of its output (stash_x, stash_dy: copied there by stores that leave the caches
+/// alone). Its output, and what is cheap to make of that, is computed again in the backward pass (recompute).
 struct Op {
-  enum class Kind { load, forward, forward_partial, recompute, combine, backward_partial, backward };
+  enum class Kind {
+    load,
+    forward,
+    forward_partial,
+    stash_x,
+    recompute,
+    combine,
+    backward_partial,
+    stash_dy,
+    backward
+  };
   Kind kind;
   int node;  ///< combine and load: a value
+  bool operator==(const Op&) const = default;
 };
 
 struct Segment {
@@ -70,17 +82,24 @@ class Program {
   [[nodiscard]] const Slot& gradient(Edge edge) const {
     return gradients_[static_cast<std::size_t>(edge.node * 2 + edge.input)];
   }
+  /// Copies of a coupled layer's input and of its output's gradient, which later segments read instead; no
+  /// bytes: there is none.
+  [[nodiscard]] const Slot& stashed_x(int node) const { return stashed_x_[static_cast<std::size_t>(node)]; }
+  [[nodiscard]] const Slot& stashed_dy(int node) const { return stashed_dy_[static_cast<std::size_t>(node)]; }
   [[nodiscard]] const Slot& saved(int node) const { return saved_[static_cast<std::size_t>(node)]; }
   [[nodiscard]] std::size_t worker_bytes() const { return worker_bytes_; }
   [[nodiscard]] std::size_t shard_bytes() const { return shard_bytes_; }
 
  private:
-  void order(const GraphView& graph, bool training);
+  void order(const GraphView& graph, bool training, bool spare_memory);
+  /// Plans to compute a value again in the current segment, with what leads from a coupled layer to it; false
+  /// if it has to be kept.
+  bool recompute(const GraphView& graph, int value);
   void find_lifetimes(const GraphView& graph, bool training);
   void place(bool keep);
 
   std::vector<Segment> segments_;
-  std::vector<Slot> activations_, gradients_, saved_;
+  std::vector<Slot> activations_, gradients_, saved_, stashed_x_, stashed_dy_;
   std::size_t worker_bytes_ = 0, shard_bytes_ = 0;
 };
 
