@@ -298,6 +298,12 @@ void Graph::run_op(const Program& program, const Op& op, const Batch& batch, Fra
                      : tensor(program.stashed_dy(op.node), op.node + 1, frame, samples);
     frame.gradients = lane_gradients(lane) + gradient_offsets_[node];
   }
+  const auto show = [&](bool is_gradient, const Tensor& shard) {
+    if (observer_ && frame.training && !shard.empty()) {
+      observer_({op.node + 1, is_gradient, frame.first_sample, frame.worker, shard});
+    }
+  };
+  if (op.kind == Op::Kind::backward) show(true, frame.dy);
   switch (op.kind) {
     case Op::Kind::forward:
     case Op::Kind::recompute:
@@ -315,6 +321,7 @@ void Graph::run_op(const Program& program, const Op& op, const Batch& batch, Fra
     default:
       break;
   }
+  if (op.kind == Op::Kind::forward) show(false, frame.y);
   lap(frame.worker, op.node, phase_of(op, layer, !frame.dx[0].empty()));
 }
 

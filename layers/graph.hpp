@@ -17,6 +17,18 @@ struct PassResult {
   int count = 0;
 };
 
+/// One shard of a value that a training pass has just computed, or of the gradient of the loss there.
+struct Observation {
+  int value = 0;  ///< of node value - 1
+  bool is_gradient = false;
+  int first_sample = 0;  ///< of the batch
+  int worker = 0;
+  Tensor tensor;  ///< valid during the call
+};
+
+/// Called by all workers, several at once.
+using Observer = std::function<void(const Observation&)>;
+
 struct GraphOptions {
   int batch = 128;  ///< the largest training batch
   int evaluation_batch = 1000;
@@ -52,6 +64,9 @@ class Graph {
   /// made for as many workers and layers.
   void set_profile(Profile* profile);
   [[nodiscard]] Profile* profile() const { return profile_; }
+  /// From now on, training passes show every output of a layer and its gradient; null: they do not. Unlike
+  /// `keep` this takes no memory.
+  void set_observer(Observer observer) { observer_ = std::move(observer); }
 
   [[nodiscard]] Backend& backend() const { return backend_; }
   [[nodiscard]] const std::vector<Node>& nodes() const { return nodes_; }
@@ -106,6 +121,7 @@ class Graph {
   std::vector<std::int32_t> predicted_;
   int last_count_ = 0;
   Profile* profile_ = nullptr;
+  Observer observer_;
 };
 
 }  // namespace normlab

@@ -60,20 +60,31 @@ Similarity similarity(std::span<const float> activations, int samples) {
   const auto n = static_cast<std::size_t>(samples);
   const std::size_t size = activations.size() / n;
   const auto row = [&](std::size_t i) { return activations.subspan(i * size, size); };
+  std::vector<double> products(n * n);
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j <= i; ++j) products[i * n + j] = products[j * n + i] = dot(row(i), row(j));
+  }
+  return similarity_of(products, samples);
+}
+
+Similarity similarity_of(std::span<const double> products, int samples) {
+  const auto n = static_cast<std::size_t>(samples);
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   std::vector<double> scale(n), k(n * n);
   double trace = 0, cosines = 0;
   for (std::size_t i = 0; i < n; ++i) {
-    const double square = dot(row(i), row(i));
+    const double square = products[i * n + i];
     scale[i] = square > 0 ? 1 / std::sqrt(square) : 0;
     k[i * n + i] = square > 0 ? 1 : 0;
     trace += k[i * n + i];
     for (std::size_t j = 0; j < i; ++j) {
-      k[i * n + j] = k[j * n + i] = scale[i] * scale[j] * dot(row(i), row(j));
+      k[i * n + j] = k[j * n + i] = scale[i] * scale[j] * products[i * n + j];
       cosines += k[i * n + j];
     }
+    if (!std::isfinite(square)) cosines = nan;
   }
+  if (!std::isfinite(cosines)) return {nan, nan};
   const double pairs = static_cast<double>(n) * static_cast<double>(n - 1) / 2;
-  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   return {n > 1 ? cosines / pairs : nan, trace > 0 ? trace / largest_eigenvalue(k, n) : nan};
 }
 

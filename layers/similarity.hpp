@@ -15,5 +15,8 @@ struct Similarity {
 /// length 1; a row of zeros has no direction: it stays zero, and its cosines count as 0. The stable rank is
 /// NaN when all rows are zero. Sums run in double. Throws Error when the sizes do not fit.
 [[nodiscard]] Similarity similarity(std::span<const float> activations, int samples);
+/// The same from the rows' inner products (samples, samples), however they were computed. NaN where one of
+/// them is not finite.
+[[nodiscard]] Similarity similarity_of(std::span<const double> products, int samples);
 
 }  // namespace normlab

@@ -1,28 +1,18 @@
 #include "experiments/common/diagnostics.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "experiments/common/timer.hpp"
 #include "host/record/diagnostic_channels.hpp"
+#include "layers/diagnostics.hpp"
 
 namespace normlab {
 
 namespace {
 
-double norm_of(std::span<const float> values) {
-  double sum = 0;
-  for (const float value : values) sum += static_cast<double>(value) * static_cast<double>(value);
-  return std::sqrt(sum);
-}
-
-double distance(std::span<const float> a, std::span<const float> b) {
-  double sum = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    const double difference = static_cast<double>(a[i]) - static_cast<double>(b[i]);
-    sum += difference * difference;
-  }
-  return std::sqrt(sum);
+void append_layers(LogWriter& log, std::string_view metric, int epoch, std::int64_t step,
+                   const std::vector<double>& values) {
+  log.append(log.channel(std::string(kLayerPrefix).append(metric)), epoch, step, values);
 }
 
 }  // namespace
@@ -65,16 +55,32 @@ void ParameterFigures::after_update() {
   weight_norm.clear();
   update_ratio.clear();
   for (const Slice& slice : slices_) {
-    const double length = norm_of(of(slice, before_));
-    const double update = distance(of(slice, after_), of(slice, before_));
-    grad_norm.push_back(norm_of(of(slice, gradients_)));
+    const double length = l2_norm(of(slice, before_));
+    const double update = l2_distance(of(slice, after_), of(slice, before_));
+    grad_norm.push_back(l2_norm(of(slice, gradients_)));
     weight_norm.push_back(length);
     update_ratio.push_back(update == 0 ? 0 : update / length);
   }
 }
 
-Diagnostics::Diagnostics(const StudyOptions& options, Graph& graph, std::int64_t steps_per_epoch)
-    : steps_(options, steps_per_epoch), parameters_(graph) {}
+Diagnostics::Diagnostics(const StudyOptions& options, NetworkOptions network, Graph& graph,
+                         const Batch& batch, std::int64_t steps_per_epoch)
+    : graph_(graph), steps_(options, steps_per_epoch), parameters_(graph) {
+  if (steps_.empty()) return;
+  const Timer timer;
+  indices_.assign(batch.indices, batch.indices + batch.count);
+  labels_.assign(batch.labels, batch.labels + batch.count);
+  batch_ = batch;
+  batch_.indices = indices_.data();
+  batch_.labels = labels_.data();
+  network.fuse = false;
+  probe_graph_ = std::make_unique<Graph>(graph.backend(), graph.sample());
+  build_network(*probe_graph_, network);
+  probe_graph_->setup(
+      {.batch = batch.count, .evaluation_batch = 1, .precision = parse_precision(options.precision)});
+  probe_ = std::make_unique<Probe>(*probe_graph_);
+  seconds_ += timer.seconds();
+}
 
 std::vector<Channel> Diagnostics::channels() const {
   if (steps_.empty()) return {};
@@ -82,11 +88,23 @@ std::vector<Channel> Diagnostics::channels() const {
   for (const char* metric : {"grad_norm", "weight_norm", "update_ratio"}) {
     channels.push_back(layer_channel(metric, parameters_.layers()));
   }
+  for (const char* metric : {"activation_mean", "activation_variance", "dead_fraction", "output_grad_norm",
+                             "cosine", "stable_rank"}) {
+    channels.push_back(layer_channel(metric, probe_->outputs()));
+  }
+  for (const std::string& block : probe_->histogram_blocks()) {
+    channels.push_back(histogram_channel(kBeforePrefix, block));
+    if (probe_->has_norms()) channels.push_back(histogram_channel(kAfterPrefix, block));
+  }
   return channels;
 }
 
 void Diagnostics::start(LogWriter& log) {
   log_ = &log;
+  if (!steps_.contains(0)) return;
+  const Timer timer;
+  probe(0, 0);
+  seconds_ += timer.seconds();
 }
 
 void Diagnostics::before_update(std::int64_t step) {
@@ -100,10 +118,39 @@ void Diagnostics::after_update(int epoch, std::int64_t step) {
   if (!steps_.contains(step)) return;
   const Timer timer;
   parameters_.after_update();
-  log_->append(log_->channel("layer.grad_norm"), epoch, step, parameters_.grad_norm);
-  log_->append(log_->channel("layer.weight_norm"), epoch, step, parameters_.weight_norm);
-  log_->append(log_->channel("layer.update_ratio"), epoch, step, parameters_.update_ratio);
+  append_layers(*log_, "grad_norm", epoch, step, parameters_.grad_norm);
+  append_layers(*log_, "weight_norm", epoch, step, parameters_.weight_norm);
+  append_layers(*log_, "update_ratio", epoch, step, parameters_.update_ratio);
+  probe(epoch, step);
   seconds_ += timer.seconds();
+}
+
+void Diagnostics::probe(int epoch, std::int64_t step) {
+  Backend& backend = graph_.backend();
+  std::vector<float> values(graph_.parameter_count());
+  const std::size_t bytes = values.size() * sizeof(float);
+  backend.to_host(graph_.values(), values.data(), bytes);
+  backend.to_device(values.data(), probe_graph_->values(), bytes);
+  const ProbeFigures figures = probe_->measure(batch_, kHistogramImages);
+  append_layers(*log_, "activation_mean", epoch, step, figures.activation_mean);
+  append_layers(*log_, "activation_variance", epoch, step, figures.activation_variance);
+  append_layers(*log_, "dead_fraction", epoch, step, figures.dead_fraction);
+  append_layers(*log_, "output_grad_norm", epoch, step, figures.output_grad_norm);
+  append_layers(*log_, "cosine", epoch, step, figures.cosine);
+  append_layers(*log_, "stable_rank", epoch, step, figures.stable_rank);
+  const auto append_histograms = [&](std::string_view prefix, const std::vector<std::vector<float>>& rows) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const std::string name = std::string(prefix) + probe_->histogram_blocks()[i];
+      log_->append(log_->channel(name), epoch, step, rows[i]);
+    }
+  };
+  append_histograms(kBeforePrefix, figures.before);
+  append_histograms(kAfterPrefix, figures.after);
+}
+
+std::size_t Diagnostics::memory_bytes() const {
+  if (probe_ == nullptr) return 0;
+  return probe_graph_->memory_bytes() + probe_->memory_bytes(batch_.count, kHistogramImages);
 }
 
 }  // namespace normlab

@@ -2,7 +2,10 @@
 // What happens inside a network while it trains, for the metric log. host/record/diagnostic_channels.hpp says
 // what is measured.
 
+#include <memory>
+
 #include "experiments/common/options.hpp"
+#include "experiments/common/probe.hpp"
 #include "host/record/metric_log.hpp"
 #include "layers/graph.hpp"
 
@@ -48,10 +51,14 @@ class ParameterFigures {
   std::vector<float> gradients_, before_, after_;
 };
 
-/// Diagnoses one run. It reads the run's graph and changes nothing in it.
+/// Diagnoses one run. It reads the run's graph and changes nothing in it: what is to be seen of activations,
+/// a second graph with the same parameters shows on the probe batch.
 class Diagnostics {
  public:
-  Diagnostics(const StudyOptions& options, Graph& graph, std::int64_t steps_per_epoch);
+  /// `network` is what `graph` was built from, `batch` the probe batch: its indices and labels are copied.
+  /// Books memory only where options want a diagnosis.
+  Diagnostics(const StudyOptions& options, NetworkOptions network, Graph& graph, const Batch& batch,
+              std::int64_t steps_per_epoch);
 
   [[nodiscard]] std::vector<Channel> channels() const;
   /// Before training. The log must outlive the run.
@@ -61,10 +68,20 @@ class Diagnostics {
   void after_update(int epoch, std::int64_t step);
   /// That all of this took so far.
   [[nodiscard]] double seconds() const { return seconds_; }
+  [[nodiscard]] std::size_t memory_bytes() const;
 
  private:
+  /// Shows the network as it is now.
+  void probe(int epoch, std::int64_t step);
+
+  Graph& graph_;
   DiagnosisSteps steps_;
   ParameterFigures parameters_;
+  std::vector<std::uint32_t> indices_;
+  std::vector<std::int32_t> labels_;
+  Batch batch_;
+  std::unique_ptr<Graph> probe_graph_;
+  std::unique_ptr<Probe> probe_;
   LogWriter* log_ = nullptr;
   double seconds_ = 0;
 };

@@ -11,6 +11,7 @@
 #include "experiments/common/revision.hpp"
 #include "experiments/common/timer.hpp"
 #include "host/data/batches.hpp"
+#include "host/record/diagnostic_channels.hpp"
 #include "host/record/metric_log.hpp"
 
 namespace normlab {
@@ -68,8 +69,10 @@ class Run {
         train_images_(*backend_, data.train),
         test_images_(*backend_, data.test) {
     backend_->set_active_workers(processors_());
-    build_network(graph_, {options.net, spec.norm, options.width, static_cast<int>(data.class_names.size()),
-                           static_cast<float>(options.label_smoothing)});
+    const NetworkOptions network{options.net, spec.norm, options.width,
+                                 static_cast<int>(data.class_names.size()),
+                                 static_cast<float>(options.label_smoothing)};
+    build_network(graph_, network);
     std::tie(train_indices_, val_indices_) = hold_out(spec.seed, data.train.count, options.val);
     graph_.setup({.batch = std::min(options.batch_size, static_cast<int>(train_indices_.size())),
                   .precision = parse_precision(options.precision)});
@@ -83,7 +86,9 @@ class Run {
         static_cast<std::int64_t>((train_indices_.size() + static_cast<std::size_t>(options.batch_size) - 1) /
                                   static_cast<std::size_t>(options.batch_size));
     schedule_ = {parse_schedule(options.schedule), spec.lr, options.momentum, per_epoch * options.epochs};
-    diagnostics_ = std::make_unique<Diagnostics>(options, graph_, per_epoch);
+    diagnostics_ = std::make_unique<Diagnostics>(
+        options, network, graph_,
+        batch_of(train_images_, probe_indices(spec.seed, train_indices_, kProbeImages)), per_epoch);
     write_config();
     open_log();
     progress_.begin(index_);

@@ -40,4 +40,13 @@ std::pair<std::vector<std::uint32_t>, std::vector<std::uint32_t>> hold_out(std::
   return {std::move(kept), std::move(held)};
 }
 
+std::vector<std::uint32_t> probe_indices(std::uint64_t seed, const std::vector<std::uint32_t>& images,
+                                         int count) {
+  std::vector<std::uint32_t> chosen =
+      permutation(Philox(seed, Purpose::probe), static_cast<int>(images.size()));
+  chosen.resize(std::min(chosen.size(), static_cast<std::size_t>(std::max(count, 0))));
+  for (std::uint32_t& index : chosen) index = images[index];
+  return chosen;
+}
+
 }  // namespace normlab

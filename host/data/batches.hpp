@@ -17,4 +17,9 @@ std::vector<std::uint32_t> epoch_order(std::uint64_t seed, std::uint32_t epoch, 
 std::pair<std::vector<std::uint32_t>, std::vector<std::uint32_t>> hold_out(std::uint64_t seed, int count,
                                                                            int held_out);
 
+/// The first `count` (or all) of `images`, shuffled by the seed: what diagnostics look at, the same at every
+/// step and for every norm.
+std::vector<std::uint32_t> probe_indices(std::uint64_t seed, const std::vector<std::uint32_t>& images,
+                                         int count);
+
 }  // namespace normlab

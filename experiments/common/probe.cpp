@@ -1,0 +1,130 @@
+#include "experiments/common/probe.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "host/gram.hpp"
+#include "host/record/diagnostic_channels.hpp"
+#include "layers/diagnostics.hpp"
+#include "layers/similarity.hpp"
+
+namespace normlab {
+
+Probe::Probe(Graph& graph) : graph_(graph) {
+  const std::vector<Node>& nodes = graph.nodes();
+  const auto producer = [&](int value) {
+    return value == 0 ? nullptr : nodes[static_cast<std::size_t>(value) - 1].layer.get();
+  };
+  const auto block_of = [](const std::string& layer) { return layer.substr(0, layer.rfind('.')); };
+  has_norms_ =
+      std::any_of(nodes.begin(), nodes.end(), [](const Node& node) { return node.layer->is_norm(); });
+  values_.resize(nodes.size() + 1);
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    const Layer& layer = *nodes[i].layer;
+    const int value = static_cast<int>(i) + 1, input = nodes[i].inputs.front();
+    values_[i + 1].shape = layer.y_shape().with_n(1);
+    const bool is_relu = layer.kind() == "relu";
+    if (is_relu) {
+      const Layer* before = producer(input);
+      outputs_.push_back(before != nullptr && before->is_norm() ? before->name() : layer.name());
+      output_values_.push_back(value);
+      values_[i + 1].outputs = true;
+    }
+    if (layer.is_norm() || (is_relu && !has_norms_)) {
+      histogram_blocks_.push_back(block_of(layer.name()));
+      before_values_.push_back(input);
+      values_[static_cast<std::size_t>(input)].normed = true;
+      if (layer.is_norm()) {
+        after_values_.push_back(value);
+        values_[i + 1].normed = true;
+      }
+    }
+  }
+}
+
+void Probe::look(const Observation& seen, int batch) {
+  const auto value = static_cast<std::size_t>(seen.value);
+  const int samples = seen.tensor.shape.n;
+  const std::size_t size = values_[value].shape.per_sample();
+  const auto first = static_cast<std::size_t>(seen.first_sample);
+  Backend& backend = graph_.backend();
+  if (seen.is_gradient) {
+    if (!values_[value].outputs) return;
+    std::vector<float> gradient(static_cast<std::size_t>(samples) * size);
+    backend.download(seen.tensor, gradient.data());
+    for (std::size_t i = 0; i < static_cast<std::size_t>(samples); ++i) {
+      gradient_norms_[value][first + i] = l2_norm(std::span(gradient).subspan(i * size, size));
+    }
+    return;
+  }
+  Kept& kept = kept_[value];
+  const int wanted = std::min(samples, std::min(kept.samples, batch) - seen.first_sample);
+  if (wanted <= 0) return;
+  Tensor part = seen.tensor;
+  part.shape.n = wanted;
+  backend.download(part, kept.values.data() + first * size);
+}
+
+std::vector<float> Probe::histogram_of(int value, int samples) const {
+  const Kept& kept = kept_[static_cast<std::size_t>(value)];
+  const std::size_t size = values_[static_cast<std::size_t>(value)].shape.per_sample();
+  return histogram(std::span(kept.values).first(static_cast<std::size_t>(samples) * size), kHistogramBins);
+}
+
+ProbeFigures Probe::measure(const Batch& batch, int histogram_samples) {
+  const int heads = std::min(histogram_samples, batch.count);
+  kept_.resize(values_.size());
+  gradient_norms_.resize(values_.size());
+  for (std::size_t v = 0; v < values_.size(); ++v) {
+    kept_[v].samples = values_[v].outputs ? batch.count : values_[v].normed ? heads : 0;
+    kept_[v].values.resize(static_cast<std::size_t>(kept_[v].samples) * values_[v].shape.per_sample());
+    if (values_[v].outputs) gradient_norms_[v].resize(static_cast<std::size_t>(batch.count));
+  }
+  graph_.set_observer([&](const Observation& seen) { look(seen, batch.count); });
+  const PassResult pass = graph_.forward_backward(batch);
+  graph_.set_observer(nullptr);
+
+  ProbeFigures figures;
+  figures.loss = pass.loss_sum / batch.count;
+  const std::size_t blocks = outputs_.size(), norms = histogram_blocks_.size();
+  for (std::vector<double>* each :
+       {&figures.activation_mean, &figures.activation_variance, &figures.dead_fraction,
+        &figures.output_grad_norm, &figures.cosine, &figures.stable_rank}) {
+    each->resize(blocks);
+  }
+  figures.before.resize(norms);
+  figures.after.resize(after_values_.size());
+  // The largest blocks come first and last: dealt one by one, workers end together.
+  graph_.backend().run(static_cast<int>(blocks + norms), [&](int task, int) {
+    const auto i = static_cast<std::size_t>(task);
+    if (i >= blocks) {
+      figures.before[i - blocks] = histogram_of(before_values_[i - blocks], heads);
+      if (has_norms_) figures.after[i - blocks] = histogram_of(after_values_[i - blocks], heads);
+      return;
+    }
+    const auto v = static_cast<std::size_t>(output_values_[i]);
+    const std::vector<float>& values = kept_[v].values;
+    const Moments found = moments(values, values_[v].shape.with_n(batch.count));
+    figures.activation_mean[i] = found.mean;
+    figures.activation_variance[i] = found.variance;
+    figures.dead_fraction[i] = found.dead_fraction;
+    double squares = 0;
+    for (const double norm : gradient_norms_[v]) squares += norm * norm;
+    figures.output_grad_norm[i] = std::sqrt(squares);
+    const Similarity alike = similarity_of(gram(values, batch.count), batch.count);
+    figures.cosine[i] = alike.cosine;
+    figures.stable_rank[i] = alike.stable_rank;
+  });
+  return figures;
+}
+
+std::size_t Probe::memory_bytes(int samples, int histogram_samples) const {
+  std::size_t floats = 0;
+  for (const Value& value : values_) {
+    const int kept = value.outputs ? samples : value.normed ? std::min(samples, histogram_samples) : 0;
+    floats += static_cast<std::size_t>(kept) * value.shape.per_sample();
+  }
+  return floats * sizeof(float);
+}
+
+}  // namespace normlab
