@@ -1,3 +1,3 @@
 #pragma once
-/// See cuda/native/platform.hpp.
+/// The namespace of cuda/ where it is compiled for the emulated platform.
 #define NORMLAB_PLATFORM cuda_emulated

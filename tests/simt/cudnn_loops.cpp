@@ -1,0 +1,1 @@
+// Compiled without sanitizers: the loops of the emulated cuDNN.
