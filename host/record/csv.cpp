@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "host/record/file.hpp"
+#include "host/record/layers_csv.hpp"
 #include "host/record/run_results.hpp"
 
 namespace normlab {
@@ -29,6 +30,7 @@ class Table {
     file_.write(text);
     file_.write("\n");
   }
+  void write(std::string_view lines) { file_.write(lines); }
   std::filesystem::path commit() {
     file_.commit();
     return path_;
@@ -52,25 +54,12 @@ void write_steps(Table& table, const std::string& run, const Log& log) {
                            optional_number(row.lr), optional_number(row.grad_norm)));
 }
 
-constexpr std::string_view layer_prefix = "layer.";
-
-bool is_layer_channel(const Channel& channel) {
-  return channel.kind == ChannelKind::vector && channel.shape.size() == 1 &&
-         channel.name.starts_with(layer_prefix);
-}
-
 void write_layers(Table& table, const std::string& run, const Log& log) {
+  std::string lines;  // of one row at a time: all of them would take a lot of memory
   for (const Row& row : log.rows) {
-    const Channel& channel = log.channels[row.channel];
-    if (!is_layer_channel(channel)) continue;
-    const std::string metric = csv_field(std::string_view(channel.name).substr(layer_prefix.size()));
-    const auto values = log.values_of(row);
-    for (std::size_t layer = 0; layer < values.size(); ++layer) {
-      const std::string label =
-          layer < channel.labels.size() ? csv_field(channel.labels[layer]) : std::to_string(layer);
-      table.line(fmt::format("{},{},{},{},{},{}", run, row.epoch, row.step, label, metric,
-                             csv_number(values[layer])));
-    }
+    lines.clear();
+    append_layer_lines(lines, run, log, row);
+    table.write(lines);
   }
 }
 
@@ -195,7 +184,7 @@ CsvExport export_csv(std::span<const std::filesystem::path> runs, const std::fil
         fmt::format("{},{},{}", csv_field(names[i]), csv_field(results.norm), results.seed);
     write_epochs(epochs, run, results);
     write_steps(steps, run, log);
-    if (layers == nullptr && std::any_of(log.channels.begin(), log.channels.end(), is_layer_channel))
+    if (layers == nullptr && has_layer_channels(log))
       layers = std::make_unique<Table>(out / "layers.csv", "run,norm,seed,epoch,step,layer,metric,value");
     if (layers != nullptr) write_layers(*layers, run, log);
     result.problems.insert(result.problems.end(), results.problems.begin(), results.problems.end());

@@ -21,7 +21,7 @@ struct CsvExport {
 };
 
 /// Writes the CSV files of these runs into `out`, which is made if need be; each file is replaced whole or
-/// not at all. layers.csv is written only if a run has channels `layer.<metric>`. Throws Error.
+/// not at all. layers.csv is written only if a run looked inside its network (layers_csv.hpp). Throws Error.
 CsvExport export_csv(std::span<const std::filesystem::path> runs, const std::filesystem::path& out);
 
 }  // namespace normlab
