@@ -74,8 +74,16 @@ File File::create(const std::filesystem::path& path) {
 }
 
 File File::open(const std::filesystem::path& path) {
+  return open(path, O_RDONLY);
+}
+
+File File::open_to_change(const std::filesystem::path& path) {
+  return open(path, O_RDWR);
+}
+
+File File::open(const std::filesystem::path& path, int mode) {
   // Not blocking, so that a named pipe is refused below rather than waited for.
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const int descriptor = ::open(path.c_str(), mode | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) throw_system_error(errno, "open", path);
   File file(descriptor, path);
   struct stat status {};
@@ -115,6 +123,16 @@ std::uint64_t File::size() const {
 
 void File::sync() {
   if (::fsync(descriptor_) != 0) throw_system_error(errno, "bring to the disk", path_);
+}
+
+void File::sync_data() {
+  if (::fdatasync(descriptor_) != 0) throw_system_error(errno, "bring to the disk", path_);
+}
+
+void File::cut(std::uint64_t size) {
+  const auto end = static_cast<::off_t>(size);
+  if (::ftruncate(descriptor_, end) != 0) throw_system_error(errno, "cut", path_);
+  if (::lseek(descriptor_, end, SEEK_SET) != end) throw_system_error(errno, "write", path_);
 }
 
 void File::close() {

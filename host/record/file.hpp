@@ -35,20 +35,28 @@ class File {
   /// Opens a regular file for reading. Throws Error if it is missing, unreadable or not a regular file.
   [[nodiscard]] static File open(const std::filesystem::path& path);
 
+  /// The same, for reading and writing.
+  [[nodiscard]] static File open_to_change(const std::filesystem::path& path);
+
   /// Writes all bytes, however the kernel cuts them. Throws Error.
   void write(std::span<const std::byte> bytes);
   /// Reads up to bytes.size() bytes; fewer only at the end of the file. Returns how many. Throws Error.
   std::size_t read(std::span<std::byte> bytes);
   /// Size in bytes at the time of the call.
   [[nodiscard]] std::uint64_t size() const;
-  /// Returns once the contents are on the disk (fsync).
+  /// Drops what lies behind the first `size` bytes, and goes on writing there.
+  void cut(std::uint64_t size);
+  /// Returns once the contents are on the disk (fsync); sync_data leaves out times and the like (fdatasync).
   void sync();
+  void sync_data();
   void close();
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] int descriptor() const { return descriptor_; }
 
  private:
+  [[nodiscard]] static File open(const std::filesystem::path& path, int mode);
+
   int descriptor_ = -1;
   std::filesystem::path path_;
 };

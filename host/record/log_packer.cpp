@@ -17,6 +17,25 @@ void seal(std::span<std::byte> record) {
 }  // namespace
 
 LogPacker::LogPacker(const std::vector<Channel>& channels) {
+  make_table(channels);
+  begin_block();
+  add_table();
+}
+
+LogPacker::LogPacker(const std::vector<Channel>& channels, const LogPosition& position)
+    : used_((position.bytes - 1) % block_bytes + 1),
+      blocks_(static_cast<std::uint32_t>((position.bytes + block_bytes - 1) / block_bytes)),
+      rows_(position.rows),
+      table_due_(position.table_due),
+      second_copy_(true) {
+  make_table(channels);
+}
+
+LogPosition LogPacker::position() const {
+  return {std::uint64_t{blocks_} * block_bytes - block_bytes + used_, rows_, table_due_};
+}
+
+void LogPacker::make_table(const std::vector<Channel>& channels) {
   for (std::uint32_t index = 0; index < channels.size(); ++index) {
     const auto payload = encode_channel(channels[index], index, static_cast<std::uint32_t>(channels.size()));
     table_id_ = crc32c(payload, table_id_);
@@ -25,8 +44,6 @@ LogPacker::LogPacker(const std::vector<Channel>& channels) {
     record.insert(record.end(), payload.begin(), payload.end());
     seal(record);
   }
-  begin_block();
-  add_table();
 }
 
 void LogPacker::add(std::span<std::byte> record) {

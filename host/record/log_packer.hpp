@@ -16,6 +16,8 @@ class LogPacker {
  public:
   /// Begins the first block, with the channel table. The channels must be faultless.
   explicit LogPacker(const std::vector<Channel>& channels);
+  /// Goes on where a log of these channels stood.
+  LogPacker(const std::vector<Channel>& channels, const LogPosition& position);
 
   /// Adds a record: a RecordHeader, whose checksum is filled in here, and its payload. `record` is changed.
   void add(std::span<std::byte> record);
@@ -25,6 +27,10 @@ class LogPacker {
   /// The bytes since the last clear(), in the order of the file.
   [[nodiscard]] const std::vector<std::byte>& bytes() const { return bytes_; }
   void clear() { bytes_.clear(); }
+  /// After all that was added.
+  [[nodiscard]] LogPosition position() const;
+  /// CRC32C of the channel table: what tells logs of other channels.
+  [[nodiscard]] std::uint32_t table_id() const { return table_id_; }
 
  private:
   std::vector<std::vector<std::byte>> table_;  // framed channel records
@@ -36,6 +42,7 @@ class LogPacker {
   std::uint32_t table_due_ = 0;  // first block to begin with another table
   bool second_copy_ = false;     // has been arranged
 
+  void make_table(const std::vector<Channel>& channels);
   void place(std::span<const std::byte> record);
   void begin_block();
 };

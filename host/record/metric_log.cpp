@@ -41,7 +41,8 @@ void check_channels(const std::vector<Channel>& channels, const std::filesystem:
 
 /// Everything that the calling threads and the writing thread share.
 struct LogWriter::State {
-  State(File opened, std::vector<Channel> declared, std::size_t queue_bytes);
+  State(File opened, std::vector<Channel> declared, std::size_t queue_bytes,
+        const std::optional<LogPosition>& from = std::nullopt);
   ~State() { stop(); }
 
   File file;
@@ -53,6 +54,7 @@ struct LogWriter::State {
   std::vector<std::byte> queue;             // framed records, checksums still 0
   std::uint64_t appended = 0, written = 0;  // records
   std::uint64_t wanted = 0;                 // records that a flush waits for
+  LogPosition position;                     // after the records written
   bool full = false;                        // a call of append waits for room
   bool closing = false, closed = false;
   std::string failure;  // of the thread; empty: none
@@ -67,17 +69,42 @@ struct LogWriter::State {
   void write_packed(std::int64_t step);
   void stop();
   void check() const;
+  void check_and_cut(const LogPosition& from);
+  LogPosition flush();
   const Channel& row_channel(std::uint32_t index, RecordType type, std::size_t count) const;
   template <typename Fill>
   void enqueue(RecordType type, std::size_t payload_bytes, Fill fill);
 };
 
-LogWriter::State::State(File opened, std::vector<Channel> declared, std::size_t queue_bytes)
-    : file(std::move(opened)), channels(std::move(declared)), limit(queue_bytes), packer(channels) {
+LogWriter::State::State(File opened, std::vector<Channel> declared, std::size_t queue_bytes,
+                        const std::optional<LogPosition>& from)
+    : file(std::move(opened)),
+      channels(std::move(declared)),
+      limit(queue_bytes),
+      packer(from ? LogPacker(channels, *from) : LogPacker(channels)) {
+  if (from) check_and_cut(*from);
+  position = packer.position();
   // Written here and now, so that a full disk or a bad place shows before the run begins.
   file.write(packer.bytes());
   packer.clear();
   thread = std::thread([this] { run(); });
+}
+
+/// Leaves of the file what the position says, if it is there.
+void LogWriter::State::check_and_cut(const LogPosition& from) {
+  BlockHeader header{};
+  const bool is_whole = file.size() >= from.bytes && from.bytes > header_bytes &&
+                        file.read(std::as_writable_bytes(std::span(&header, 1))) == sizeof header;
+  if (!is_whole) {
+    throw Error(
+        "log '{}' cannot be continued: it has {} bytes, but should have {}; it was damaged or replaced",
+        file.path().string(), file.size(), from.bytes);
+  }
+  if (header.magic != magic || header.version != version || header.table_id != packer.table_id()) {
+    throw Error("log '{}' cannot be continued: it holds other channels; it is of another run or build",
+                file.path().string());
+  }
+  file.cut(from.bytes);
 }
 
 /// The writing thread: takes what is queued, and writes it.
@@ -104,6 +131,7 @@ void LogWriter::State::run() {
       }
       lock.lock();
       written = target;
+      position = packer.position();
       progress.notify_all();
     }
   } catch (const std::exception& error) {
@@ -205,6 +233,12 @@ LogWriter::LogWriter(File file, std::vector<Channel> channels, std::size_t queue
   state_ = std::make_unique<State>(std::move(file), std::move(channels), queue_bytes);
 }
 
+LogWriter::LogWriter(const std::filesystem::path& path, std::vector<Channel> channels,
+                     const LogPosition& position, std::size_t queue_bytes) {
+  check_channels(channels, path);
+  state_ = std::make_unique<State>(File::open_to_change(path), std::move(channels), queue_bytes, position);
+}
+
 LogWriter::~LogWriter() = default;
 
 const std::vector<Channel>& LogWriter::channels() const {
@@ -260,14 +294,25 @@ void LogWriter::append(std::uint32_t channel, int epoch, std::int64_t step,
   }
 }
 
-void LogWriter::flush() {
-  std::unique_lock lock(state_->mutex);
-  state_->check();
-  const std::uint64_t target = state_->appended;
-  state_->wanted = std::max(state_->wanted, target);
-  state_->work.notify_one();
-  state_->progress.wait(lock, [&] { return state_->written >= target || !state_->failure.empty(); });
-  if (!state_->failure.empty()) throw Error("{}", state_->failure);
+LogPosition LogWriter::State::flush() {
+  std::unique_lock lock(mutex);
+  check();
+  const std::uint64_t target = appended;
+  wanted = std::max(wanted, target);
+  work.notify_one();
+  progress.wait(lock, [&] { return written >= target || !failure.empty(); });
+  if (!failure.empty()) throw Error("{}", failure);
+  return position;
+}
+
+LogPosition LogWriter::flush() {
+  return state_->flush();
+}
+
+LogPosition LogWriter::sync() {
+  const LogPosition position = state_->flush();
+  state_->file.sync_data();
+  return position;
 }
 
 void LogWriter::close(RunStatus status, std::string_view message) {

@@ -54,6 +54,15 @@ enum class RunStatus : std::uint8_t { done = 1, diverged = 2, interrupted = 3, f
 
 [[nodiscard]] std::string_view name_of(RunStatus status);
 
+/// Where a log stands after a whole record: all that its continuation depends on.
+struct LogPosition {
+  std::uint64_t bytes = 0;      // of the file
+  std::uint64_t rows = 0;       // in it
+  std::uint32_t table_due = 0;  // first block to begin with another channel table
+
+  bool operator==(const LogPosition&) const = default;
+};
+
 /// Writes one metric log. append() copies the row into a bounded queue; a thread of the writer's own frames,
 /// checksums and writes it, so a training step waits for the disk only when the queue is full. What reaches
 /// the file depends on the rows alone, never on timing. Rows get to the kernel within about a second, and
@@ -72,6 +81,11 @@ class LogWriter {
             std::size_t queue_bytes = default_queue_bytes);
   /// Writes to an open, empty file.
   LogWriter(File file, std::vector<Channel> channels, std::size_t queue_bytes = default_queue_bytes);
+  /// Goes on with the log at `path` where it stood at `position`; what follows there is cut off. The bytes
+  /// that come out are those of a log that was never interrupted. Throws Error if the log is shorter, or has
+  /// other channels.
+  LogWriter(const std::filesystem::path& path, std::vector<Channel> channels, const LogPosition& position,
+            std::size_t queue_bytes = default_queue_bytes);
   /// Writes what is queued, without an outcome; never throws.
   ~LogWriter();
 
@@ -89,8 +103,11 @@ class LogWriter {
   /// Appends predictions, cut into as many rows as needed.
   void append(std::uint32_t channel, int epoch, std::int64_t step, std::span<const Prediction> predictions);
 
-  /// Returns when everything appended before is with the kernel: it then survives `kill -9`.
-  void flush();
+  /// Returns when everything appended before is with the kernel: it then survives `kill -9`. With other
+  /// threads appending, the position is that after some of their rows, too.
+  LogPosition flush();
+  /// The same, and on the disk (fdatasync): it then survives a power failure, if the disk keeps its word.
+  LogPosition sync();
   /// Records how the run ended and closes the file. `message` says more in words, or is empty; at most 1,000
   /// bytes of it are kept. Nothing can be appended afterwards; a second call does nothing.
   void close(RunStatus status, std::string_view message = "");

@@ -120,6 +120,66 @@ TEST(MetricLog, BytesDoNotDependOnTiming) {
   EXPECT_EQ(write("d", 1 << 16, 37), expected);
 }
 
+/// A log continued at any row, with whatever had been written after it, has the bytes of one never left.
+TEST(MetricLog, AContinuedLogHasTheBytesOfOneNeverLeft) {
+  const TemporaryDirectory directory;
+  constexpr int kSteps = 12'000;
+  const auto append = [](LogWriter& writer, int from, int to) {
+    const float vector[] = {1, 2, 3};
+    for (int step = from; step < to; ++step) {
+      if (step % 5 == 0) writer.append(2, 1, step, vector);
+      writer.append(0, 1, step, 1.0 / (step + 1));
+    }
+  };
+  {
+    LogWriter writer(directory / "whole", channels());
+    append(writer, 0, kSteps);
+    writer.close(RunStatus::done);
+  }
+  const auto expected = test::read_bytes(directory / "whole");
+  for (const int stop : {0, 1, 2, 700, 813, 814, 815, 816, 817, 1640, 4999, 11'999, 12'000}) {
+    const auto path = directory / fmt::format("at-{}", stop);
+    LogPosition position;
+    {
+      LogWriter writer(path, channels());
+      append(writer, 0, stop);
+      position = stop % 2 == 0 ? writer.flush() : writer.sync();
+      EXPECT_EQ(position.bytes, std::filesystem::file_size(path));
+      EXPECT_EQ(position.rows, read_log(path).rows.size());
+      append(writer, stop, std::min(kSteps, stop + 3000));  // lost
+      if (stop == 700) writer.close(RunStatus::interrupted);
+    }
+    LogWriter writer(path, channels(), position, 1000);
+    append(writer, stop, kSteps);
+    writer.close(RunStatus::done);
+    EXPECT_EQ(test::read_bytes(path), expected) << "stopped at step " << stop;
+  }
+}
+
+TEST(MetricLog, OnlyTheSameLogIsContinued) {
+  const TemporaryDirectory directory;
+  LogPosition position;
+  {
+    LogWriter writer(directory / "log", channels());
+    writer.append(0, 1, 1, 1.0);
+    position = writer.flush();
+  }
+  const auto before = test::read_bytes(directory / "log");
+  auto others = channels();
+  others[0].name = "step.lr";
+  EXPECT_NE(
+      message_of([&] { LogWriter(directory / "log", others, position); }).find("it holds other channels"),
+      std::string::npos);
+  position.bytes = before.size() + 1;
+  EXPECT_NE(message_of([&] {
+              LogWriter(directory / "log", channels(), position);
+            }).find("it was damaged or replaced"),
+            std::string::npos);
+  EXPECT_NE(message_of([&] { LogWriter(directory / "none", channels(), position); }).find("cannot open"),
+            std::string::npos);
+  EXPECT_EQ(test::read_bytes(directory / "log"), before);
+}
+
 TEST(MetricLog, ManyThreadsMayAppend) {
   const TemporaryDirectory directory;
   {
