@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "layers/add.hpp"
 #include "layers/batch_norm.hpp"
 #include "layers/conv2d.hpp"
 #include "layers/global_avg_pool.hpp"
@@ -30,10 +31,28 @@ int scaled(int channels, double width) {
   return std::max(1, static_cast<int>(std::lround(channels * width)));
 }
 
+/// The depth in "plain:10" if `net` begins with `kind` ("plain:"), else 0.
+int depth_of(const std::string& net, std::string_view kind) {
+  const int depth = net.starts_with(kind) ? positive(std::string_view(net).substr(kind.size())) : 0;
+  return depth <= kMaxDepth ? depth : 0;
+}
+
+/// Blocks in each stage of a residual network with `depth` = 6 n + 2 layers of weights, 0 for other depths.
+int residual_blocks(int depth) {
+  return depth > 2 && depth % 6 == 2 ? depth / 6 : 0;
+}
+
+/// A convolution that a norm follows: it has a bias only with `none`.
+int add_convolution(Graph& graph, const std::string& name, const NetworkOptions& options,
+                    Conv2d::Options convolution, int x) {
+  convolution.bias = options.norm.kind == Norm::Kind::none;
+  return graph.add(std::make_unique<Conv2d>(name + ".conv", convolution), x);
+}
+
 /// "C1": 3x3 convolution, norm, ReLU.
-int add_block(Graph& graph, const std::string& name, const NetworkOptions& options, int channels, int x) {
-  const bool bias = options.norm.kind == Norm::Kind::none;
-  x = graph.add(std::make_unique<Conv2d>(name + ".conv", Conv2d::Options{channels, 3, 1, 1, bias}), x);
+int add_block(Graph& graph, const std::string& name, const NetworkOptions& options, int channels, int x,
+              int stride = 1) {
+  x = add_convolution(graph, name, options, {channels, 3, stride, 1}, x);
   return add_norm_relu(graph, name, options.norm, channels, x, options.fuse);
 }
 
@@ -67,6 +86,35 @@ int plain(Graph& graph, const NetworkOptions& options, int depth) {
   for (int i = 1; i <= depth; ++i) {
     x = add_block(graph, fmt::format("b{}", i), options, scaled(32, options.width), x);
     if (i <= 2) x = graph.add(std::make_unique<MaxPool>(fmt::format("p{}", i)), x);
+  }
+  x = graph.add(std::make_unique<GlobalAvgPool>("gap"), x);
+  return graph.add(std::make_unique<Linear>("fc", options.classes), x);
+}
+
+/// y = ReLU(norm(conv(block(x))) + shortcut(x)). The shortcut is x itself, or where the shape changes a 1x1
+/// convolution with its norm.
+int add_residual(Graph& graph, const std::string& name, const NetworkOptions& options, int channels,
+                 int stride, int x) {
+  int y = add_block(graph, name + ".c1", options, channels, x, stride);
+  y = add_convolution(graph, name + ".c2", options, {channels, 3, 1, 1}, y);
+  y = add_norm(graph, name + ".c2", options.norm, channels, y, false);
+  if (stride > 1) {
+    x = add_convolution(graph, name + ".shortcut", options, {channels, 1, stride, 0}, x);
+    x = add_norm(graph, name + ".shortcut", options.norm, channels, x, false);
+  }
+  y = graph.add(std::make_unique<Add>(name + ".add"), y, x);
+  return graph.add(std::make_unique<Relu>(name + ".relu"), y);
+}
+
+int resnet(Graph& graph, const NetworkOptions& options, int depth) {
+  constexpr int kStages = 3, kChannels = 16;
+  int x = add_block(graph, "stem", options, scaled(kChannels, options.width), graph.input());
+  for (int stage = 1; stage <= kStages; ++stage) {
+    const int channels = scaled(kChannels << (stage - 1), options.width);
+    for (int block = 1; block <= residual_blocks(depth); ++block) {
+      const int stride = stage > 1 && block == 1 ? 2 : 1;
+      x = add_residual(graph, fmt::format("s{}.b{}", stage, block), options, channels, stride, x);
+    }
   }
   x = graph.add(std::make_unique<GlobalAvgPool>("gap"), x);
   return graph.add(std::make_unique<Linear>("fc", options.classes), x);
@@ -108,22 +156,17 @@ std::string Norm::str() const {
   return "?";
 }
 
-int add_norm_relu(Graph& graph, const std::string& block, Norm norm, int channels, int x, bool fuse) {
+int add_norm(Graph& graph, const std::string& block, Norm norm, int channels, int x, bool relu) {
   const std::string name = block + ".norm";
-  const auto relu = [&](int y) { return graph.add(std::make_unique<Relu>(block + ".relu"), y); };
-  const auto add_norm = [&](std::unique_ptr<Layer> layer) {
-    const int y = graph.add(std::move(layer), x);
-    return fuse ? y : relu(y);
-  };
   const auto group = [&](const char* kind, GroupNormSpec spec) {
-    spec.relu = fuse;
-    return add_norm(std::make_unique<GroupNorm>(name, kind, spec));
+    spec.relu = relu;
+    return graph.add(std::make_unique<GroupNorm>(name, kind, spec), x);
   };
   switch (norm.kind) {
     case Norm::Kind::none:
-      return relu(x);
+      return relu ? graph.add(std::make_unique<Relu>(block + ".relu"), x) : x;
     case Norm::Kind::bn:
-      return add_norm(std::make_unique<BatchNorm>(name, fuse));
+      return graph.add(std::make_unique<BatchNorm>(name, relu), x);
     case Norm::Kind::ln:
       return group("layer_norm", {1, true, false});
     case Norm::Kind::ln_elementwise:
@@ -138,16 +181,24 @@ int add_norm_relu(Graph& graph, const std::string& block, Norm norm, int channel
   throw Error("{}: unknown norm", name);
 }
 
+int add_norm_relu(Graph& graph, const std::string& block, Norm norm, int channels, int x, bool fuse) {
+  x = add_norm(graph, block, norm, channels, x, fuse);
+  return fuse ? x : graph.add(std::make_unique<Relu>(block + ".relu"), x);
+}
+
 void build_network(Graph& graph, const NetworkOptions& options) {
   int logits = 0;
   if (options.net == "net_a") {
     logits = net_a(graph, options);
-  } else if (const int depth = options.net.starts_with("plain:") ? positive(options.net.substr(6)) : 0;
-             depth > 0 && depth <= kMaxDepth) {
+  } else if (const int depth = depth_of(options.net, "plain:"); depth > 0) {
     logits = plain(graph, options, depth);
+  } else if (const int depth = depth_of(options.net, "resnet:"); residual_blocks(depth) > 0) {
+    logits = resnet(graph, options, depth);
   } else {
-    throw UsageError("unknown network '{}'; choose net_a or plain:D with D from 1 to {} (such as plain:10)",
-                     options.net, kMaxDepth);
+    throw UsageError(
+        "unknown network '{}'; choose net_a, plain:D with D from 1 to {} (such as plain:10), or resnet:D "
+        "with D = 8, 14, 20, ... (6 n + 2, such as resnet:20)",
+        options.net, kMaxDepth);
   }
   graph.add(std::make_unique<SoftmaxCrossEntropyLoss>(options.label_smoothing), logits);
 }
@@ -169,7 +220,7 @@ double training_multiply_adds(const Graph& graph) {
 
 std::string summary(const Graph& graph) {
   const auto row = [](auto&&... cells) {
-    return fmt::format("{:<12} {:<24} {:>12} {:>10} {:>14} {:>12}\n", cells...);
+    return fmt::format("{:<20} {:<24} {:>12} {:>10} {:>14} {:>12}\n", cells...);
   };
   const auto grouped = [](double number) {
     std::string digits = fmt::format("{:.0f}", number);

@@ -18,7 +18,7 @@ struct Norm {
 };
 
 struct NetworkOptions {
-  std::string net = "net_a";  ///< net_a or plain:D
+  std::string net = "net_a";  ///< net_a, plain:D or resnet:D
   Norm norm;
   double width = 1;  ///< multiplies the channels (at least 1 each)
   int classes = 10;
@@ -32,7 +32,20 @@ struct NetworkOptions {
 /// convolution alone; P = 2x2 max pool. plain:D: D blocks of 3x3 convolution, norm, ReLU with 32 channels,
 /// pools after blocks 1 and 2, GAP, linear. A convolution followed by a norm has no bias, nor have c3 and c7;
 /// with `none` every convolution has one; c11 always.
+///
+/// resnet:D, D = 6 n + 2: the CIFAR form of He et al., "Deep residual learning for image recognition" (2016),
+/// section 4.2. stem (3x3 convolution to 16 channels, norm, ReLU), three stages of n residual blocks with 16,
+/// 32 and 64 channels, the second and third beginning with stride 2, GAP, linear. A block is 3x3 convolution,
+/// norm, ReLU, 3x3 convolution, norm, plus the shortcut, ReLU. Where the shape changes the shortcut is their
+/// option B, a 1x1 convolution with its norm, as in most programs today (their own CIFAR networks padded with
+/// zero channels: 2,752 parameters less with bn). Layers: stem.conv, s1.b1.c1.conv, s1.b1.c1.norm,
+/// s1.b1.c2.conv, s1.b1.c2.norm, s1.b1.add, s1.b1.relu, ..., s2.b1.shortcut.conv, s2.b1.shortcut.norm, ...,
+/// fc.
 void build_network(Graph& graph, const NetworkOptions& options);
+
+/// Appends the norm as <block>.norm, with a ReLU in it if `relu`. For `none` that is the ReLU alone, as
+/// <block>.relu, or nothing.
+int add_norm(Graph& graph, const std::string& block, Norm norm, int channels, int x, bool relu);
 
 /// Appends norm and ReLU as <block>.norm, or for `none` the ReLU alone as <block>.relu. Without `fuse` they
 /// are two layers, <block>.norm and <block>.relu; parameters are the same, in the same order.

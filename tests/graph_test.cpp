@@ -114,6 +114,18 @@ TEST(Graph, OneGroupIsLayerNormAndAGroupAChannelIsInstanceNorm) {
   EXPECT_FALSE(train("gn:2", 1) == train("ln", 1));
 }
 
+TEST(Graph, ResidualNetworksTrainToo) {
+  for (const DataType precision : {DataType::f32, DataType::bf16}) {
+    const auto backend = testing::make_test_backend("cpu_blocked");
+    if (!backend->why_not(precision).empty()) continue;
+    for (const char* norm : {"bn", "gn:4", "none"}) {
+      const Trained one = train(norm, 1, 0, "resnet:8", precision);
+      for (const double loss : one.losses) EXPECT_TRUE(std::isfinite(loss)) << norm;
+      EXPECT_TRUE(one == train(norm, 3, 0, "resnet:8", precision)) << norm;
+    }
+  }
+}
+
 TEST(Graph, PlainNetworksTrainToo) {
   EXPECT_TRUE(train("gn:4", 1, 0, "plain:5") == train("gn:4", 3, 0, "plain:5"));
 }

@@ -1,5 +1,5 @@
-// Whole networks: parameter counts, gradients of NetA with every norm against the double reference in fp32
-// and bf16, and golden trajectories from PyTorch in float64.
+// Whole networks: parameter counts, gradients of NetA and residual networks with every norm against the
+// double reference in fp32 (NetA in bf16, too), and golden trajectories from PyTorch in float64.
 
 #include "layers/networks.hpp"
 
@@ -57,6 +57,41 @@ TEST(Networks, ParameterCountsAreThoseOfTheStudy) {
   EXPECT_EQ(count("plain:10", "bn"), 3U * 32 * 9 + 9 * 32 * 32 * 9 + 10 * 64 + 330);
 }
 
+/// 272,474 is what PyTorch programs count for ResNet-20 with projection shortcuts, 855,770 for ResNet-56 (He
+/// et al. say 0.27 and 0.85 million without them).
+TEST(Networks, ResidualNetworksHaveTheKnownSizes) {
+  const auto count = [](const char* net, const char* norm) {
+    const Network network("cpu_blocked", net, norm, {.batch = 1});
+    EXPECT_EQ(network.graph->parameter_count(),
+              reference::parameter_count(reference::make_network(net, norm)))
+        << net << " " << norm;
+    return network.graph->parameter_count();
+  };
+  constexpr unsigned kNormed = 7 * (16 + 32 + 64);  // channels of all norms in ResNet-20
+  EXPECT_EQ(count("resnet:20", "bn"), 272474U);
+  EXPECT_EQ(count("resnet:56", "bn"), 855770U);
+  EXPECT_EQ(count("resnet:20", "gn:4"), 272474U);
+  EXPECT_EQ(count("resnet:20", "in"), 272474U);
+  EXPECT_EQ(count("resnet:20", "rms"), 272474U - kNormed);
+  EXPECT_EQ(count("resnet:20", "none"), 272474U - kNormed);  // a bias for gamma and beta
+  EXPECT_EQ(count("resnet:20", "ln-elementwise"),
+            272474U - 2 * kNormed + 2 * 7 * (16 * 1024 + 32 * 256 + 64 * 64));
+}
+
+TEST(Networks, WidthScalesResidualNetworks) {
+  const auto backend = testing::make_test_backend("cpu_blocked");
+  Graph graph(*backend, {1, 3, 32, 32});
+  build_network(graph, {"resnet:8", Norm::parse("bn"), 0.5, 100});
+  graph.setup({.batch = 1});
+  std::map<std::string, std::vector<int>> dims;
+  for (const Parameter* parameter : graph.parameters()) dims[parameter->name] = parameter->dims;
+  EXPECT_EQ(dims.at("stem.conv.weight"), (std::vector<int>{8, 3, 3, 3}));
+  EXPECT_EQ(dims.at("s3.b1.c1.conv.weight"), (std::vector<int>{32, 16, 3, 3}));
+  EXPECT_EQ(dims.at("s3.b1.shortcut.conv.weight"), (std::vector<int>{32, 16, 1, 1}));
+  EXPECT_EQ(dims.at("fc.weight"), (std::vector<int>{100, 32}));
+  EXPECT_EQ(dims.count("s1.b1.shortcut.conv.weight"), 0U);
+}
+
 TEST(Networks, SummaryAddsUp) {
   const Network network("cpu_blocked", "net_a", "bn", {.batch = 1});
   const std::string text = summary(*network.graph);
@@ -69,13 +104,14 @@ TEST(Networks, UnknownNamesAreRefused) {
   for (const char* norm : {"batch", "gn", "gn:0", "gn:x", "gn:4x", ""}) {
     EXPECT_THROW(static_cast<void>(Norm::parse(norm)), UsageError) << norm;
   }
-  for (const char* net : {"resnet", "plain:0", "plain:", "net_b"}) {
+  for (const char* net :
+       {"resnet", "resnet:", "resnet:2", "resnet:9", "resnet:1004", "plain:0", "plain:", "net_b"}) {
     EXPECT_THROW(Network("cpu_blocked", net, "bn", {}), UsageError) << net;
   }
 }
 
-/// One training pass of NetA on a batch of the golden trajectories, and everything that it computed, by the
-/// reference's names: a fused norm and ReLU is the reference's ReLU.
+/// One training pass of a network on a batch of the golden trajectories, and everything that it computed, by
+/// the reference's names: a fused norm and ReLU is the reference's ReLU.
 struct WholePass {
   reference::Network network;
   Named parameters, parameter_gradients;
@@ -85,8 +121,9 @@ struct WholePass {
   std::map<std::string, reference::Tensor> activations, gradients;
   reference::Decisions decisions;
 
-  WholePass(const std::string& backend_name, const std::string& norm, int samples)
-      : network(reference::net_a(norm)),
+  WholePass(const std::string& backend_name, const std::string& norm, int samples,
+            const std::string& net = "net_a")
+      : network(reference::make_network(net, norm)),
         parameters(reference::trajectory::initial_parameters(network)),
         x(samples, 3, 32, 32),
         labels(reference::trajectory::label_batch(0)) {
@@ -100,7 +137,7 @@ struct WholePass {
     testing::round_to(type, x.v);
     labels.resize(static_cast<std::size_t>(samples));
 
-    Network ours(backend_name, "net_a", norm,
+    Network ours(backend_name, net, norm,
                  {.batch = samples, .shard_samples = 4, .precision = type, .keep = true});
     ours.set(parameters);
     const std::vector<float> values = testing::floats(x.v);
@@ -120,8 +157,9 @@ struct WholePass {
       const Shape shape = node.layer->y_shape().with_n(samples);
       const reference::Tensor y = testing::tensor_of(shape, ours.graph->activation(name));
       const reference::Tensor dy = testing::tensor_of(shape, ours.graph->gradient(name));
-      if (name.ends_with(".norm") || name.ends_with(".relu")) {
-        name = name.substr(0, name.find('.')) + ".relu";
+      const std::string block = name.substr(0, name.rfind('.'));
+      if (name.ends_with(".relu") || (name.ends_with(".norm") && network.has(block + ".relu"))) {
+        name = block + ".relu";
         decisions.relu[name] = reference::relu_mask(y);
       } else if (node.layer->kind() == "max_pool") {
         decisions.pool[name] = reference::max_pool_choices(activations.at(before));
@@ -137,16 +175,13 @@ class WholeNetwork : public ::testing::TestWithParam<std::tuple<std::string, std
 
 /// The reference takes the ReLU masks and pooling choices of the run under test, and each that it would have
 /// made otherwise must have been close: then the gradients agree to 2e-5 in L2.
-TEST_P(WholeNetwork, GradientsMatchTheReference) {
-  const auto& [backend_name, norm] = GetParam();
-  constexpr int kSamples = 11;  // shards of 2 and 4 leave a rest
-  const WholePass ours(backend_name, norm, kSamples);
+void expect_gradients_of_the_reference(const WholePass& ours, int samples) {
   reference::Options options;
   options.forced = &ours.decisions;
   const reference::Pass expected = reference::run(ours.network, ours.parameters, ours.x, ours.labels,
                                                   reference::initial_running(ours.network), options);
   EXPECT_LT(expected.forced_margin, 1e-5) << expected.forced_differences << " decisions differ";
-  EXPECT_NEAR(ours.result.loss_sum / kSamples, expected.loss.loss, 1e-5 * expected.loss.loss);
+  EXPECT_NEAR(ours.result.loss_sum / samples, expected.loss.loss, 1e-5 * expected.loss.loss);
   double difference = 0, size = 0;
   for (const auto& [name, values_of] : expected.gradients) {
     const double distance = reference::l2_distance(ours.parameter_gradients.at(name), values_of);
@@ -159,6 +194,12 @@ TEST_P(WholeNetwork, GradientsMatchTheReference) {
   EXPECT_LE(std::sqrt(difference), 2e-5 * std::sqrt(size));
 }
 
+TEST_P(WholeNetwork, GradientsMatchTheReference) {
+  const auto& [backend_name, norm] = GetParam();
+  constexpr int kSamples = 11;  // shards of 2 and 4 leave a rest
+  expect_gradients_of_the_reference(WholePass(backend_name, norm, kSamples), kSamples);
+}
+
 INSTANTIATE_TEST_SUITE_P(NetA, WholeNetwork,
                          ::testing::Combine(::testing::ValuesIn(testing::backend_names(DataType::f32)),
                                             ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4",
@@ -167,6 +208,30 @@ INSTANTIATE_TEST_SUITE_P(NetA, WholeNetwork,
                            return std::get<0>(info.param) + "_" +
                                   testing::identifier(std::get<1>(info.param));
                          });
+
+class ResidualNetwork : public WholeNetwork {};
+
+TEST_P(ResidualNetwork, GradientsMatchTheReference) {
+  const auto& [backend_name, norm] = GetParam();
+  constexpr int kSamples = 5;
+  expect_gradients_of_the_reference(WholePass(backend_name, norm, kSamples, "resnet:8"), kSamples);
+}
+
+INSTANTIATE_TEST_SUITE_P(Depth8, ResidualNetwork,
+                         ::testing::Combine(::testing::Values("cpu_blocked", "cpu_nhwc"),
+                                            ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4",
+                                                              "in", "rms")),
+                         [](const auto& info) {
+                           return std::get<0>(info.param) + "_" +
+                                  testing::identifier(std::get<1>(info.param));
+                         });
+
+TEST(ResidualNetwork20, GradientsMatchTheReference) {
+  for (const char* norm : {"bn", "gn:4"}) {
+    SCOPED_TRACE(norm);
+    expect_gradients_of_the_reference(WholePass("cpu_blocked", norm, 3, "resnet:20"), 3);
+  }
+}
 
 class WholeNetworkBf16 : public WholeNetwork {};
 

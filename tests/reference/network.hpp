@@ -1,9 +1,11 @@
 #pragma once
-// Whole networks as chains of named nodes: forward, loss, backward. ReLU masks and max-pool choices can be
-// *forced* to be those of another run; the pass then says by what margin it would have decided otherwise. So
-// can activations and gradients: then each node works on what that run gave it, and errors do not add up.
+// Whole networks of named nodes, each after those it reads: forward, loss, backward. ReLU masks and max-pool
+// choices can be *forced* to be those of another run; the pass then says by what margin it would have decided
+// otherwise. So can activations and gradients: then each node works on what that run gave it, and errors do
+// not add up.
 //
-// Names: nodes c1.conv c1.norm c1.relu ... p1 p2 gap, for plain:D b1.conv ... fc; parameters are the node's
+// Names: nodes c1.conv c1.norm c1.relu ... p1 p2 gap, for plain:D b1.conv ... fc, for resnet:D stem.conv ...
+// s1.b1.c1.conv ... s1.b1.c2.norm s1.b1.add s1.b1.relu ... s2.b1.shortcut.conv ...; parameters are the node's
 // name and .weight or .bias, running statistics c1.norm.running_mean and .running_var.
 
 #include <limits>
@@ -16,13 +18,14 @@
 namespace normlab::reference {
 
 struct Node {
-  enum class Kind { conv, norm, relu, max_pool, global_average_pool, linear, wrap };
+  enum class Kind { conv, norm, relu, max_pool, global_average_pool, linear, wrap, add };
   Kind kind;
   std::string name;
   int outputs = 0;  // channels of conv and linear
   Conv conv = {};
   bool bias = false;
   Norm norm = {};
+  std::vector<std::string> inputs = {};  // names of nodes; none: the node before
 };
 
 struct Network {
@@ -30,6 +33,15 @@ struct Network {
   int h = 32;
   int w = 32;
   std::vector<Node> nodes;
+
+  /// What the node at this place reads: names of nodes before it, or "input".
+  [[nodiscard]] std::vector<std::string> inputs_of(std::size_t at) const {
+    if (!nodes[at].inputs.empty()) return nodes[at].inputs;
+    return {at == 0 ? "input" : nodes[at - 1].name};
+  }
+  [[nodiscard]] bool has(const std::string& name) const {
+    return std::any_of(nodes.begin(), nodes.end(), [&](const Node& node) { return node.name == name; });
+  }
 };
 
 /// c, 1 -> c1.
@@ -85,6 +97,50 @@ inline Network plain(int depth, const std::string& norm_name, int h = 32, int w 
   return network;
 }
 
+/// Convolution and norm from `input`; returns the name of the last.
+inline std::string add_conv_norm(Network& network, const std::string& name, int outputs, const Conv& conv,
+                                 const Norm& norm, const std::string& input) {
+  const bool none = norm.kind == Norm::Kind::none;
+  network.nodes.push_back({Node::Kind::conv, name + ".conv", outputs, conv, none, {}, {input}});
+  if (!none) network.nodes.push_back({Node::Kind::norm, name + ".norm", 0, {}, false, norm, {}});
+  return network.nodes.back().name;
+}
+
+/// The CIFAR form of He et al. 2016 with projections where the shape changes, D = 6 n + 2.
+inline Network resnet(int depth, const std::string& norm_name, int h = 32, int w = 32) {
+  const Norm norm = Norm::parse(norm_name);
+  Network network{3, h, w, {}};
+  add_block(network, "stem", 16, norm);
+  std::string x = "stem.relu";
+  for (int stage = 1; stage <= 3; ++stage) {
+    const int channels = 8 << stage;
+    for (int block = 1; block <= (depth - 2) / 6; ++block) {
+      const std::string name = numbered('s', stage) + "." + numbered('b', block);
+      const int stride = stage > 1 && block == 1 ? 2 : 1;
+      add_conv_norm(network, name + ".c1", channels, {3, stride, 1}, norm, x);
+      network.nodes.push_back({Node::Kind::relu, name + ".c1.relu"});
+      const std::string y =
+          add_conv_norm(network, name + ".c2", channels, {3, 1, 1}, norm, name + ".c1.relu");
+      if (stride > 1) x = add_conv_norm(network, name + ".shortcut", channels, {1, stride, 0}, norm, x);
+      network.nodes.push_back({Node::Kind::add, name + ".add", 0, {}, false, {}, {y, x}});
+      network.nodes.push_back({Node::Kind::relu, name + ".relu"});
+      x = name + ".relu";
+    }
+  }
+  network.nodes.push_back({Node::Kind::global_average_pool, "gap"});
+  network.nodes.push_back({Node::Kind::linear, "fc", 10, {}, true});
+  return network;
+}
+
+/// By the name the product gives it.
+inline Network make_network(const std::string& net, const std::string& norm) {
+  if (net == "net_a") return net_a(norm);
+  const std::size_t colon = net.find(':');
+  require(colon != std::string::npos, "a network that the reference does not know");
+  const int depth = std::stoi(net.substr(colon + 1));
+  return net.substr(0, colon) == "plain" ? plain(depth, norm) : resnet(depth, norm);
+}
+
 struct Parameter {
   std::string name;
   std::size_t count;
@@ -93,11 +149,14 @@ struct Parameter {
 
 /// The parameters in the order of the network: of each node the weight, then the bias.
 inline std::vector<Parameter> parameters_of(const Network& network) {
+  struct Size {
+    int c, h, w;
+  };
+  std::map<std::string, Size> sizes{{"input", {network.c, network.h, network.w}}};
   std::vector<Parameter> parameters;
-  int c = network.c;
-  int h = network.h;
-  int w = network.w;
-  for (const Node& node : network.nodes) {
+  for (std::size_t at = 0; at < network.nodes.size(); ++at) {
+    const Node& node = network.nodes[at];
+    auto [c, h, w] = sizes.at(network.inputs_of(at).front());
     if (node.kind == Node::Kind::conv || node.kind == Node::Kind::linear) {
       const bool conv = node.kind == Node::Kind::conv;
       const auto fan_in = static_cast<std::size_t>(conv ? c * node.conv.k * node.conv.k : c * h * w);
@@ -120,6 +179,7 @@ inline std::vector<Parameter> parameters_of(const Network& network) {
       h += 2;
       w += 2;
     }
+    sizes[node.name] = {c, h, w};
   }
   return parameters;
 }
@@ -229,8 +289,15 @@ inline Pass run(const Network& network, const Named& parameters, const Tensor& i
     return tensors != nullptr && tensors->count(name) != 0 ? tensors->at(name) : own;
   };
 
+  const auto output = [&](const std::string& name) {
+    return given(options.activations, name, pass.activations.at(name));
+  };
+
   Tensor x = input;
-  for (const Node& node : network.nodes) {
+  for (std::size_t at = 0; at < network.nodes.size(); ++at) {
+    const Node& node = network.nodes[at];
+    const std::vector<std::string> inputs = network.inputs_of(at);
+    x = output(inputs.front());
     if (node.kind == Node::Kind::conv) {
       x = conv2d(x, parameters.at(node.name + ".weight"), value_of(node.name + ".bias", node.bias),
                  node.outputs, node.conv);
@@ -253,22 +320,29 @@ inline Pass run(const Network& network, const Named& parameters, const Tensor& i
       x = decide_max_pool(pass, node.name, x, options.forced, after_relu);
     } else if (node.kind == Node::Kind::global_average_pool) {
       x = global_average_pool(x);
+    } else if (node.kind == Node::Kind::add) {
+      const Tensor other = output(inputs.at(1));
+      for (std::size_t i = 0; i < x.size(); ++i) x.v[i] += other.v[i];
     } else {
       x = wrap(x);
     }
     pass.activations[node.name] = x;
-    x = given(options.activations, node.name, x);
   }
+  x = output(network.nodes.back().name);
   pass.logits = x;
   pass.loss = softmax_cross_entropy(x, labels, options.label_smoothing);
 
-  Tensor dy = pass.loss.dlogits;
+  // A value that several nodes read receives the sum of their gradients.
+  const auto receive = [&](const std::string& name, const Tensor& dx) {
+    const auto [place, is_new] = pass.activation_gradients.try_emplace(name, dx);
+    for (std::size_t i = 0; !is_new && i < dx.size(); ++i) place->second.v[i] += dx.v[i];
+  };
+  receive(network.nodes.back().name, pass.loss.dlogits);
   for (std::size_t at = network.nodes.size(); at-- > 0;) {
     const Node& node = network.nodes[at];
-    const std::string before = at == 0 ? "input" : network.nodes[at - 1].name;
-    const Tensor in = given(options.activations, before, pass.activations.at(before));
-    pass.activation_gradients[node.name] = dy;
-    dy = given(options.gradients, node.name, dy);
+    const std::vector<std::string> inputs = network.inputs_of(at);
+    const Tensor in = output(inputs.front());
+    Tensor dy = given(options.gradients, node.name, pass.activation_gradients.at(node.name));
     if (node.kind == Node::Kind::conv || node.kind == Node::Kind::linear) {
       const Values& weight = parameters.at(node.name + ".weight");
       ConvGradients g = node.kind == Node::Kind::conv ? conv2d_backward(in, weight, dy, node.conv)
@@ -290,11 +364,13 @@ inline Pass run(const Network& network, const Named& parameters, const Tensor& i
       dy = max_pool_backward(in, pass.decisions.pool.at(node.name), dy);
     } else if (node.kind == Node::Kind::global_average_pool) {
       dy = global_average_pool_backward(in, dy);
+    } else if (node.kind == Node::Kind::add) {
+      receive(inputs.at(1), dy);
     } else {
       dy = wrap_backward(dy);
     }
+    receive(inputs.front(), dy);
   }
-  pass.activation_gradients["input"] = std::move(dy);
   return pass;
 }
 
