@@ -24,6 +24,12 @@ class Optimizer {
   double step(Rates rates);
   /// Steps done.
   [[nodiscard]] std::int64_t steps() const { return steps_; }
+  /// To go on from a checkpoint, whose moments are written into those below.
+  void set_steps(std::int64_t steps) { steps_ = steps; }
+  /// Device pointers to as many floats as the graph has parameters: SGD's momentum or AdamW's first moment,
+  /// and its second one (null with SGD).
+  [[nodiscard]] float* first_moment() { return first_moment_.floats(); }
+  [[nodiscard]] float* second_moment() { return second_moment_.floats(); }
 
  private:
   Graph& graph_;

@@ -1,32 +1,188 @@
 #include "experiments/common/checkpoint.hpp"
 
+#include <bit>
+
 #include "host/record/safetensors.hpp"
 
 namespace normlab {
 
-void write_parameters(Graph& graph, std::int64_t steps, const std::string& net, const std::string& norm,
-                      const std::filesystem::path& path) {
-  std::vector<float> values(graph.parameter_count()), states(graph.state_count());
-  graph.backend().to_host(graph.values(), values.data(), values.size() * sizeof(float));
-  graph.backend().to_host(graph.state_values(), states.data(), states.size() * sizeof(float));
-  TensorFile file;
-  file.metadata = {{"format", "pt"}, {"net", net}, {"norm", norm}};
+namespace {
+
+/// Bumped when a reader of the old fields would go wrong.
+constexpr const char* kVersion = "1";
+
+std::vector<float> floats(Backend& backend, const float* device, std::size_t count) {
+  std::vector<float> values(count);
+  backend.to_host(device, values.data(), count * sizeof(float));
+  return values;
+}
+
+NamedTensor slice(const std::string& name, const Parameter& p, const std::vector<float>& flat) {
+  return NamedTensor::of(name, {p.dims.begin(), p.dims.end()}, std::span(flat).subspan(p.offset, p.count));
+}
+
+std::vector<NamedTensor> parameters_of(Graph& graph, std::int64_t passes) {
+  const std::vector<float> values = floats(graph.backend(), graph.values(), graph.parameter_count());
+  const std::vector<float> states = floats(graph.backend(), graph.state_values(), graph.state_count());
+  std::vector<NamedTensor> tensors;
   for (const Node& node : graph.nodes()) {
     const Layer& layer = *node.layer;
-    for (const Parameter& p : layer.parameters()) {
-      file.tensors.push_back(NamedTensor::of(p.name, {p.dims.begin(), p.dims.end()},
-                                             std::span<const float>(values).subspan(p.offset, p.count)));
-    }
+    for (const Parameter& p : layer.parameters()) tensors.push_back(slice(p.name, p, values));
     for (const State& s : layer.states()) {
-      file.tensors.push_back(NamedTensor::of(s.name, {static_cast<std::int64_t>(s.count)},
-                                             std::span<const float>(states).subspan(s.offset, s.count)));
+      tensors.push_back(NamedTensor::of(s.name, {static_cast<std::int64_t>(s.count)},
+                                        std::span(states).subspan(s.offset, s.count)));
     }
     if (!layer.states().empty()) {
-      file.tensors.push_back(
-          NamedTensor::of(layer.name() + ".num_batches_tracked", {}, std::span(&steps, 1)));
+      tensors.push_back(NamedTensor::of(layer.name() + ".num_batches_tracked", {}, std::span(&passes, 1)));
     }
   }
+  return tensors;
+}
+
+/// The optimizer's arrays with the names they have in the file.
+struct Moment {
+  const char* name;
+  float* device;
+};
+
+std::vector<Moment> moments_of(Optimizer& optimizer) {
+  if (optimizer.second_moment() == nullptr) return {{"momentum", optimizer.first_moment()}};
+  return {{"first_moment", optimizer.first_moment()}, {"second_moment", optimizer.second_moment()}};
+}
+
+std::string moment_name(const Parameter& p, const Moment& moment) {
+  return fmt::format("optimizer.{}.{}", p.name, moment.name);
+}
+
+/// Integers and reals of a position, in the order of the file.
+std::vector<std::int64_t> counters_of(const Position& p) {
+  return {p.epoch,
+          p.samples,
+          p.steps,
+          p.passes,
+          p.correct,
+          static_cast<std::int64_t>(p.log.bytes),
+          static_cast<std::int64_t>(p.log.rows),
+          p.log.table_due};
+}
+
+std::vector<double> sums_of(const Position& p) {
+  return {p.loss_sum, p.test_accuracy, p.seconds, p.step_seconds};
+}
+
+/// Takes tensors out of a file that must hold just these.
+class Taker {
+ public:
+  Taker(const TensorFile& file, const std::filesystem::path& path) : file_(file), path_(path) {}
+
+  const NamedTensor& take(const std::string& name, TensorType type, std::size_t count) {
+    const NamedTensor* tensor = file_.find(name);
+    if (tensor == nullptr) refuse(fmt::format("it lacks '{}'", name));
+    if (tensor->type != type || tensor->data.size() != count * size_of(type)) {
+      refuse(fmt::format("'{}' has {} bytes of {}, not {} values of {}", name, tensor->data.size(),
+                         name_of(tensor->type), count, name_of(type)));
+    }
+    ++taken_;
+    return *tensor;
+  }
+  void take_floats(const std::string& name, std::size_t count, float* to) {
+    const std::vector<float> values = take(name, TensorType::f32, count).floats();
+    std::copy(values.begin(), values.end(), to);
+  }
+  void finish() const {
+    if (taken_ != file_.tensors.size()) refuse("it has other arrays, too");
+  }
+  [[noreturn]] void refuse(const std::string& why) const {
+    throw Error("'{}' is no checkpoint of this network, norm and optimizer: {}", path_.string(), why);
+  }
+
+ private:
+  const TensorFile& file_;
+  const std::filesystem::path& path_;
+  std::size_t taken_ = 0;
+};
+
+}  // namespace
+
+void write_parameters(Graph& graph, std::int64_t passes, const std::string& net, const std::string& norm,
+                      const std::filesystem::path& path) {
+  write_safetensors(path, {{{"format", "pt"}, {"net", net}, {"norm", norm}}, parameters_of(graph, passes)});
+}
+
+void write_checkpoint(Graph& graph, Optimizer& optimizer, const Position& position,
+                      const std::string& configuration, const std::filesystem::path& path) {
+  TensorFile file{{{"format", "pt"}, {"normlab_checkpoint", kVersion}, {"configuration", configuration}},
+                  parameters_of(graph, position.passes)};
+  for (const Moment& moment : moments_of(optimizer)) {
+    const std::vector<float> values = floats(graph.backend(), moment.device, graph.parameter_count());
+    for (const Parameter* p : graph.parameters()) {
+      file.tensors.push_back(slice(moment_name(*p, moment), *p, values));
+    }
+  }
+  const std::vector<std::int64_t> counters = counters_of(position);
+  const std::vector<double> sums = sums_of(position);
+  file.tensors.push_back(NamedTensor::of("position.counters", {static_cast<std::int64_t>(counters.size())},
+                                         std::span<const std::int64_t>(counters)));
+  file.tensors.push_back(NamedTensor::of("position.sums", {static_cast<std::int64_t>(sums.size())},
+                                         std::span<const double>(sums)));
   write_safetensors(path, file);
+}
+
+Position read_checkpoint(Graph& graph, Optimizer& optimizer, const std::filesystem::path& path) {
+  const TensorFile file = read_safetensors(path);
+  Taker taker(file, path);
+  const std::string* version = file.metadata_of("normlab_checkpoint");
+  if (version == nullptr) taker.refuse("it does not say that it is one");
+  if (*version != kVersion) {
+    throw Error(
+        "'{}' was made by a newer Normlab: checkpoint version {}, this build reads {}; update Normlab",
+        path.string(), *version, kVersion);
+  }
+  std::vector<float> values(graph.parameter_count()), states(graph.state_count());
+  for (const Node& node : graph.nodes()) {
+    const Layer& layer = *node.layer;
+    for (const Parameter& p : layer.parameters())
+      taker.take_floats(p.name, p.count, values.data() + p.offset);
+    for (const State& s : layer.states()) taker.take_floats(s.name, s.count, states.data() + s.offset);
+    if (!layer.states().empty()) taker.take(layer.name() + ".num_batches_tracked", TensorType::i64, 1);
+  }
+  const std::vector<Moment> moments = moments_of(optimizer);
+  std::vector<std::vector<float>> moment_values(moments.size(), std::vector<float>(values.size()));
+  for (std::size_t m = 0; m < moments.size(); ++m) {
+    for (const Parameter* p : graph.parameters()) {
+      taker.take_floats(moment_name(*p, moments[m]), p->count, moment_values[m].data() + p->offset);
+    }
+  }
+  Position position;
+  const auto counters =
+      taker.take("position.counters", TensorType::i64, counters_of(position).size()).integers();
+  const auto sums = taker.take("position.sums", TensorType::f64, sums_of(position).size()).doubles();
+  taker.finish();
+  if (std::any_of(counters.begin(), counters.end(), [](std::int64_t value) { return value < 0; }) ||
+      counters[0] < 1 || counters[0] > (1 << 30)) {
+    taker.refuse("its position makes no sense");
+  }
+  position = {static_cast<int>(counters[0]),
+              counters[1],
+              counters[2],
+              counters[3],
+              sums[0],
+              counters[4],
+              sums[1],
+              sums[2],
+              sums[3],
+              {static_cast<std::uint64_t>(counters[5]), static_cast<std::uint64_t>(counters[6]),
+               static_cast<std::uint32_t>(counters[7])}};
+
+  Backend& backend = graph.backend();
+  const auto upload = [&](const std::vector<float>& from, float* to) {
+    backend.to_device(from.data(), to, from.size() * sizeof(float));
+  };
+  upload(values, graph.values());
+  upload(states, graph.state_values());
+  for (std::size_t m = 0; m < moments.size(); ++m) upload(moment_values[m], moments[m].device);
+  optimizer.set_steps(position.steps);
+  return position;
 }
 
 }  // namespace normlab
