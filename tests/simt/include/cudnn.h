@@ -76,11 +76,6 @@ enum cudnnBatchNormMode_t {
   CUDNN_BATCHNORM_SPATIAL = 1,
   CUDNN_BATCHNORM_SPATIAL_PERSISTENT = 2,
 };
-enum cudnnBatchNormOps_t {
-  CUDNN_BATCHNORM_OPS_BN = 0,
-  CUDNN_BATCHNORM_OPS_BN_ACTIVATION = 1,
-  CUDNN_BATCHNORM_OPS_BN_ADD_ACTIVATION = 2,
-};
 
 using cudnnHandle_t = struct cudnnContext*;
 using cudnnTensorDescriptor_t = struct cudnnTensorStruct*;
@@ -136,7 +131,6 @@ cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t descr
                                               int stride_h, int stride_w, int dilation_h, int dilation_w,
                                               cudnnConvolutionMode_t mode, cudnnDataType_t compute);
 cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t descriptor, cudnnMathType_t math);
-cudnnStatus_t cudnnSetConvolutionGroupCount(cudnnConvolutionDescriptor_t descriptor, int groups);
 cudnnStatus_t cudnnGetConvolution2dForwardOutputDim(cudnnConvolutionDescriptor_t convolution,
                                                     cudnnTensorDescriptor_t x, cudnnFilterDescriptor_t w,
                                                     int* n, int* c, int* h, int* width);

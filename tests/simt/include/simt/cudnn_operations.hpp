@@ -108,33 +108,3 @@ cudnnStatus_t cudnnBatchNormalizationBackward(
     const void* x, cudnnTensorDescriptor_t dy_descriptor, const void* dy,
     cudnnTensorDescriptor_t dx_descriptor, void* dx, cudnnTensorDescriptor_t parameters, const void* scale,
     void* dscale, void* dbias, double epsilon, const void* saved_mean, const void* saved_rstd);
-
-cudnnStatus_t cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize(
-    cudnnHandle_t handle, cudnnBatchNormMode_t mode, cudnnBatchNormOps_t operations,
-    cudnnTensorDescriptor_t x, cudnnTensorDescriptor_t z, cudnnTensorDescriptor_t y,
-    cudnnTensorDescriptor_t parameters, cudnnActivationDescriptor_t activation, std::size_t* bytes);
-cudnnStatus_t cudnnGetBatchNormalizationBackwardExWorkspaceSize(
-    cudnnHandle_t handle, cudnnBatchNormMode_t mode, cudnnBatchNormOps_t operations,
-    cudnnTensorDescriptor_t x, cudnnTensorDescriptor_t y, cudnnTensorDescriptor_t dy,
-    cudnnTensorDescriptor_t dz, cudnnTensorDescriptor_t dx, cudnnTensorDescriptor_t parameters,
-    cudnnActivationDescriptor_t activation, std::size_t* bytes);
-cudnnStatus_t cudnnGetBatchNormalizationTrainingExReserveSpaceSize(
-    cudnnHandle_t handle, cudnnBatchNormMode_t mode, cudnnBatchNormOps_t operations,
-    cudnnActivationDescriptor_t activation, cudnnTensorDescriptor_t x, std::size_t* bytes);
-cudnnStatus_t cudnnBatchNormalizationForwardTrainingEx(
-    cudnnHandle_t handle, cudnnBatchNormMode_t mode, cudnnBatchNormOps_t operations, const void* alpha,
-    const void* beta, cudnnTensorDescriptor_t x_descriptor, const void* x,
-    cudnnTensorDescriptor_t z_descriptor, const void* z, cudnnTensorDescriptor_t y_descriptor, void* y,
-    cudnnTensorDescriptor_t parameters, const void* scale, const void* bias, double momentum,
-    void* running_mean, void* running_variance, double epsilon, void* saved_mean, void* saved_rstd,
-    cudnnActivationDescriptor_t activation, void* workspace, std::size_t workspace_bytes, void* reserve,
-    std::size_t reserve_bytes);
-cudnnStatus_t cudnnBatchNormalizationBackwardEx(
-    cudnnHandle_t handle, cudnnBatchNormMode_t mode, cudnnBatchNormOps_t operations, const void* alpha_data,
-    const void* beta_data, const void* alpha_parameters, const void* beta_parameters,
-    cudnnTensorDescriptor_t x_descriptor, const void* x, cudnnTensorDescriptor_t y_descriptor, const void* y,
-    cudnnTensorDescriptor_t dy_descriptor, const void* dy, cudnnTensorDescriptor_t dz_descriptor, void* dz,
-    cudnnTensorDescriptor_t dx_descriptor, void* dx, cudnnTensorDescriptor_t parameters, const void* scale,
-    const void* bias, void* dscale, void* dbias, double epsilon, const void* saved_mean,
-    const void* saved_rstd, cudnnActivationDescriptor_t activation, void* workspace,
-    std::size_t workspace_bytes, void* reserve, std::size_t reserve_bytes);
