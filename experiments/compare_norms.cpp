@@ -16,12 +16,13 @@ int main(int argc, char** argv) {
       "compare_norms"};
   StudyOptions options;
   add_study_options(app, options);
-  return run_program(app, argc, argv, [&] {
-    options.check();
-    std::vector<RunSpec> runs;
+  const auto runs = [&] {
+    std::vector<RunSpec> all;
     for (const std::uint64_t seed : options.seed_list()) {
-      for (const Norm& norm : options.norm_list()) runs.push_back({norm, seed, options.lr_for(norm)});
+      for (const Norm& norm : options.norm_list()) all.push_back(run_of(options, norm, seed));
     }
-    return run_study(options, runs);
-  });
+    return all;
+  };
+  return run_experiment(app, argc, argv, options,
+                        {.runs = runs, .full = {{"--seeds", "5"}, {"--epochs", "20"}}});
 }

@@ -14,8 +14,9 @@
 #include <thread>
 
 #include "experiments/common/backends.hpp"
+#include "experiments/common/command_line.hpp"
+#include "experiments/common/interrupt.hpp"
 #include "experiments/common/laws.hpp"
-#include "experiments/common/options.hpp"
 #include "experiments/common/revision.hpp"
 #include "experiments/common/trainer.hpp"
 #include "host/record/metric_log.hpp"

@@ -143,16 +143,27 @@ void Graph::setup(const GraphOptions& options) {
   }
 }
 
+void Graph::check_count(const Batch& batch, int booked) const {
+  if (batch.count < 1 || batch.count > booked) {
+    throw Error("Graph: a batch of {} samples, but memory was booked for 1 to {}", batch.count, booked);
+  }
+}
+
 PassResult Graph::forward_backward(const Batch& batch) {
-  if (batch.count < 1 || batch.count > options_.batch) {
-    throw Error("Graph: a batch of {} samples, but memory was booked for 1 to {}", batch.count,
-                options_.batch);
+  check_count(batch, options_.batch);
+  const int lanes = lanes_of(batch.count);
+  if (batch.begins()) lanes_used_ = lanes;
+  if (batch.first_part + batch.count > batch.mean_over() || lanes > lanes_used_) {
+    throw Error(
+        "Graph: samples {} to {} of a batch of {}: the parts of a batch come in order, the first one "
+        "the largest",
+        batch.first_part, batch.first_part + batch.count, batch.mean_over());
   }
   const Profile::Wall wall(profile_);
-  PassResult result = pass(training_, batch, true);
-  const int shards = (batch.count + shard_samples_ - 1) / shard_samples_;
+  PassResult result = pass(batch, Pass::training);
+  if (!batch.ends()) return result;
   start(0);
-  backend_.add_lanes(lanes_.floats(), lane_stride_, lane_stride_, std::min(backend_.lanes(), shards));
+  backend_.add_lanes(lanes_.floats(), lane_stride_, lane_stride_, lanes_used_);
   if (profile_ != nullptr) profile_->lap_of_all(Profile::kStep, Phase::reduce);
   backend_.run(static_cast<int>(nodes_.size()), [&](int i, int worker) {
     const auto node = static_cast<std::size_t>(i);
@@ -163,29 +174,44 @@ PassResult Graph::forward_backward(const Batch& batch) {
   return result;
 }
 
-PassResult Graph::evaluate(const Batch& batch) {
-  if (batch.count < 1 || batch.count > options_.evaluation_batch) {
-    throw Error("Graph: a batch of {} samples, but memory was booked for 1 to {}", batch.count,
-                options_.evaluation_batch);
-  }
+PassResult Graph::forward(const Batch& batch) {
+  check_count(batch, options_.batch);
   const Profile::Wall wall(profile_);
-  return pass(evaluation_, batch, false);
+  return pass(batch, Pass::forward);
 }
 
-PassResult Graph::pass(const Program& program, const Batch& batch, bool training) {
+PassResult Graph::evaluate(const Batch& batch) {
+  check_count(batch, options_.evaluation_batch);
+  const Profile::Wall wall(profile_);
+  return pass(batch, Pass::evaluation);
+}
+
+int Graph::lanes_of(int samples) const {
+  return std::min(backend_.lanes(), (samples + shard_samples_ - 1) / shard_samples_);
+}
+
+PassResult Graph::pass(const Batch& batch, Pass kind) {
+  const bool training = kind != Pass::evaluation;
+  const Program& program = training ? training_ : evaluation_;
   backend_.run(static_cast<int>(nodes_.size()), [&](int i, int worker) {
     start(worker);
     nodes_[static_cast<std::size_t>(i)].layer->prepare(training);
     lap(worker, i, Phase::prepare);
   });
   const int shards = (batch.count + shard_samples_ - 1) / shard_samples_;
-  const int lanes = std::min(backend_.lanes(), shards);
-  bool first = true, ascending = true;
+  const int lanes = lanes_of(batch.count);
+  bool clear = kind == Pass::training && batch.begins(), ascending = true;
   for (const Segment& segment : program.segments()) {
+    // The forward half of a pass ends with the loss.
+    const auto loss = std::find_if(segment.ops.begin(), segment.ops.end(), [&](const Op& op) {
+      return op.kind == Op::Kind::forward && op.node + 1 == static_cast<int>(nodes_.size());
+    });
+    const bool is_last = kind == Pass::forward && loss != segment.ops.end();
+    const auto end = is_last ? loss + 1 : segment.ops.end();
     backend_.run(lanes, [&](int task, int worker) {
       const int lane = ascending ? task : lanes - 1 - task;
       start(worker);
-      if (first && training) {
+      if (clear) {
         backend_.clear(lane_gradients(lane), lane_stride_ * sizeof(float));
         lap(worker, Profile::kStep, Phase::reduce);
       }
@@ -203,10 +229,12 @@ PassResult Graph::pass(const Program& program, const Batch& batch, bool training
         frame.results = {loss_buffer_.floats(), reinterpret_cast<std::int32_t*>(predicted_buffer_.data()),
                          confidence_buffer_.floats()};
         const int samples = std::min(shard_samples_, batch.count - frame.first_sample);
-        for (const Op& op : segment.ops) run_op(program, op, batch, frame, lane, samples);
+        for (auto op = segment.ops.begin(); op != end; ++op)
+          run_op(program, *op, batch, frame, lane, samples);
       }
     });
-    first = false;
+    if (is_last) break;
+    clear = false;
     ascending = !ascending;  // begin with what the last segment left in the cache
     if (segment.coupled >= 0) {
       const auto node = static_cast<std::size_t>(segment.coupled);

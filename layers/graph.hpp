@@ -52,8 +52,12 @@ class Graph {
   /// Plans and books everything. Parameters are zero until initialized.
   void setup(const GraphOptions& options);
 
-  /// One training pass: the gradient of the batch's mean loss stands in gradients() after it.
+  /// One training pass: the gradient of the batch's mean loss stands in gradients() after it. A batch in
+  /// parts takes one call for each, in order, the first one the largest; gradients() is there after the last.
   PassResult forward_backward(const Batch& batch);
+  /// The forward half of a training pass: batch norm takes the batch's statistics and updates the running
+  /// ones; gradients stay as they are.
+  PassResult forward(const Batch& batch);
   /// One evaluation pass (running statistics).
   PassResult evaluate(const Batch& batch);
   /// Per sample, of the last pass: host arrays of `count` entries.
@@ -88,7 +92,10 @@ class Graph {
   [[nodiscard]] std::size_t memory_bytes() const;
 
  private:
-  PassResult pass(const Program& program, const Batch& batch, bool training);
+  enum class Pass { evaluation, forward, training };
+  PassResult pass(const Batch& batch, Pass kind);
+  [[nodiscard]] int lanes_of(int samples) const;
+  void check_count(const Batch& batch, int booked) const;
   void run_op(const Program& program, const Op& op, const Batch& batch, Frame frame, int lane, int samples);
   void start(int worker) const {
     if (profile_ != nullptr) profile_->start(worker);
@@ -112,6 +119,7 @@ class Graph {
   bool is_set_up_ = false;
   int shard_samples_ = 1;
   Program training_, evaluation_;
+  int lanes_used_ = 0;  ///< by the parts of the batch so far
   std::size_t parameter_count_ = 0, state_count_ = 0, lane_stride_ = 0, worker_stride_ = 0,
               scratch_stride_ = 0;
   std::vector<std::size_t> gradient_offsets_;  ///< of each node's section in a lane

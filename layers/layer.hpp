@@ -42,8 +42,11 @@ struct State {
 };
 
 /// One batch: images by index, or plain values; labels, or the gradient of a linear functional of the output.
+/// It may come in parts, one pass each, whose gradients add up to that of the whole batch's mean loss.
 struct Batch {
   int count = 0;
+  int whole = 0;       ///< samples of the batch that this is a part of; 0: it is the whole
+  int first_part = 0;  ///< samples of the parts before this one
   const ImageSet* images = nullptr;
   const std::uint32_t* indices = nullptr;  ///< (count)
   Augmentation augmentation;
@@ -51,6 +54,11 @@ struct Batch {
   const float* values = nullptr;          ///< (count, c, h, w) if there are no images
   const std::int32_t* labels = nullptr;   ///< (count)
   const float* output_weights = nullptr;  ///< (count, c, h, w) of the last layer, for the Probe loss
+
+  /// Samples that the loss is a mean over.
+  [[nodiscard]] int mean_over() const { return whole > 0 ? whole : count; }
+  [[nodiscard]] bool begins() const { return first_part == 0; }
+  [[nodiscard]] bool ends() const { return first_part + count == mean_over(); }
 };
 
 /// Where a loss layer leaves what it found, one entry a sample of the batch.

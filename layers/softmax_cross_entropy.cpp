@@ -6,7 +6,7 @@ void SoftmaxCrossEntropyLoss::do_forward(Frame& frame) {
   const int first = frame.first_sample;
   if (frame.batch->labels == nullptr) throw Error("{}: the batch has no labels", where());
   backend().softmax_cross_entropy({frame.x[0], frame.batch->labels + first, label_smoothing_,
-                                   1.0F / static_cast<float>(frame.batch->count), frame.dx[0],
+                                   1.0F / static_cast<float>(frame.batch->mean_over()), frame.dx[0],
                                    frame.results.loss + first, frame.results.predicted + first,
                                    frame.results.confidence + first});
 }

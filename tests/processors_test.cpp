@@ -74,13 +74,14 @@ TEST(Processors, NoMoreRunsSideBySideThanMemoryHolds) {
 }
 
 TEST(TimeLeft, CountsTheProcessorsThatAreReallyInUse) {
-  EXPECT_EQ(time_left({}, {}, 4, 16), 0);
-  EXPECT_DOUBLE_EQ(time_left({10}, {}, 1, 16), 10);
-  EXPECT_DOUBLE_EQ(time_left({10}, {}, 2, 16), 5);     // the last run has both
-  EXPECT_DOUBLE_EQ(time_left({10, 4}, {}, 2, 16), 7);  // alone from 4 on
-  EXPECT_DOUBLE_EQ(time_left({10}, {4}, 2, 16), 7);    // one at a time: 5 + 2
-  EXPECT_DOUBLE_EQ(time_left({6, 2}, {2, 5}, 2, 16), 7.5);
-  EXPECT_DOUBLE_EQ(time_left({12}, {}, 64, 4), 3);  // no more than lanes
+  EXPECT_EQ(time_left({}, {}, 4), 0);
+  EXPECT_DOUBLE_EQ(time_left({{10, 16}}, {}, 1), 10);
+  EXPECT_DOUBLE_EQ(time_left({{10, 16}}, {}, 2), 5);           // the last run has both
+  EXPECT_DOUBLE_EQ(time_left({{10, 16}, {4, 16}}, {}, 2), 7);  // alone from 4 on
+  EXPECT_DOUBLE_EQ(time_left({{10, 16}}, {{4, 16}}, 2), 7);    // one at a time: 5 + 2
+  EXPECT_DOUBLE_EQ(time_left({{6, 16}, {2, 16}}, {{2, 16}, {5, 16}}, 2), 7.5);
+  EXPECT_DOUBLE_EQ(time_left({{12, 4}}, {}, 64), 3);  // no more than lanes
+  EXPECT_DOUBLE_EQ(time_left({{10, 1}, {4, 16}}, {}, 2), 10);  // a run of one lane gets no faster
 }
 
 /// A study as it really goes: runs of different speeds, teams that are not quite as fast as they should be.
@@ -132,12 +133,10 @@ class Simulation {
 
   static StudyPlan plan(int runs, int processors) {
     StudyPlan plan;
-    for (int run = 0; run < runs; ++run) plan.runs.push_back({"", static_cast<std::size_t>(run) % 3});
-    plan.work = kWork;
-    plan.rates.assign(kRates.begin(), kRates.end());
+    for (int run = 0; run < runs; ++run) plan.runs.push_back({"", static_cast<std::size_t>(run) % 3, kWork});
+    for (const double rate : kRates) plan.kinds.push_back({rate, kLanes});
     plan.processors = processors;
     plan.jobs = std::min(runs, processors);
-    plan.lanes = kLanes;
     return plan;
   }
   void start(int run) {
@@ -170,9 +169,8 @@ TEST(TimeLeft, IsRightWithinAFifthAlsoAtTheTail) {
 
 TEST(TimeLeft, ARunThatEndedEarlyIsDone) {
   StudyPlan plan;
-  plan.runs = {{"a", 0}, {"b", 0}};
-  plan.work = 100;
-  plan.rates = {10};
+  plan.runs = {{"a", 0, 100}, {"b", 0, 100}};
+  plan.kinds = {{10}};
   TimeEstimate estimate(plan);
   EXPECT_DOUBLE_EQ(estimate.seconds_left(), 20);
   estimate.begin(0);
@@ -182,6 +180,23 @@ TEST(TimeLeft, ARunThatEndedEarlyIsDone) {
   estimate.end(0);
   EXPECT_DOUBLE_EQ(estimate.done(), 0.5);
   EXPECT_DOUBLE_EQ(estimate.seconds_left(), 10);
+}
+
+TEST(TimeLeft, RunsOfUnequalCostCountByTheirTime) {
+  StudyPlan plan;
+  plan.runs = {{"short", 0, 100, 1}, {"long", 1, 300, 3}};
+  plan.kinds = {{10, 1}, {5, 1}};
+  EXPECT_DOUBLE_EQ(plan.seconds(), 70);
+  TimeEstimate estimate(plan);
+  estimate.begin(0);
+  estimate.advance(0, 100, 10, 1);
+  estimate.end(0);
+  EXPECT_DOUBLE_EQ(estimate.done(), 10.0 / 70);
+  EXPECT_DOUBLE_EQ(estimate.seconds_left(), 60);
+  estimate.begin(1);
+  estimate.advance(1, 150, 60, 1);  // half as fast as guessed
+  EXPECT_DOUBLE_EQ(estimate.done(1), 0.5);
+  EXPECT_NEAR(estimate.seconds_left(), 60, 1e-9);
 }
 
 }  // namespace

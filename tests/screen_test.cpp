@@ -15,7 +15,6 @@ ScreenState some_runs(int runs) {
   ScreenState state;
   state.finished = 3;
   state.total = 15;
-  state.epochs = 40;
   state.done = 0.316;
   state.rate = 5812.4;
   state.seconds_left = 92;
@@ -23,6 +22,7 @@ ScreenState some_runs(int runs) {
     ScreenRun run;
     run.name = fmt::format("gn4-seed{}", i);
     run.epoch = 5 + i;
+    run.epochs = 40;
     run.done = 0.25 * (i % 4);
     run.loss = 1.23456;
     run.accuracy = 0.6125;

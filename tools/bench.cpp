@@ -2,6 +2,7 @@
 // several rounds, and medians are reported: a shared machine has slow minutes.
 
 #include <sstream>
+#include "experiments/common/command_line.hpp"
 #include "experiments/common/options.hpp"
 
 #include "host/limits.hpp"

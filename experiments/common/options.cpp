@@ -1,13 +1,11 @@
 #include "experiments/common/options.hpp"
 
-#include <toml++/toml.h>
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
-#include <set>
 
 #include "experiments/common/backends.hpp"
+#include "experiments/common/command_line.hpp"
 #include "host/limits.hpp"
 
 namespace normlab {
@@ -22,30 +20,18 @@ std::optional<Number> number(const std::string& text) {
   return value;
 }
 
-/// A TOML value as the command line would spell it; null when it is not of the kind that the option takes.
-std::optional<std::string> spelled(const toml::node& node, const CLI::Option& option) {
-  const bool is_flag = option.get_items_expected_max() == 0;
-  const std::string type = option.get_type_name();
-  if (const auto* value = node.as_boolean()) {
-    return is_flag ? std::optional(value->get() ? "true" : "false") : std::nullopt;
+template <typename Value>
+std::vector<Value> list_of(const std::string& option, const std::string& text, const char* what,
+                           std::optional<Value> (*parse)(const std::string&)) {
+  std::vector<Value> list;
+  for (const std::string& part : split_list(text)) {
+    const std::optional<Value> value = parse(part);
+    if (!value) throw UsageError("{}: '{}' is no {}; separate several by commas", option, part, what);
+    if (std::find(list.begin(), list.end(), *value) != list.end())
+      throw UsageError("{}: {} stands there twice", option, part);
+    list.push_back(*value);
   }
-  if (is_flag) return std::nullopt;
-  if (const auto* value = node.as_integer()) return std::to_string(value->get());
-  if (const auto* value = node.as_floating_point()) {
-    return type.starts_with("INT") ? std::nullopt : std::optional(fmt::format("{}", value->get()));
-  }
-  const bool is_number = type.starts_with("INT") || type.starts_with("FLOAT");
-  if (const auto* value = node.as_string()) return is_number ? std::nullopt : std::optional(value->get());
-  if (const auto* list = node.as_array(); list != nullptr && !is_number) {
-    std::string joined;
-    for (const toml::node& item : *list) {
-      const std::optional<std::string> part = item.is_array() ? std::nullopt : spelled(item, option);
-      if (!part) return std::nullopt;
-      joined += (joined.empty() ? "" : ",") + *part;
-    }
-    return joined;
-  }
-  return std::nullopt;
+  return list;
 }
 
 }  // namespace
@@ -60,42 +46,21 @@ std::vector<std::string> split_list(const std::string& text) {
   return parts;
 }
 
-std::string command_of(CLI::App& app) {
-  constexpr std::string_view plain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./,:=+@%";
-  std::string line = app.get_name();
-  const auto word = [&](const std::string& text) {
-    line += ' ';
-    if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) {
-      line += text;
-      return;
-    }
-    line += '\'';
-    for (const char c : text) line += c == '\'' ? "'\\''" : std::string(1, c);
-    line += '\'';
-  };
-  std::vector<const CLI::App*> groups{&app};
-  for (const CLI::App* group : app.get_subcommands([](CLI::App*) { return true; })) groups.push_back(group);
-  for (const CLI::App* group : groups)
-    for (const CLI::Option* option : group->get_options()) {
-      if (option->count() == 0) continue;
-      word(option->get_name());
-      if (option->get_items_expected_max() == 0) continue;  // a flag
-      for (const std::string& value : option->results()) word(value);
-    }
-  return line;
+std::vector<int> number_list(const std::string& option, const std::string& text) {
+  return list_of<int>(option, text, "whole number", number<int>);
 }
 
-std::vector<int> number_list(const std::string& option, const std::string& text) {
-  std::vector<int> list;
-  for (const std::string& part : split_list(text)) {
-    const auto value = number<int>(part);
-    if (!value) throw UsageError("{}: '{}' is no whole number; separate several by commas", option, part);
-    if (std::find(list.begin(), list.end(), *value) != list.end())
-      throw UsageError("{}: {} stands there twice", option, part);
-    list.push_back(*value);
-  }
-  return list;
+std::vector<double> real_list(const std::string& option, const std::string& text) {
+  return list_of<double>(option, text, "number", [](const std::string& part) {
+    const auto value = number<double>(part);
+    return value && std::isfinite(*value) ? value : std::nullopt;
+  });
+}
+
+std::vector<std::string> word_list(const std::string& option, const std::string& text) {
+  return list_of<std::string>(option, text, "word", [](const std::string& part) {
+    return part.empty() ? std::nullopt : std::optional(part);
+  });
 }
 
 std::vector<Norm> StudyOptions::norm_list() const {
@@ -179,15 +144,10 @@ void StudyOptions::check() const {
   }
   static_cast<void>(parse_optimizer(optimizer));
   static_cast<void>(parse_schedule(schedule));
-  static_cast<void>(parse_initialization(init));
-  require(epochs >= 1, "--epochs", "must be at least 1");
-  require(batch_size >= 1, "--batch-size", "must be at least 1");
-  require(width > 0 && width <= 64, "--width", "must be above 0 and at most 64");
   require(momentum >= 0 && momentum < 1, "--momentum", "must be in [0, 1)");
   require(weight_decay >= 0 && std::isfinite(weight_decay), "--weight-decay",
           "must be finite and not negative");
   require(label_smoothing >= 0 && label_smoothing < 1, "--label-smoothing", "must be in [0, 1)");
-  require(clip >= 0 && std::isfinite(clip), "--clip", "must be finite and not negative (0: no clipping)");
   require(val >= 0, "--val", "must not be negative");
   require(diagnose >= 0, "--diagnose", "must not be negative (0: not at the end of any epoch)");
   for (const int step : diagnose_step_list()) {
@@ -200,24 +160,9 @@ void StudyOptions::check() const {
   if (out.empty() == false && out.find_first_not_of('/') == std::string::npos) {
     throw UsageError("--out '{}': name a new directory", out);
   }
-  // Channels, groups and the network's name: setting it up on paper finds what does not fit.
-  for (const Norm& norm : norm_list()) {
-    Graph graph(*backend, {1, 3, 32, 32});
-    build_network(graph, {net, norm, width});
-    std::vector<Shape> shapes{graph.sample()};
-    for (const Node& node : graph.nodes()) {
-      std::vector<Shape> x;
-      for (const int value : node.inputs) x.push_back(shapes[static_cast<std::size_t>(value)]);
-      try {
-        shapes.push_back(node.layer->infer(x));
-      } catch (const Error& error) {
-        throw UsageError("--norms {}: {}", norm.str(), error.what());
-      }
-    }
-  }
 }
 
-void add_study_options(CLI::App& app, StudyOptions& o) {
+void add_study_options(CLI::App& app, StudyOptions& o, const std::vector<std::string>& without) {
   o.experiment = app.get_name();
   app.parse_complete_callback([&app, &o] { o.command = command_of(app); });
   app.option_defaults()->always_capture_default();
@@ -249,6 +194,9 @@ void add_study_options(CLI::App& app, StudyOptions& o) {
   CLI::App* how = group("Training");
   how->add_option("--epochs", o.epochs, "Passes over the training images");
   how->add_option("--batch-size", o.batch_size, "Images in a step");
+  how->add_option("--micro-batch", o.micro_batch,
+                  "Takes a batch in parts of this many images and adds up their gradients (0: whole):\n"
+                  "memory for the part, and the same step but for bn, which sees only the part");
   how->add_option("--optimizer", o.optimizer, "sgd or adamw");
   how->add_option("--lr", o.lr,
                   "Peak learning rate; by norm where they must differ: 0.1,none=0.02,gn=0.05,gn:8=0.02\n"
@@ -278,64 +226,13 @@ void add_study_options(CLI::App& app, StudyOptions& o) {
   run->add_option("--jobs", o.jobs,
                   "Runs side by side: a number, or auto for one on each processor while memory lasts.\n"
                   "Processors that find no run of their own help the others; results do not depend on it");
+  run->add_flag("--full", o.full, "The whole study: see the last line of what is printed first");
   run->add_option("--out", o.out, "New directory for the results (default: runs/<experiment>-<time>)");
-}
 
-void apply_config_file(CLI::App& app, const std::string& path) {
-  toml::table table;
-  try {
-    table = toml::parse_file(path);
-  } catch (const toml::parse_error& error) {
-    const toml::source_position at = error.source().begin;
-    if (at.line == 0) throw UsageError("--config {}: cannot be read ({})", path, error.description());
-    throw UsageError("--config {}:{}:{}: {}", path, at.line, at.column, error.description());
-  }
-  std::set<std::string> known;
-  for (const CLI::App* group : app.get_subcommands([](CLI::App*) { return true; })) {
-    for (const CLI::Option* option : group->get_options()) known.insert(option->get_name().substr(2));
-  }
-  for (auto&& [key, node] : table) {
-    const std::string name(key.str());
-    const toml::source_position at = node.source().begin;
-    CLI::Option* option = known.contains(name) ? app.get_option("--" + name) : nullptr;
-    if (option == nullptr) {
-      throw UsageError("--config {}:{}:{}: unknown key '{}'; keys are: {}", path, at.line, at.column, name,
-                       fmt::join(known, ", "));
+  for (CLI::App* options : {what, data, how, inside, run}) {
+    for (const std::string& name : without) {
+      if (CLI::Option* option = options->get_option_no_throw(name)) options->remove_option(option);
     }
-    if (option->count() > 0) continue;  // the command line wins
-    const std::optional<std::string> value = spelled(node, *option);
-    try {
-      if (!value) throw CLI::ConversionError("");
-      option->add_result(*value);
-      option->run_callback();
-    } catch (const CLI::Error&) {
-      const bool is_flag = option->get_items_expected_max() == 0;
-      const std::string type = option->get_type_name();
-      throw UsageError("--config {}:{}:{}: '{}' wants {}", path, at.line, at.column, name,
-                       is_flag                     ? "true or false"
-                       : type.starts_with("INT")   ? "a whole number"
-                       : type.starts_with("FLOAT") ? "a number"
-                                                   : "a text");
-    }
-  }
-}
-
-int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
-  std::string config;
-  app.add_option("--config", config, "TOML file with options of the same names; the command line wins");
-  try {
-    app.parse(argc, argv);
-    if (!config.empty()) apply_config_file(app, config);
-    return body();
-  } catch (const CLI::ParseError& error) {
-    const int status = app.exit(error);
-    return status == 0 ? 0 : 2;
-  } catch (const UsageError& error) {
-    fmt::print(stderr, "{}: {}\nTry '{} --help'.\n", app.get_name(), error.what(), app.get_name());
-    return 2;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "{}: {}\n", app.get_name(), error.what());
-    return 1;
   }
 }
 

@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,6 +26,7 @@ struct StudyOptions {
   std::string seeds = "3";
   int epochs = 4;
   int batch_size = 32;
+  int micro_batch = 0;  ///< 0: off
   std::string optimizer = "sgd";
   std::string lr = "0.1,none=0.02,ln=0.02,ln-elementwise=0.02,gn=0.02,in=0.2,rms=0.02";
   double momentum = 0.9;
@@ -45,6 +45,7 @@ struct StudyOptions {
   int threads = 0;  ///< 0: all processors
   std::string jobs = "auto";
   std::string out;  ///< empty: runs/<experiment>-<time>
+  bool full = false;
 
   [[nodiscard]] std::vector<Norm> norm_list() const;
   /// "3" is 0, 1, 2; "4,7" are those seeds.
@@ -57,28 +58,23 @@ struct StudyOptions {
   [[nodiscard]] int total_threads() const;
   /// Runs side by side, or none for auto.
   [[nodiscard]] std::optional<int> fixed_jobs() const;
-  /// Throws UsageError where values make no sense, before anything is loaded or written.
+  /// Throws UsageError where values make no sense, before anything is loaded or written. What runs may differ
+  /// in is check_runs's.
   void check() const;
 };
 
 /// "a,b" is a and b; "" is one empty part.
 [[nodiscard]] std::vector<std::string> split_list(const std::string& text);
 
-/// The options that were typed, as a command line for the shell.
-[[nodiscard]] std::string command_of(CLI::App& app);
-
 /// "16,128" as typed for `option`: whole numbers, no one twice. Throws UsageError.
 [[nodiscard]] std::vector<int> number_list(const std::string& option, const std::string& text);
+/// "0.5,1e-3": finite numbers, no one twice.
+[[nodiscard]] std::vector<double> real_list(const std::string& option, const std::string& text);
+/// "he,torch": words, no one twice and none empty.
+[[nodiscard]] std::vector<std::string> word_list(const std::string& option, const std::string& text);
 
-/// Declares the options on `app`, with their help, and --config FILE.toml with keys of the same names.
-void add_study_options(CLI::App& app, StudyOptions& options);
-
-/// Applies a TOML file to the options that the command line did not set. Throws UsageError with file, line
-/// and column for an unknown key or a value of the wrong type.
-void apply_config_file(CLI::App& app, const std::string& path);
-
-/// Parses the command line and runs; turns exceptions into one line on stderr and an exit status: 0 done,
-/// 1 failed, 2 wrong usage, 130 interrupted.
-int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>& body);
+/// Declares the options on `app`, with their help, all but those named `without`: an experiment that sweeps
+/// --lrs has no --lr.
+void add_study_options(CLI::App& app, StudyOptions& options, const std::vector<std::string>& without = {});
 
 }  // namespace normlab

@@ -41,7 +41,7 @@ void ProcessorBudget::deal() {
   }
 }
 
-double time_left(std::vector<double> running, const std::vector<double>& waiting, int processors, int lanes) {
+double time_left(std::vector<WorkLeft> running, const std::vector<WorkLeft>& waiting, int processors) {
   double seconds = 0;
   auto next = waiting.begin();
   while (!running.empty()) {
@@ -49,14 +49,16 @@ double time_left(std::vector<double> running, const std::vector<double>& waiting
     std::vector<double> speeds;
     double until_one_ends = std::numeric_limits<double>::infinity();
     for (int rank = 0; rank < runs; ++rank) {
-      speeds.push_back(speedup(processor_share(processors, runs, rank), lanes));
-      until_one_ends = std::min(until_one_ends, running[static_cast<std::size_t>(rank)] / speeds.back());
+      const WorkLeft& run = running[static_cast<std::size_t>(rank)];
+      speeds.push_back(speedup(processor_share(processors, runs, rank), run.lanes));
+      until_one_ends = std::min(until_one_ends, run.seconds / speeds.back());
     }
     seconds += until_one_ends;
     std::size_t kept = 0;
     for (std::size_t i = 0; i < running.size(); ++i) {
-      double left = running[i] - until_one_ends * speeds[i];
-      const bool ends = left <= 1e-9 * running[i];
+      WorkLeft left = running[i];
+      left.seconds -= until_one_ends * speeds[i];
+      const bool ends = left.seconds <= 1e-9 * running[i].seconds;
       if (ends && next == waiting.end()) continue;
       running[kept++] = ends ? *next++ : left;
     }

@@ -38,9 +38,14 @@ class ProcessorBudget {
   std::vector<std::atomic<int>> shares_;
 };
 
-/// Seconds until every run is done. `running` and `waiting` say how long each run would take, from now on, on
-/// one processor; the waiting ones start in order as others end.
-[[nodiscard]] double time_left(std::vector<double> running, const std::vector<double>& waiting,
-                               int processors, int lanes);
+/// What is left of a run.
+struct WorkLeft {
+  double seconds = 0;  ///< on one processor
+  int lanes = 1;       ///< the most processors that it can use
+};
+
+/// Seconds until every run is done; the waiting ones start in order as others end.
+[[nodiscard]] double time_left(std::vector<WorkLeft> running, const std::vector<WorkLeft>& waiting,
+                               int processors);
 
 }  // namespace normlab

@@ -49,12 +49,11 @@ void write_out(std::string_view text) {
 }  // namespace
 
 Progress::Progress(const StudyPlan& plan)
-    : terminal_(draws_on_terminal()),
-      last_(Clock::now()),
-      estimate_(plan),
-      epochs_(plan.epochs),
-      runs_(plan.runs.size()) {
-  for (std::size_t i = 0; i < runs_.size(); ++i) runs_[i].line.name = plan.runs[i].name;
+    : terminal_(draws_on_terminal()), last_(Clock::now()), estimate_(plan), runs_(plan.runs.size()) {
+  for (std::size_t i = 0; i < runs_.size(); ++i) {
+    runs_[i].line.name = plan.runs[i].name;
+    runs_[i].line.epochs = plan.runs[i].epochs;
+  }
   if (terminal_) drawer_ = std::jthread([this](const std::stop_token& stop) { keep_drawing(stop); });
 }
 
@@ -96,11 +95,13 @@ void Progress::finish(int run, const std::string& line) {
   ++finished_;
   estimate_.end(run);
   const std::string text =
-      fmt::format("[{:>{}}/{}] {}\n", finished_, fmt::formatted_size("{}", runs_.size()), runs_.size(), line);
+      fmt::format("[{:>{}}/{}] {}", finished_, fmt::formatted_size("{}", runs_.size()), runs_.size(), line);
   if (terminal_) {
-    draw(text);
+    draw(text + "\n");
+  } else if (finished_ < static_cast<int>(runs_.size())) {
+    write_out(fmt::format("{}; {} left\n", text, clock_text(estimate_.seconds_left())));
   } else {
-    write_out(text);
+    write_out(text + "\n");
   }
 }
 
@@ -108,7 +109,6 @@ ScreenState Progress::state() const {
   ScreenState state;
   state.finished = finished_;
   state.total = static_cast<int>(runs_.size());
-  state.epochs = epochs_;
   state.done = estimate_.done();
   state.rate = rate_.rate();
   state.seconds_left = estimate_.seconds_left();

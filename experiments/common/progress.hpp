@@ -54,7 +54,6 @@ class Progress {
   Clock::time_point last_;  ///< step of any run
   Meter rate_{5};           ///< of all runs together
   TimeEstimate estimate_;
-  const int epochs_;
   std::vector<Run> runs_;
   int finished_ = 0;
   LiveLines lines_;

@@ -77,17 +77,18 @@ std::vector<std::string> draw_screen(const ScreenState& state, int columns, int 
   const int width = std::max(1, columns - 1);  // a full line would make some terminals wrap
   const std::string head = fmt::format("{} of {} runs", state.finished, state.total);
   const char* const epoch = width >= kRoomForWords ? "epoch " : "";
-  const int epoch_width = static_cast<int>(fmt::formatted_size("{}{}/{}", epoch, state.epochs, state.epochs));
   std::size_t name_width = head.size();
-  int most_threads = 1;
+  int most_threads = 1, epoch_width = 0;
   for (const ScreenRun& run : state.runs) {
     name_width = std::max(name_width, run.name.size());
     most_threads = std::max(most_threads, run.threads);
+    epoch_width = std::max(epoch_width,
+                           static_cast<int>(fmt::formatted_size("{}{}/{}", epoch, run.epochs, run.epochs)));
   }
   const auto run_fields = [&](const ScreenRun& run) {
     return std::vector<std::string>{
         fmt::format("{:<{}} {:>{}}", run.name, name_width,
-                    fmt::format("{}{}/{}", epoch, run.epoch, state.epochs), epoch_width),
+                    fmt::format("{}{}/{}", epoch, run.epoch, run.epochs), epoch_width),
         percent(run.done),
         loss_text(run.loss),
         accuracy_text(run.accuracy),

@@ -10,7 +10,7 @@ namespace normlab {
 /// A run that goes on.
 struct ScreenRun {
   std::string name;
-  int epoch = 1;
+  int epoch = 1, epochs = 1;
   double done = 0;       ///< of the whole run, 0 to 1
   double loss = -1;      ///< training loss of this epoch so far; negative: none yet
   double accuracy = -1;  ///< on the test set, after the last epoch; negative: none yet
@@ -20,7 +20,6 @@ struct ScreenRun {
 
 struct ScreenState {
   int finished = 0, total = 0;  ///< runs
-  int epochs = 1;               ///< of each run
   double done = 0;              ///< of the whole study, 0 to 1
   double rate = 0;              ///< images a second, all runs together
   double seconds_left = 0;

@@ -1,151 +1,84 @@
 #include "experiments/common/study.hpp"
 
+#include <fmt/ranges.h>
+
 #include <atomic>
 #include <chrono>
-#include <map>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <system_error>
 #include <thread>
 
 #include "experiments/common/backends.hpp"
+#include "experiments/common/interrupt.hpp"
 #include "experiments/common/processors.hpp"
-#include "host/data/batches.hpp"
-#include "host/limits.hpp"
+#include "experiments/common/study_plan.hpp"
+#include "experiments/common/trainer.hpp"
 #include "host/record/summary.hpp"
 
 namespace normlab {
 
 namespace {
 
-/// What a run of a norm takes.
-struct Needs {
-  double rate = 0;         ///< images a second on one processor
-  std::size_t memory = 0;  ///< bytes
-  int lanes = 1;           ///< the most processors that a step can use
-};
-
-/// Sets up the network as a run will and does a few steps.
-Needs measure(const StudyOptions& options, const RunSpec& spec, const Dataset& data) {
-  constexpr double kSeconds = 0.05;
-  const std::unique_ptr<Backend> backend = make_backend(options.device, options.total_threads());
-  Graph graph(*backend, {1, data.train.channels, data.train.height, data.train.width});
-  build_network(graph, {options.net, spec.norm, options.width, static_cast<int>(data.class_names.size())});
-  const int batch_size = std::min(options.batch_size, data.train.count - options.val);
-  graph.setup({.batch = batch_size});
-  initialize(graph, parse_initialization(options.init), spec.seed);
-  backend->set_active_workers(1);
-  const int count = std::min(batch_size, 64);
-  const std::vector<float> values(static_cast<std::size_t>(count) * graph.sample().per_sample(), 0.5F);
-  const std::vector<std::int32_t> labels(static_cast<std::size_t>(count), 0);
-  Batch batch;
-  batch.count = count;
-  batch.values = values.data();
-  batch.labels = labels.data();
-  graph.forward_backward(batch);
-  const auto start = std::chrono::steady_clock::now();
-  int steps = 0;
-  double seconds = 0;
-  while (seconds < kSeconds) {
-    graph.forward_backward(batch);
-    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    ++steps;
-  }
-  const int shards = (batch_size + graph.shard_samples() - 1) / graph.shard_samples();
-  return {steps * count / seconds, graph.memory_bytes(), std::min(backend->lanes(), shards)};
-}
-
-/// How many runs go on side by side: as wanted, or one on each processor, as long as there is memory for
-/// them.
-int runs_side_by_side(const StudyOptions& options, int runs, std::size_t bytes_of_one) {
-  const int processors = options.total_threads();
-  const int wanted = std::clamp(options.fixed_jobs().value_or(processors), 1, std::min(runs, processors));
-  const std::size_t available = available_memory();
-  const int fitting = runs_in_memory(wanted, bytes_of_one, available);
-  if (fitting < wanted) {
-    fmt::print("memory: {:.0f} MB are free and a run takes {:.0f} MB: {} side by side, not {}\n",
-               static_cast<double>(available) / 1e6, static_cast<double>(bytes_of_one) / 1e6, fitting,
-               wanted);
-  }
-  return fitting;
-}
-
-/// What there is to do, after trying every norm; stops trying when the user does not want to go on.
-StudyPlan plan_study(const StudyOptions& options, const std::vector<RunSpec>& runs, const Dataset& data) {
-  const double images = static_cast<double>(data.train.count - options.val) * options.epochs;
-  const double evaluated = static_cast<double>(data.test.count + options.val) * options.epochs;
-  StudyPlan plan;
-  plan.epochs = options.epochs;
-  plan.work = images + kEvaluationWork * evaluated;
-  plan.processors = options.total_threads();
-  std::map<std::string, std::size_t> kinds;  // a norm's runs are equally fast
-  std::size_t memory = 1;
-  for (const RunSpec& spec : runs) {
-    const auto [kind, is_new] = kinds.try_emplace(spec.norm.str(), kinds.size());
-    plan.runs.push_back({spec.name(), kind->second});
-    if (!is_new || interrupted()) continue;
-    const Needs needs = measure(options, spec, data);
-    plan.rates.push_back(needs.rate);
-    plan.lanes = std::max(plan.lanes, needs.lanes);
-    memory = std::max(memory, needs.memory);
-  }
-  plan.jobs = runs_side_by_side(options, static_cast<int>(runs.size()), memory);
-  return plan;
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 std::string percent(double part, double whole) {
   return fmt::format("{:.1f} %", 100 * part / std::max(1e-9, whole));
 }
 
-}  // namespace
-
-int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs) {
-  const std::string& experiment = options.experiment;
-  handle_signals();
-  const auto begin = std::chrono::steady_clock::now();
+Dataset load(const StudyOptions& options) {
   Dataset data = load_dataset(options.data);
   if (options.limit_train > 0) data.train = take(data.train, options.limit_train);
   if (options.limit_test > 0) data.test = take(data.test, options.limit_test);
   if (options.val >= data.train.count) {
     throw UsageError("--val {}: there are only {} training images", options.val, data.train.count);
   }
-  const int count = static_cast<int>(runs.size());
-  const StudyPlan plan = plan_study(options, runs, data);
-  if (interrupted()) return 130;
-  const std::unique_ptr<Backend> backend = make_backend(options.device, plan.processors);
-  backend->set_active_workers(processor_share(plan.processors, plan.jobs, plan.jobs - 1));
+  return data;
+}
 
-  const StudyDirectory study = StudyDirectory::create(
-      experiment, options.out.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.out));
-  fmt::print("{}: {} runs of {} epochs on {}: {} training and {} test images\n", experiment, count,
-             options.epochs, data.source, data.train.count - options.val, data.test.count);
-  fmt::print("device: {}; {}; about {}\n", backend->description(),
-             plan.jobs == 1 ? "one run at a time" : fmt::format("{} runs side by side", plan.jobs),
-             clock_text(plan.seconds()));
+/// What the runs differ in: "5 norms (none, bn, ln, gn:4, in) x 4 batch_size (2, 8, 32, 128) x 2 seeds".
+std::string dimensions(std::span<const RunSpec> runs) {
+  std::vector<std::string> norms, seeds;
+  const auto add = [](std::vector<std::string>& to, const std::string& value) {
+    if (std::find(to.begin(), to.end(), value) == to.end()) to.push_back(value);
+  };
+  std::vector<std::vector<std::string>> swept(runs.front().swept.size());
   for (const RunSpec& run : runs) {
-    if (run.seed == runs.front().seed) fmt::print("  {:<15} peak learning rate {}\n", run.norm.str(), run.lr);
+    add(norms, run.norm.str());
+    add(seeds, std::to_string(run.seed));
+    for (std::size_t i = 0; i < swept.size(); ++i) add(swept[i], run.value_of(run.swept[i]));
   }
-  fmt::print("results: {}\n", study.path().string());
-  std::fflush(stdout);
+  std::string text = fmt::format("norm {}", fmt::join(norms, ", "));
+  for (std::size_t i = 0; i < swept.size(); ++i) {
+    text += fmt::format("; {} {}", runs.front().swept[i], fmt::join(swept[i], ", "));
+  }
+  return text + fmt::format("; seed {}", fmt::join(seeds, ", "));
+}
 
+/// Trains all of `runs`, as many side by side as the plan says.
+std::vector<RunOutcome> train_all(const StudyOptions& options, std::span<const RunSpec> runs,
+                                  const Dataset& data, const StudyPlan& plan, const StudyDirectory& study) {
+  const int count = static_cast<int>(runs.size());
   std::vector<RunOutcome> outcomes(runs.size());
   std::optional<std::string> failure;
   std::mutex mutex;
   std::atomic<int> next{0};
-  const auto start = std::chrono::steady_clock::now();
   {
     Progress progress(plan);
     ProcessorBudget processors(plan.processors, plan.jobs);
     const auto work = [&](int seat) {
       const std::function<int()> share = [&processors, seat] { return processors.share(seat); };
       for (int i = next++; i < count && !interrupted(); i = next++) {
+        const RunSpec& spec = runs[static_cast<std::size_t>(i)];
         try {
-          const RunSpec& spec = runs[static_cast<std::size_t>(i)];
           const RunDirectory directory = study.create_run(spec.name());
           outcomes[static_cast<std::size_t>(i)] = train(options, spec, data, share, directory, progress, i);
         } catch (const std::exception& cause) {
           const std::lock_guard lock(mutex);
-          if (!failure)
-            failure = fmt::format("{}: {}", runs[static_cast<std::size_t>(i)].name(), cause.what());
+          if (!failure) failure = fmt::format("{}: {}", spec.name(), cause.what());
           stop_runs();
         }
       }
@@ -161,11 +94,51 @@ int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs) {
     }
     work(0);
   }
-  const auto seconds = [](auto from, auto to) { return std::chrono::duration<double>(to - from).count(); };
-  const double loading = seconds(begin, start), wall = seconds(begin, std::chrono::steady_clock::now());
   if (failure) throw Error("{}", *failure);
+  return outcomes;
+}
+
+/// One line on what --full would do.
+std::string full_line(CLI::App& app, const Experiment& experiment, Planner& planner) {
+  const OtherDefaults full(app, experiment.full);
+  if (full.text().empty()) return "";
+  const std::vector<RunSpec> runs = experiment.runs();
+  return fmt::format("--full: {}: {} runs, about {}\n", full.text(), runs.size(),
+                     clock_text(planner.plan(runs).seconds()));
+}
+
+int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment) {
+  const auto begin = std::chrono::steady_clock::now();
+  handle_signals();
+  if (options.full) OtherDefaults(app, experiment.full).keep();
+  options.check();
+  const std::vector<RunSpec> runs = experiment.runs();
+  check_runs(options, runs);
+  const Dataset data = load(options);
+  Planner planner(options, data);
+  const StudyPlan plan = planner.plan(runs);
+  const std::string full = options.full ? "" : full_line(app, experiment, planner);
+  if (interrupted()) return 130;
+  const std::unique_ptr<Backend> backend = make_backend(options.device, plan.processors);
+  backend->set_active_workers(processor_share(plan.processors, plan.jobs, plan.jobs - 1));
+
+  const std::string& name = options.experiment;
+  const StudyDirectory study = StudyDirectory::create(
+      name, options.out.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.out));
+  fmt::print("{}: {} runs of {} epochs on {}: {} training and {} test images\n", name, runs.size(),
+             options.epochs, data.source, data.train.count - options.val, data.test.count);
+  fmt::print("  {}\n", dimensions(runs));
+  fmt::print("device: {}; {}; about {}\n", backend->description(),
+             plan.jobs == 1 ? "one run at a time" : fmt::format("{} runs side by side", plan.jobs),
+             clock_text(plan.seconds()));
+  fmt::print("{}results: {}\n", full, study.path().string());
+  std::fflush(stdout);
+
+  const double loading = seconds_since(begin);
+  const std::vector<RunOutcome> outcomes = train_all(options, runs, data, plan, study);
+  const double wall = seconds_since(begin);
   if (interrupted()) {
-    fmt::print(stderr, "{}: interrupted; what was measured is in {}\n", experiment, study.path().string());
+    fmt::print(stderr, "{}: interrupted; what was measured is in {}\n", name, study.path().string());
     return 130;
   }
 
@@ -179,17 +152,23 @@ int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs) {
   std::vector<RunResults> results;
   for (const auto& path : find_runs(std::vector<std::filesystem::path>{study.path()}))
     results.push_back(read_run(path));
-  fmt::print("\n{}\n", summary_text(results));
+  fmt::print("\n{}\n", experiment.table ? experiment.table(results) : summary_text(results));
   fmt::print(
       "time: {} in all, {:.1f} s of it loading data and looking around; of the runs' own time {} training "
-      "steps, "
-      "{} evaluation, {} diagnosis, {} the rest (order of images, log, set-up)\n",
+      "steps, {} evaluation, {} diagnosis, {} the rest (order of images, log, set-up)\n",
       clock_text(wall), loading, percent(times.training, times.total), percent(times.evaluation, times.total),
       percent(times.diagnosis, times.total),
       percent(times.total - times.training - times.evaluation - times.diagnosis, times.total));
   fmt::print("results: {0}\n  normlog report {0}   # a page with pictures; csv instead of report: tables\n",
              study.path().string());
   return 0;
+}
+
+}  // namespace
+
+int run_experiment(CLI::App& app, int argc, char** argv, StudyOptions& options,
+                   const Experiment& experiment) {
+  return run_program(app, argc, argv, [&] { return run_study(app, options, experiment); });
 }
 
 }  // namespace normlab

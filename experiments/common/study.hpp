@@ -1,12 +1,29 @@
 #pragma once
+// A study: many runs of one experiment, several side by side, each in a directory of its own.
 
-#include "experiments/common/options.hpp"
-#include "experiments/common/trainer.hpp"
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "experiments/common/command_line.hpp"
+#include "experiments/common/run_spec.hpp"
+#include "host/record/run_results.hpp"
 
 namespace normlab {
 
-/// Trains every run of a study, several side by side, each in a directory of its own; prints what it will do,
-/// progress, and where everything lies. Returns the exit status.
-int run_study(const StudyOptions& options, const std::vector<RunSpec>& runs);
+/// What makes an experiment of its options.
+struct Experiment {
+  /// The runs, from the options as they stand, in the order in which they start. Throws UsageError.
+  std::function<std::vector<RunSpec>()> runs;
+  /// The defaults of --full.
+  OptionValues full;
+  /// What is printed when all is done; if there is none: the table of every study.
+  std::function<std::string(std::span<const RunResults>)> table = {};
+};
+
+/// The body of every main: parses the command line, says what it will do and what --full would do, trains
+/// every run, and prints what came out and where it lies. Returns the exit status.
+int run_experiment(CLI::App& app, int argc, char** argv, StudyOptions& options, const Experiment& experiment);
 
 }  // namespace normlab

@@ -15,11 +15,13 @@ constexpr double kEnoughSeen = 0.5;
 }  // namespace
 
 double StudyPlan::seconds() const {
-  std::vector<double> running, waiting;
+  std::vector<WorkLeft> running, waiting;
   for (const PlannedRun& run : runs) {
-    (static_cast<int>(running.size()) < jobs ? running : waiting).push_back(work / rates[run.kind]);
+    const RunKind& kind = kinds[run.kind];
+    (static_cast<int>(running.size()) < jobs ? running : waiting)
+        .push_back({run.work / kind.rate, kind.lanes});
   }
-  return time_left(running, waiting, processors, lanes);
+  return time_left(running, waiting, processors);
 }
 
 void Meter::add(double amount, double seconds) {
@@ -29,7 +31,7 @@ void Meter::add(double amount, double seconds) {
 }
 
 TimeEstimate::TimeEstimate(StudyPlan plan)
-    : plan_(std::move(plan)), runs_(plan_.runs.size()), speeds_(plan_.rates.size(), Meter(60)) {}
+    : plan_(std::move(plan)), runs_(plan_.runs.size()), speeds_(plan_.kinds.size(), Meter(60)) {}
 
 void TimeEstimate::begin(int run) {
   runs_[static_cast<std::size_t>(run)].stage = Stage::running;
@@ -39,7 +41,8 @@ void TimeEstimate::advance(int run, double work, double seconds, int threads) {
   const auto index = static_cast<std::size_t>(run);
   runs_[index].work += work;
   runs_[index].rate.add(work, seconds);
-  speeds_[plan_.runs[index].kind].add(work, seconds * speedup(threads, plan_.lanes));
+  const std::size_t kind = plan_.runs[index].kind;
+  speeds_[kind].add(work, seconds * speedup(threads, plan_.kinds[kind].lanes));
 }
 
 void TimeEstimate::end(int run) {
@@ -47,13 +50,18 @@ void TimeEstimate::end(int run) {
 }
 
 double TimeEstimate::done(int run) const {
-  return at(run).stage == Stage::ended ? 1 : at(run).work / plan_.work;
+  return at(run).stage == Stage::ended ? 1 : at(run).work / plan_.runs[static_cast<std::size_t>(run)].work;
 }
 
 double TimeEstimate::done() const {
-  double sum = 0;
-  for (int run = 0; run < static_cast<int>(runs_.size()); ++run) sum += done(run);
-  return sum / static_cast<double>(runs_.size());
+  double sum = 0, all = 0;
+  for (int run = 0; run < static_cast<int>(runs_.size()); ++run) {
+    const PlannedRun& planned = plan_.runs[static_cast<std::size_t>(run)];
+    const double seconds = planned.work / plan_.kinds[planned.kind].rate;
+    sum += done(run) * seconds;
+    all += seconds;
+  }
+  return sum / all;
 }
 
 double TimeEstimate::seconds_left() const {
@@ -61,25 +69,26 @@ double TimeEstimate::seconds_left() const {
   // others.
   double guessed = 0, taken = 0;
   for (std::size_t kind = 0; kind < speeds_.size(); ++kind) {
-    guessed += speeds_[kind].seconds() * speeds_[kind].rate() / plan_.rates[kind];
+    guessed += speeds_[kind].seconds() * speeds_[kind].rate() / plan_.kinds[kind].rate;
     taken += speeds_[kind].seconds();
   }
   const double faster = taken > kEnoughSeen ? guessed / taken : 1;
-  std::vector<double> running, waiting;
+  std::vector<WorkLeft> running, waiting;
   for (std::size_t i = 0; i < runs_.size(); ++i) {
     if (runs_[i].stage == Stage::ended) continue;
     const std::size_t kind = plan_.runs[i].kind;
     const double rate =
-        speeds_[kind].seconds() > kEnoughSeen ? speeds_[kind].rate() : plan_.rates[kind] * faster;
+        speeds_[kind].seconds() > kEnoughSeen ? speeds_[kind].rate() : plan_.kinds[kind].rate * faster;
     (runs_[i].stage == Stage::running ? running : waiting)
-        .push_back(std::max(0.0, plan_.work - runs_[i].work) / std::max(rate, 1e-9));
+        .push_back({std::max(0.0, plan_.runs[i].work - runs_[i].work) / std::max(rate, 1e-9),
+                    plan_.kinds[kind].lanes});
   }
   // Between two runs of a seat, and before the first.
   while (static_cast<int>(running.size()) < plan_.jobs && !waiting.empty()) {
     running.push_back(waiting.front());
     waiting.erase(waiting.begin());
   }
-  return time_left(std::move(running), waiting, plan_.processors, plan_.lanes);
+  return time_left(std::move(running), waiting, plan_.processors);
 }
 
 }  // namespace normlab

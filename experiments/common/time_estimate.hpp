@@ -9,19 +9,24 @@ namespace normlab {
 /// A run that a study will do.
 struct PlannedRun {
   std::string name;
-  std::size_t kind = 0;  ///< runs of one kind (norm) are equally fast
+  std::size_t kind = 0;
+  double work = 1;  ///< in images trained on; images evaluated count a third
+  int epochs = 1;
+};
+
+/// Runs of one kind (norm, network, batch size) are equally fast.
+struct RunKind {
+  double rate = 1;  ///< a first guess: images a second on one processor
+  int lanes = 1;    ///< the most processors that such a run can use
 };
 
 /// What a study will do, and on what.
 struct StudyPlan {
   std::vector<PlannedRun> runs;  ///< in the order in which they start
-  int epochs = 1;
-  double work = 1;            ///< of each run, in images trained on; images evaluated count a third
-  std::vector<double> rates;  ///< a first guess for each kind: images a second on one processor
+  std::vector<RunKind> kinds;
   int processors = 1, jobs = 1;
-  int lanes = 1;  ///< the most processors that a run can use
 
-  /// Seconds that all of it takes, as far as `rates` are right.
+  /// Seconds that all of it takes, as far as the kinds' rates are right.
   [[nodiscard]] double seconds() const;
 };
 
@@ -51,7 +56,7 @@ class TimeEstimate {
   [[nodiscard]] bool is_running(int run) const { return at(run).stage == Stage::running; }
   /// Part of the run's work that is done, 0 to 1; all of it when the run ended early.
   [[nodiscard]] double done(int run) const;
-  /// Of all runs.
+  /// Of all runs, by the time that they take.
   [[nodiscard]] double done() const;
   /// Images a second, of late.
   [[nodiscard]] double rate(int run) const { return at(run).rate.rate(); }

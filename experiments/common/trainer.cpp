@@ -1,14 +1,15 @@
 #include "experiments/common/trainer.hpp"
 
-#include <atomic>
 #include <cmath>
-#include <csignal>
 #include <numeric>
 
 #include "experiments/common/backends.hpp"
 #include "experiments/common/checkpoint.hpp"
+#include "experiments/common/device_images.hpp"
 #include "experiments/common/diagnostics.hpp"
+#include "experiments/common/interrupt.hpp"
 #include "experiments/common/revision.hpp"
+#include "experiments/common/study_plan.hpp"
 #include "experiments/common/timer.hpp"
 #include "host/data/batches.hpp"
 #include "host/record/diagnostic_channels.hpp"
@@ -17,35 +18,6 @@
 namespace normlab {
 
 namespace {
-
-std::atomic<bool> stop_requested = false;
-static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets it");
-
-/// Images on the device; the CPU reads them where they are.
-class DeviceImages {
- public:
-  DeviceImages(Backend& backend, const Images& images)
-      : labels(images.labels), set_{nullptr,         nullptr,       images.count,
-                                    images.channels, images.height, images.width} {
-    if (backend.reads_host_memory()) {
-      set_.pixels = images.pixels.data();
-      set_.labels = images.labels.data();
-    } else {
-      buffer_ = Buffer(backend, images.pixels.size() + images.labels.size());
-      backend.to_device(images.pixels.data(), buffer_.data(), images.pixels.size());
-      backend.to_device(images.labels.data(), buffer_.data() + images.pixels.size(), images.labels.size());
-      set_.pixels = reinterpret_cast<const std::uint8_t*>(buffer_.data());
-      set_.labels = set_.pixels + images.pixels.size();
-    }
-  }
-  [[nodiscard]] const ImageSet& set() const { return set_; }
-
-  const std::vector<std::uint8_t>& labels;
-
- private:
-  Buffer buffer_;
-  ImageSet set_;
-};
 
 /// Mean loss and accuracy of a pass.
 struct Score {
@@ -69,26 +41,24 @@ class Run {
         train_images_(*backend_, data.train),
         test_images_(*backend_, data.test) {
     backend_->set_active_workers(processors_());
-    const NetworkOptions network{options.net, spec.norm, options.width,
-                                 static_cast<int>(data.class_names.size()),
+    const NetworkOptions network{spec.net, spec.norm, spec.width, static_cast<int>(data.class_names.size()),
                                  static_cast<float>(options.label_smoothing)};
     build_network(graph_, network);
     std::tie(train_indices_, val_indices_) = hold_out(spec.seed, data.train.count, options.val);
-    graph_.setup({.batch = std::min(options.batch_size, static_cast<int>(train_indices_.size())),
+    graph_.setup({.batch = std::min(spec.pass_size(), static_cast<int>(train_indices_.size())),
                   .precision = parse_precision(options.precision)});
-    initialize(graph_, parse_initialization(options.init), spec.seed);
+    initialize(graph_, parse_initialization(spec.init), spec.seed);
     optimizer_ = std::make_unique<Optimizer>(
         graph_, OptimizerOptions{parse_optimizer(options.optimizer), options.nesterov, options.weight_decay,
-                                 options.clip});
+                                 spec.clip});
     test_indices_.resize(static_cast<std::size_t>(data.test.count));
     std::iota(test_indices_.begin(), test_indices_.end(), 0U);
-    const auto per_epoch =
-        static_cast<std::int64_t>((train_indices_.size() + static_cast<std::size_t>(options.batch_size) - 1) /
-                                  static_cast<std::size_t>(options.batch_size));
-    schedule_ = {parse_schedule(options.schedule), spec.lr, options.momentum, per_epoch * options.epochs};
+    const auto batch = static_cast<std::size_t>(spec.batch_size);
+    const auto per_epoch = static_cast<std::int64_t>((train_indices_.size() + batch - 1) / batch);
+    schedule_ = {parse_schedule(options.schedule), spec.lr, options.momentum, per_epoch * spec.epochs};
     diagnostics_ = std::make_unique<Diagnostics>(
-        options, network, graph_,
-        batch_of(train_images_, probe_indices(spec.seed, train_indices_, kProbeImages)), per_epoch);
+        options, network, graph_, train_images_.batch(probe_indices(spec.seed, train_indices_, kProbeImages)),
+        per_epoch);
     write_config();
     open_log();
     progress_.begin(index_);
@@ -98,12 +68,12 @@ class Run {
   RunOutcome operator()() {
     RunOutcome outcome;
     std::string ending;
-    for (int epoch = 1; epoch <= options_.epochs && outcome.status == RunOutcome::Status::done; ++epoch) {
+    for (int epoch = 1; epoch <= spec_.epochs && outcome.status == RunOutcome::Status::done; ++epoch) {
       const Score train = train_epoch(epoch, outcome);
       if (outcome.status != RunOutcome::Status::done) break;
       record("train", epoch, train);
       std::string line = fmt::format("{} epoch {}/{}: train loss {:.4f}, accuracy {:.2f} %", spec_.name(),
-                                     epoch, options_.epochs, train.loss, 100 * train.accuracy);
+                                     epoch, spec_.epochs, train.loss, 100 * train.accuracy);
       if (!val_indices_.empty()) {
         const Score val = evaluate(epoch, train, train_images_, val_indices_);
         outcome.times.evaluation += val.seconds;
@@ -111,7 +81,7 @@ class Run {
         line += fmt::format("; val {:.4f}, {:.2f} %", val.loss, 100 * val.accuracy);
         ending = fmt::format(", val {:.2f} %", 100 * val.accuracy);
       }
-      const Score test = evaluate(epoch, train, test_images_, test_indices_, epoch == options_.epochs);
+      const Score test = evaluate(epoch, train, test_images_, test_indices_, epoch == spec_.epochs);
       outcome.times.evaluation += test.seconds;
       outcome.test_accuracy = test.accuracy;
       record("test", epoch, test);
@@ -124,9 +94,8 @@ class Run {
     std::string message;
     switch (outcome.status) {
       case RunOutcome::Status::done:
-        log_->append(log_->channel("test.predictions"), options_.epochs, optimizer_->steps(), predictions_);
-        write_parameters(graph_, optimizer_->steps(), options_.net, spec_.norm.str(),
-                         directory_.final_parameters());
+        log_->append(log_->channel("test.predictions"), spec_.epochs, optimizer_->steps(), predictions_);
+        write_parameters(graph_, passes_, spec_.net, spec_.norm.str(), directory_.final_parameters());
         message = fmt::format("test {:.2f} %{}", 100 * outcome.test_accuracy, ending);
         log_->close(RunStatus::done);
         break;
@@ -150,19 +119,6 @@ class Run {
   }
 
  private:
-  Batch batch_of(const DeviceImages& images, std::span<const std::uint32_t> indices) {
-    labels_.resize(indices.size());
-    for (std::size_t i = 0; i < indices.size(); ++i) labels_[i] = images.labels[indices[i]];
-    Batch batch;
-    batch.count = static_cast<int>(indices.size());
-    batch.images = &images.set();
-    batch.indices = indices.data();
-    batch.mean = kImageMean;
-    batch.std = kImageStd;
-    batch.labels = labels_.data();
-    return batch;
-  }
-
   /// Between two passes a run may take over processors that another run left.
   int take_workers() {
     backend_->set_active_workers(processors_());
@@ -177,17 +133,15 @@ class Run {
     std::vector<std::uint32_t> indices(order.size());
     std::transform(order.begin(), order.end(), indices.begin(),
                    [&](std::uint32_t i) { return train_indices_[i]; });
-    const auto size = static_cast<std::size_t>(options_.batch_size);
+    const auto size = static_cast<std::size_t>(spec_.batch_size);
     double loss_sum = 0;
     std::int64_t correct = 0;
     for (std::size_t first = 0; first < indices.size(); first += size) {
-      Batch batch =
-          batch_of(train_images_, std::span(indices).subspan(first, std::min(size, indices.size() - first)));
-      batch.augmentation = {options_.augment, spec_.seed, static_cast<std::uint32_t>(epoch)};
       const Rates rates = schedule_.at(optimizer_->steps());
       const int workers = take_workers();
       const Timer step_timer;
-      const PassResult pass = graph_.forward_backward(batch);
+      const PassResult pass =
+          gradients_of(std::span(indices).subspan(first, std::min(size, indices.size() - first)), epoch);
       const double loss = pass.loss_sum / pass.count;
       const std::int64_t step = optimizer_->steps() + 1;
       step_seconds_ += step_timer.seconds();
@@ -217,14 +171,31 @@ class Run {
     return {loss_sum / count, static_cast<double>(correct) / count, timer.seconds() - looking};
   }
 
-  Score evaluate(int epoch, const Score& train, const DeviceImages& images,
-                 std::span<const std::uint32_t> indices, bool keep_predictions = false) {
+  /// The gradient of a batch, in parts if so wanted.
+  PassResult gradients_of(std::span<const std::uint32_t> indices, int epoch) {
+    const auto part = static_cast<std::size_t>(spec_.pass_size());
+    PassResult whole;
+    for (std::size_t first = 0; first < indices.size(); first += part, ++passes_) {
+      Batch batch = train_images_.batch(indices.subspan(first, std::min(part, indices.size() - first)));
+      batch.whole = static_cast<int>(indices.size());
+      batch.first_part = static_cast<int>(first);
+      batch.augmentation = {options_.augment, spec_.seed, static_cast<std::uint32_t>(epoch)};
+      const PassResult pass = graph_.forward_backward(batch);
+      whole.loss_sum += pass.loss_sum;
+      whole.correct += pass.correct;
+      whole.count += pass.count;
+    }
+    return whole;
+  }
+
+  Score evaluate(int epoch, const Score& train, DeviceImages& images, std::span<const std::uint32_t> indices,
+                 bool keep_predictions = false) {
     const Timer timer;
     constexpr std::size_t kBatch = 1000;
     double loss_sum = 0;
     std::int64_t correct = 0;
     for (std::size_t first = 0; first < indices.size(); first += kBatch) {
-      const Batch batch = batch_of(images, indices.subspan(first, std::min(kBatch, indices.size() - first)));
+      const Batch batch = images.batch(indices.subspan(first, std::min(kBatch, indices.size() - first)));
       const int workers = take_workers();
       const PassResult pass = graph_.evaluate(batch);
       progress_.advance(index_, {epoch, pass.count * kEvaluationWork, train.loss, workers});
@@ -232,7 +203,7 @@ class Run {
       correct += pass.correct;
       for (std::size_t i = 0; keep_predictions && i < static_cast<std::size_t>(batch.count); ++i) {
         predictions_.push_back({indices[first + i], static_cast<std::uint16_t>(graph_.predicted()[i]),
-                                static_cast<std::uint16_t>(labels_[i]), graph_.confidence()[i]});
+                                static_cast<std::uint16_t>(batch.labels[i]), graph_.confidence()[i]});
       }
     }
     const auto count = static_cast<double>(indices.size());
@@ -240,35 +211,10 @@ class Run {
   }
 
   void write_config() {
-    const StudyOptions& o = options_;
-    RunConfig c;
-    c.set("experiment", o.experiment);
-    c.set("command", o.command);
-    c.set("norm", spec_.norm.str());
-    c.set("seed", spec_.seed);
-    c.set("net", o.net);
-    c.set("width", ConfigValue(o.width));
+    RunConfig c = settings_of(options_, spec_, data_);
+    c.set("command", options_.command);
     c.set("parameters", graph_.parameter_count());
-    c.set("data", data_.source);
-    c.set("data_digest", data_.digest);
-    c.set("classes", fmt::format("{}", fmt::join(data_.class_names, ",")));
-    c.set("train_images", train_indices_.size());
-    c.set("val_images", val_indices_.size());
-    c.set("test_images", test_indices_.size());
-    c.set("augment", ConfigValue(o.augment));
-    c.set("epochs", o.epochs);
-    c.set("batch_size", o.batch_size);
-    c.set("steps", schedule_.steps);
-    c.set("optimizer", o.optimizer);
-    c.set("lr", ConfigValue(spec_.lr));
-    c.set("schedule", o.schedule);
-    c.set("momentum", ConfigValue(o.momentum));
-    c.set("nesterov", ConfigValue(o.nesterov));
-    c.set("weight_decay", ConfigValue(o.weight_decay));
-    c.set("label_smoothing", ConfigValue(o.label_smoothing));
-    c.set("clip", ConfigValue(o.clip));
-    c.set("init", o.init);
-    c.set("precision", o.precision);
+    c.set("memory_bytes", graph_.memory_bytes());
     c.set("device", backend_->name());
     c.set("cpu", cpu_model());
     c.set("isa", backend_->isa());
@@ -318,35 +264,14 @@ class Run {
   std::unique_ptr<Diagnostics> diagnostics_;
   Schedule schedule_;
   std::vector<std::uint32_t> train_indices_, val_indices_, test_indices_;
-  std::vector<std::int32_t> labels_;
   std::vector<Prediction> predictions_;
+  std::int64_t passes_ = 0;  ///< of training, forward and back
   double step_seconds_ = 0;
   std::unique_ptr<LogWriter> log_;
   std::uint32_t step_loss_ = 0, step_lr_ = 0, step_grad_norm_ = 0;
 };
 
 }  // namespace
-
-std::string RunSpec::name() const {
-  return run_name(norm.str(), {}, static_cast<int>(seed));
-}
-
-bool interrupted() {
-  return stop_requested;
-}
-
-void stop_runs() {
-  stop_requested = true;
-}
-
-void handle_signals() {
-  const auto handler = [](int signal) {
-    stop_requested = true;
-    std::signal(signal, SIG_DFL);  // a second one ends the program at once
-  };
-  std::signal(SIGINT, handler);
-  std::signal(SIGTERM, handler);
-}
 
 RunOutcome train(const StudyOptions& options, const RunSpec& spec, const Dataset& data,
                  const std::function<int()>& processors, const RunDirectory& directory, Progress& progress,

@@ -1,0 +1,185 @@
+#include "experiments/common/command_line.hpp"
+
+#include <toml++/toml.h>
+#include <algorithm>
+#include <cstdio>
+#include <optional>
+#include <set>
+
+#include "layers/error.hpp"
+
+namespace normlab {
+
+namespace {
+
+bool is_flag(const CLI::Option& option) {
+  return option.get_items_expected_max() == 0;
+}
+
+/// The options that people set: those in groups.
+std::vector<CLI::Option*> options_of(CLI::App& app) {
+  std::vector<CLI::Option*> all;
+  for (CLI::App* group : app.get_subcommands([](CLI::App*) { return true; })) {
+    for (CLI::Option* option : group->get_options()) all.push_back(option);
+  }
+  return all;
+}
+
+/// The value as text, whoever set it.
+std::string value_of(const CLI::Option& option) {
+  if (option.count() > 0) return option.results().back();
+  return is_flag(option) ? "false" : option.get_default_str();
+}
+
+void set(CLI::Option& option, const std::string& value) {
+  option.clear();
+  option.add_result(value);
+  option.run_callback();
+}
+
+/// A TOML value as the command line would spell it; null when it is not of the kind that the option takes.
+std::optional<std::string> spelled(const toml::node& node, const CLI::Option& option) {
+  const std::string type = option.get_type_name();
+  if (const auto* value = node.as_boolean()) {
+    return is_flag(option) ? std::optional(value->get() ? "true" : "false") : std::nullopt;
+  }
+  if (is_flag(option)) return std::nullopt;
+  if (const auto* value = node.as_integer()) return std::to_string(value->get());
+  if (const auto* value = node.as_floating_point()) {
+    return type.starts_with("INT") ? std::nullopt : std::optional(fmt::format("{}", value->get()));
+  }
+  const bool is_number = type.starts_with("INT") || type.starts_with("FLOAT");
+  if (const auto* value = node.as_string()) return is_number ? std::nullopt : std::optional(value->get());
+  if (const auto* list = node.as_array(); list != nullptr && !is_number) {
+    std::string joined;
+    for (const toml::node& item : *list) {
+      const std::optional<std::string> part = item.is_array() ? std::nullopt : spelled(item, option);
+      if (!part) return std::nullopt;
+      joined += (joined.empty() ? "" : ",") + *part;
+    }
+    return joined;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string command_of(CLI::App& app) {
+  constexpr std::string_view plain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./,:=+@%";
+  std::string line = app.get_name();
+  const auto word = [&](const std::string& text) {
+    line += ' ';
+    if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) {
+      line += text;
+      return;
+    }
+    line += '\'';
+    for (const char c : text) line += c == '\'' ? "'\\''" : std::string(1, c);
+    line += '\'';
+  };
+  std::vector<CLI::Option*> options = app.get_options();
+  for (CLI::Option* option : options_of(app)) options.push_back(option);
+  for (const CLI::Option* option : options) {
+    if (option->count() == 0) continue;
+    word(option->get_name());
+    if (is_flag(*option)) continue;
+    for (const std::string& value : option->results()) word(value);
+  }
+  return line;
+}
+
+RunConfig values_of(CLI::App& app, const std::vector<std::string>& without) {
+  RunConfig values;
+  for (const CLI::Option* option : options_of(app)) {
+    const std::string name = option->get_name().substr(2);
+    if (std::find(without.begin(), without.end(), name) != without.end()) continue;
+    const std::string value = value_of(*option);
+    const std::string type = option->get_type_name();
+    if (is_flag(*option)) {
+      values.set(name, ConfigValue(value == "true"));
+    } else if (type.starts_with("INT")) {
+      values.set(name, std::stoll(value));
+    } else if (type.starts_with("FLOAT")) {
+      values.set(name, ConfigValue(std::stod(value)));
+    } else {
+      values.set(name, value);
+    }
+  }
+  return values;
+}
+
+OtherDefaults::OtherDefaults(CLI::App& app, const OptionValues& values) : app_(app) {
+  for (const auto& [name, value] : values) {
+    CLI::Option& option = *app.get_option(name);
+    if (option.count() > 0 || value_of(option) == value) continue;
+    before_.emplace_back(name, value_of(option));
+    set(option, value);
+    text_ += fmt::format("{}{} {}", text_.empty() ? "" : " ", name, value);
+  }
+}
+
+OtherDefaults::~OtherDefaults() {
+  for (const auto& [name, value] : before_) {
+    CLI::Option& option = *app_.get_option(name);
+    set(option, value);
+    option.clear();
+  }
+}
+
+void apply_config_file(CLI::App& app, const std::filesystem::path& file, const std::string& origin) {
+  const std::string path = file.string();
+  toml::table table;
+  try {
+    table = toml::parse_file(path);
+  } catch (const toml::parse_error& error) {
+    const toml::source_position at = error.source().begin;
+    if (at.line == 0) throw UsageError("{} {}: cannot be read ({})", origin, path, error.description());
+    throw UsageError("{} {}:{}:{}: {}", origin, path, at.line, at.column, error.description());
+  }
+  std::set<std::string> known;
+  for (const CLI::Option* option : options_of(app)) known.insert(option->get_name().substr(2));
+  for (auto&& [key, node] : table) {
+    const std::string name(key.str());
+    const toml::source_position at = node.source().begin;
+    CLI::Option* option = known.contains(name) ? app.get_option("--" + name) : nullptr;
+    if (option == nullptr) {
+      throw UsageError("{} {}:{}:{}: unknown key '{}'; keys are: {}", origin, path, at.line, at.column, name,
+                       fmt::join(known, ", "));
+    }
+    if (option->count() > 0) continue;  // the command line wins
+    const std::optional<std::string> value = spelled(node, *option);
+    try {
+      if (!value) throw CLI::ConversionError("");
+      set(*option, *value);
+    } catch (const CLI::Error&) {
+      const std::string type = option->get_type_name();
+      throw UsageError("{} {}:{}:{}: '{}' wants {}", origin, path, at.line, at.column, name,
+                       is_flag(*option)            ? "true or false"
+                       : type.starts_with("INT")   ? "a whole number"
+                       : type.starts_with("FLOAT") ? "a number"
+                                                   : "a text");
+    }
+  }
+}
+
+int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
+  std::string config;
+  app.add_option("--config", config, "TOML file with options of the same names; the command line wins");
+  try {
+    app.parse(argc, argv);
+    if (!config.empty()) apply_config_file(app, config);
+    return body();
+  } catch (const CLI::ParseError& error) {
+    const int status = app.exit(error);
+    return status == 0 ? 0 : 2;
+  } catch (const UsageError& error) {
+    fmt::print(stderr, "{}: {}\nTry '{} --help'.\n", app.get_name(), error.what(), app.get_name());
+    return 2;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}: {}\n", app.get_name(), error.what());
+    return 1;
+  }
+}
+
+}  // namespace normlab
