@@ -12,6 +12,7 @@
 #include "host/record/log_info.hpp"
 #include "host/record/run_results.hpp"
 #include "host/record/summary.hpp"
+#include "host/record/verify.hpp"
 #include "host/report/report.hpp"
 #include "layers/error.hpp"
 
@@ -25,6 +26,7 @@ constexpr const char* description =
     "  normlog csv runs/latest            CSV files for pandas, in runs/latest/csv/\n"
     "  normlog plot runs/latest           pictures (SVG, PNG), each with its data and gnuplot script\n"
     "  normlog report runs/latest         one HTML page with all of it, to read or to send\n"
+    "  normlog verify runs/latest         which files are good, and what damage costs\n"
     "  normlog info runs/latest/bn-seed0  what a run holds, and whether it is whole\n\n"
     "Damaged logs are read as far as they go; what is lost is said, and the exit status is 1.";
 
@@ -43,11 +45,12 @@ std::filesystem::path beside(const Paths& paths) {
   return std::filesystem::is_directory(paths[0]) ? paths[0] : paths[0].parent_path();
 }
 
-int csv(const Paths& paths, std::filesystem::path out) {
+int csv(const Paths& paths, std::filesystem::path out, bool allow_damage) {
   if (out.empty()) out = beside(paths) / "csv";
   const normlab::CsvExport done = normlab::export_csv(normlab::find_runs(paths), out);
   for (const auto& file : done.files) fmt::print("{}\n", file.string());
-  return report(done.problems);
+  const int status = report(done.problems);
+  return allow_damage ? 0 : status;
 }
 
 int summary(const Paths& paths) {
@@ -95,6 +98,17 @@ int write_report(const Paths& paths, const ReportOptions& options) {
   return report(study.problems);
 }
 
+int verify(const Paths& paths) {
+  constexpr const char* words[] = {"good", "unfinished", "DAMAGED"};
+  int status = 0;
+  for (const normlab::Verified& file : normlab::verify(paths)) {
+    fmt::print("{:<10}  {}\n", words[static_cast<int>(file.state)], file.path.string());
+    for (const std::string& line : file.lines) fmt::print("            {}\n", line);
+    if (file.state == normlab::Verified::State::damaged) status = 1;
+  }
+  return status;
+}
+
 int info(const Paths& paths) {
   std::vector<std::string> problems;
   for (const auto& path : paths) {
@@ -115,6 +129,9 @@ int run(int argc, char** argv) {
   CLI::App* csv_command = app.add_subcommand("csv", "Write epochs.csv, steps.csv, runs.csv (and layers.csv)");
   csv_command->add_option("PATH", paths, "A study, or runs")->required();
   csv_command->add_option("--out", out, "Directory for the CSV files (default: csv/ in the study or run)");
+  bool allow_damage = false;
+  csv_command->add_flag("--allow-damage", allow_damage,
+                        "Exit with 0 though something was damaged; it is said all the same");
   CLI::App* summary_command =
       app.add_subcommand("summary", "Print accuracy, intervals, paired differences and speed for each norm");
   summary_command->add_option("PATH", paths, "A study, or runs")->required();
@@ -133,6 +150,9 @@ int run(int argc, char** argv) {
   report_command->add_option("--out", report_options.out,
                              "The page (default: report.html in the study, its pictures in plots/)");
   report_command->add_option("--data", report_options.data, data_help);
+  CLI::App* verify_command =
+      app.add_subcommand("verify", "Read every byte: say which files are good, and what damage costs");
+  verify_command->add_option("PATH", paths, "A study, runs, or their files")->required();
   CLI::App* info_command =
       app.add_subcommand("info", "Print channels, rows, blocks, damage, configuration and parameters");
   info_command->add_option("PATH", paths, "A study, a run, a metrics.nlog or a .safetensors file")
@@ -142,10 +162,11 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  if (csv_command->parsed()) return csv(paths, out);
+  if (csv_command->parsed()) return csv(paths, out, allow_damage);
   if (summary_command->parsed()) return summary(paths);
   if (report_command->parsed()) return write_report(paths, report_options);
   if (plot_command->parsed()) return plot(paths, plot_options);
+  if (verify_command->parsed()) return verify(paths);
   return info(paths);
 }
 

@@ -28,6 +28,7 @@ class RunDirectory {
   [[nodiscard]] std::string name() const { return path_.filename().string(); }
   [[nodiscard]] std::filesystem::path config() const { return path_ / "config.toml"; }
   [[nodiscard]] std::filesystem::path metrics() const { return path_ / "metrics.nlog"; }
+  [[nodiscard]] std::filesystem::path checkpoint() const { return path_ / "checkpoint.safetensors"; }
   [[nodiscard]] std::filesystem::path final_parameters() const { return path_ / "final.safetensors"; }
 
   void write_config(const RunConfig& config) const;

@@ -1,0 +1,109 @@
+#include "host/record/verify.hpp"
+
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "host/record/log_format.hpp"
+#include "host/record/log_reader.hpp"
+#include "host/record/run_directory.hpp"
+#include "host/record/run_results.hpp"
+#include "host/record/safetensors.hpp"
+#include "layers/error.hpp"
+
+namespace normlab {
+
+namespace {
+
+using State = Verified::State;
+
+Verified damaged(const std::filesystem::path& path, std::string line) {
+  return {path, State::damaged, {std::move(line)}};
+}
+
+Verified verify_log(const std::filesystem::path& path) {
+  const Log log = read_log(path);
+  Verified result{path, State::good, {}};
+  const std::string contents =
+      fmt::format("{} rows in {} blocks of 32 KiB, {}", log.rows.size(), log.blocks,
+                  log.outcome ? std::string(name_of(log.outcome->status)) : "without an end");
+  if (!log.damage.empty() || log.lost_rows > 0) {
+    result.state = State::damaged;
+    for (const Damage& damage : log.damage) {
+      result.lines.push_back(fmt::format("bytes {} to {} (block {}): {}", damage.offset,
+                                         damage.offset + damage.length - 1,
+                                         damage.offset / log_format::block_bytes, damage.what));
+    }
+    result.lines.push_back(
+        fmt::format("at least {} rows are lost; what can be read: {}", log.lost_rows, contents));
+    return result;
+  }
+  result.lines.push_back(contents);
+  if (!log.outcome) {
+    result.state = State::unfinished;
+    result.lines.push_back("its run is going on, or was killed; nothing that was written whole is lost");
+  }
+  if (log.torn_bytes > 0) {
+    result.lines.push_back(
+        fmt::format("the last {} bytes are a record that was being written", log.torn_bytes));
+  }
+  return result;
+}
+
+Verified verify_contents(const std::filesystem::path& path) {
+  if (path.extension() == ".toml") {
+    return {path, State::good, {fmt::format("{} keys", RunConfig::read(path).entries().size())}};
+  }
+  if (path.extension() != ".safetensors") return verify_log(path);
+  const TensorFile file = read_safetensors(path);
+  std::size_t bytes = 0;
+  for (const NamedTensor& tensor : file.tensors) bytes += tensor.data.size();
+  return {
+      path, State::good, {fmt::format("{} tensors, {} bytes, checksums right", file.tensors.size(), bytes)}};
+}
+
+void verify_run(const std::filesystem::path& run, std::vector<Verified>& results) {
+  const RunDirectory files(run);
+  bool is_done = false;
+  for (const auto& path : {files.config(), files.metrics(), files.final_parameters(), files.checkpoint()}) {
+    const bool is_missing = !std::filesystem::exists(path);
+    const bool is_needed =
+        path == files.config() || path == files.metrics() || (path == files.final_parameters() && is_done);
+    if (is_missing && !is_needed) continue;
+    if (is_missing) {
+      results.push_back(damaged(path, "missing"));
+      continue;
+    }
+    results.push_back(verify_file(path));
+    if (path != files.metrics()) continue;
+    const Log log = results.back().state == State::damaged ? Log{} : read_log(path);
+    is_done = log.outcome && log.outcome->status == RunStatus::done;
+  }
+}
+
+}  // namespace
+
+Verified verify_file(const std::filesystem::path& path) {
+  if (!std::filesystem::is_regular_file(path)) {
+    throw Error("'{}' is not a file; give a study, a run or one of a run's files", path.string());
+  }
+  try {
+    return verify_contents(path);
+  } catch (const Error& error) {
+    return damaged(path, error.what());
+  }
+}
+
+std::vector<Verified> verify(std::span<const std::filesystem::path> paths) {
+  std::vector<Verified> results;
+  for (const auto& path : paths) {
+    if (std::filesystem::is_directory(path)) {
+      for (const auto& run : find_runs({&path, 1})) verify_run(run, results);
+    } else {
+      results.push_back(verify_file(path));
+    }
+  }
+  return results;
+}
+
+}  // namespace normlab
