@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "experiments/common/landscape.hpp"
 #include "experiments/common/timer.hpp"
 #include "host/record/diagnostic_channels.hpp"
 #include "layers/diagnostics.hpp"
@@ -18,12 +19,16 @@ void append_layers(LogWriter& log, std::string_view metric, int epoch, std::int6
 }  // namespace
 
 DiagnosisSteps::DiagnosisSteps(const StudyOptions& options, std::int64_t steps_per_epoch)
-    : period_(options.diagnose * steps_per_epoch), listed_(options.diagnose_step_list()) {}
+    : listed_(options.diagnose_step_list()), first_(options.diagnose_first) {
+  if (options.diagnose > 0) periods_.push_back(options.diagnose * steps_per_epoch);
+  if (options.diagnose_every > 0) periods_.push_back(options.diagnose_every);
+}
 
 bool DiagnosisSteps::contains(std::int64_t step) const {
   if (step == 0) return !empty();
-  if (period_ > 0 && step % period_ == 0) return true;
-  return std::find(listed_.begin(), listed_.end(), step) != listed_.end();
+  return step <= first_ || std::find(listed_.begin(), listed_.end(), step) != listed_.end() ||
+         std::any_of(periods_.begin(), periods_.end(),
+                     [step](std::int64_t period) { return step % period == 0; });
 }
 
 ParameterFigures::ParameterFigures(Graph& graph) : graph_(graph) {
@@ -65,7 +70,10 @@ void ParameterFigures::after_update() {
 
 Diagnostics::Diagnostics(const StudyOptions& options, NetworkOptions network, Graph& graph,
                          const Batch& batch, std::int64_t steps_per_epoch)
-    : graph_(graph), steps_(options, steps_per_epoch), parameters_(graph) {
+    : graph_(graph),
+      steps_(options, steps_per_epoch),
+      landscape_every_(options.landscape_every),
+      parameters_(graph) {
   if (steps_.empty()) return;
   const Timer timer;
   indices_.assign(batch.indices, batch.indices + batch.count);
@@ -83,8 +91,13 @@ Diagnostics::Diagnostics(const StudyOptions& options, NetworkOptions network, Gr
 }
 
 std::vector<Channel> Diagnostics::channels() const {
-  if (steps_.empty()) return {};
   std::vector<Channel> channels;
+  if (landscape_every_ > 0) {
+    for (const char* figure : {"loss_min", "loss_max", "gradient_min", "gradient_max", "beta"}) {
+      channels.push_back({std::string(kLandscapePrefix).append(figure), ChannelKind::scalar, "", {}, {}});
+    }
+  }
+  if (steps_.empty()) return channels;
   for (const char* metric : {"grad_norm", "weight_norm", "update_ratio"}) {
     channels.push_back(layer_channel(metric, parameters_.layers()));
   }
@@ -107,10 +120,21 @@ void Diagnostics::start(LogWriter& log) {
   seconds_ += timer.seconds();
 }
 
-void Diagnostics::before_update(std::int64_t step) {
-  if (!steps_.contains(step)) return;
+void Diagnostics::before_update(int epoch, std::int64_t step, double lr,
+                                const std::function<double()>& gradient) {
   const Timer timer;
-  parameters_.before_update();
+  if (landscape_every_ > 0 && (step - 1) % landscape_every_ == 0) {
+    const LandscapeFigures found = measure_landscape(graph_, lr, gradient);
+    const auto append = [&](std::string_view figure, double value) {
+      log_->append(log_->channel(std::string(kLandscapePrefix).append(figure)), epoch, step, value);
+    };
+    append("loss_min", found.loss_min);
+    append("loss_max", found.loss_max);
+    append("gradient_min", found.gradient_min);
+    append("gradient_max", found.gradient_max);
+    append("beta", found.beta);
+  }
+  if (steps_.contains(step)) parameters_.before_update();
   seconds_ += timer.seconds();
 }
 

@@ -2,6 +2,7 @@
 // What happens inside a network while it trains, for the metric log. host/record/diagnostic_channels.hpp says
 // what is measured.
 
+#include <functional>
 #include <memory>
 
 #include "experiments/common/options.hpp"
@@ -18,11 +19,12 @@ class DiagnosisSteps {
   /// Steps count from 1; 0 is before training.
   [[nodiscard]] bool contains(std::int64_t step) const;
   /// No step at all.
-  [[nodiscard]] bool empty() const { return period_ == 0 && listed_.empty(); }
+  [[nodiscard]] bool empty() const { return periods_.empty() && listed_.empty() && first_ == 0; }
 
  private:
-  std::int64_t period_;  ///< 0: none
+  std::vector<std::int64_t> periods_;
   std::vector<int> listed_;
+  std::int64_t first_;
 };
 
 /// The parameters of each layer that has any, around a step: ||g||, ||w||, ||w' - w|| / ||w||.
@@ -63,8 +65,9 @@ class Diagnostics {
   [[nodiscard]] std::vector<Channel> channels() const;
   /// Before training. The log must outlive the run.
   void start(LogWriter& log);
-  /// Around the optimizer's step number `step`, every time.
-  void before_update(std::int64_t step);
+  /// Around the optimizer's step number `step`, every time, with its gradient in the graph. `gradient`
+  /// computes it anew, for the parameters as they then are, and returns the mean loss.
+  void before_update(int epoch, std::int64_t step, double lr, const std::function<double()>& gradient);
   void after_update(int epoch, std::int64_t step);
   /// That all of this took so far.
   [[nodiscard]] double seconds() const { return seconds_; }
@@ -76,6 +79,7 @@ class Diagnostics {
 
   Graph& graph_;
   DiagnosisSteps steps_;
+  int landscape_every_;
   ParameterFigures parameters_;
   std::vector<std::uint32_t> indices_;
   std::vector<std::int32_t> labels_;

@@ -40,6 +40,9 @@ struct StudyOptions {
   int val = 0;
   int diagnose = 1;            ///< epochs from one diagnosis to the next; 0: none
   std::string diagnose_steps;  ///< and after these steps
+  int diagnose_first = 0;      ///< and after each of the first so many steps (gradient_flow)
+  int diagnose_every = 0;      ///< and after every so many steps (gradient_flow); 0: none
+  int landscape_every = 0;     ///< steps from one look at the landscape to the next (loss_landscape); 0: none
   int limit_train = 0;         ///< 0: all
   int limit_test = 0;
   int threads = 0;  ///< 0: all processors

@@ -145,7 +145,10 @@ class Run {
       const double loss = pass.loss_sum / pass.count;
       const std::int64_t step = optimizer_->steps() + 1;
       step_seconds_ += step_timer.seconds();
-      diagnostics_->before_update(step);
+      diagnostics_->before_update(epoch, step, rates.lr, [&] {
+        const PassResult moved = graph_.forward_backward(batch);
+        return moved.loss_sum / moved.count;
+      });
       const Timer update_timer;
       const double norm = optimizer_->step(rates);
       step_seconds_ += update_timer.seconds();

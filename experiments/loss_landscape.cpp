@@ -1,0 +1,35 @@
+// Does a norm make the loss smoother? Along the gradient at every few steps of training: the range of the
+// loss, the range of the change of the gradient, and the effective smoothness beta, for each norm (Santurkar
+// et al., "How does batch normalization help optimization?", NeurIPS 2018). experiments/common/landscape.hpp
+// has the definitions.
+
+#include "experiments/common/study.hpp"
+
+int main(int argc, char** argv) {
+  using namespace normlab;
+  CLI::App app{
+      "Measures the loss landscape along the gradient while a small CNN trains with each normalization:\n"
+      "the range of the loss and of the change of the gradient at 0.5 to 4 times the step that the learning\n"
+      "rate gives, and the smoothness beta, the largest change for its distance. Training itself stays the\n"
+      "same, to the bit.\n"
+      "Without options: five norms, one seed, four epochs on synthetic data, every 10th step.\n\n"
+      "  loss_landscape --data DIR --epochs 8 --seeds 3     on CIFAR-10 (see `dataset --help`)\n"
+      "  loss_landscape --norms none,bn --every 1           every step (11 times as long)\n",
+      "loss_landscape"};
+  StudyOptions options;
+  options.seeds = "1";
+  options.landscape_every = 10;
+  add_study_options(app, options);
+  app.add_option_group("Loss landscape")
+      ->add_option("--every", options.landscape_every,
+                   "Steps from one measurement to the next; each takes as long as ten steps");
+  return run_program(app, argc, argv, [&] {
+    if (options.landscape_every < 1) throw UsageError("--every: must be at least 1");
+    options.check();
+    std::vector<RunSpec> runs;
+    for (const std::uint64_t seed : options.seed_list()) {
+      for (const Norm& norm : options.norm_list()) runs.push_back({norm, seed, options.lr_for(norm)});
+    }
+    return run_study(options, runs);
+  });
+}
