@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "host/data/cifar10.hpp"
+#include "host/data/cifar.hpp"
 #include "host/data/contact_sheet.hpp"
 #include "host/data/dataset.hpp"
 #include "host/data/fetch.hpp"
@@ -24,8 +24,8 @@ constexpr const char* what_is_a_set =
     "SET is one of\n"
     "  synthetic, synthetic:SEED  the embedded set: ten figures on cluttered grounds, no files needed\n"
     "  DIR                        data_batch_1.bin ... data_batch_5.bin and test_batch.bin (or a\n"
-    "                             cifar-10-batches-bin/ with them)\n"
-    "  FILE                       cifar-10-binary.tar.gz, read without unpacking";
+    "                             cifar-10-batches-bin/ with them); or CIFAR-100's train.bin and test.bin\n"
+    "  FILE                       cifar-10-binary.tar.gz or cifar-100-binary.tar.gz, not unpacked";
 
 struct Fetch {
   std::string set;
@@ -33,12 +33,13 @@ struct Fetch {
   FetchOptions options;
 
   void add_to(CLI::App& app) {
-    CLI::App* command = app.add_subcommand("fetch", "Get CIFAR-10 (170 MB) and unpack it");
-    command->add_option("SET", set, "what to fetch: cifar10")->required()->check(CLI::IsMember({"cifar10"}));
+    CLI::App* command = app.add_subcommand("fetch", "Get CIFAR-10 or CIFAR-100 (170 MB each) and unpack it");
+    command->add_option("SET", set, "what to fetch: cifar10 or cifar100")
+        ->required()
+        ->check(CLI::IsMember({"cifar10", "cifar100"}));
     command->add_option("DIR", directory, "where to; made if need be")->required();
-    command->add_option("--from", options.from, "a copy of cifar-10-binary.tar.gz that you have already");
-    command->add_option("--url", options.download.url, "a mirror of the archive")
-        ->default_str(options.archive.url);
+    command->add_option("--from", options.from, "a copy of the archive that you have already");
+    command->add_option("--url", options.download.url, "a mirror of the archive (default: its home page)");
     command->footer(
         "A copy in DIR, or the one named by --from, is used before anything is downloaded. A download that\n"
         "was cut goes on where it stopped: run the same command again. Whatever arrives must have the size\n"
@@ -52,8 +53,9 @@ struct Fetch {
   }
 
   void run() {
+    options.archive = archive_of(set);
     options.download.progress = stderr;
-    const FetchResult result = fetch_cifar10(directory, options);
+    const FetchResult result = fetch_set(directory, options);
     fmt::print("{}: {}\n", result.folder.string(), result.told);
   }
 };
@@ -112,7 +114,7 @@ struct Synthetic {
 
   void run() const {
     const Dataset dataset = make_synthetic(seed, train, test);
-    cifar10::write_directory(directory, dataset);
+    cifar::write_directory(directory, dataset);
     fmt::print("{}: {} training and {} test images, {}\nsha256 {}\n", directory, dataset.train.count,
                dataset.test.count, dataset.source, dataset.digest);
   }

@@ -182,8 +182,8 @@ void add_study_options(CLI::App& app, StudyOptions& o, const std::vector<std::st
 
   CLI::App* data = group("Data");
   data->add_option("--data", o.data,
-                   "synthetic (drawn on the spot), a directory with CIFAR-10's binary files, or\n"
-                   "cifar-10-binary.tar.gz itself (`dataset fetch cifar10 DIR` gets it)");
+                   "synthetic (drawn on the spot), a directory with CIFAR-10's or CIFAR-100's binary\n"
+                   "files, or cifar-10-binary.tar.gz itself (`dataset fetch cifar10 DIR` gets it)");
   data->add_option("--limit-train", o.limit_train, "Use fewer training images (0: all)");
   data->add_option("--limit-test", o.limit_test, "Use fewer test images (0: all)");
   data->add_option("--val", o.val,

@@ -25,8 +25,8 @@ using Reader = std::unique_ptr<archive, Closer>;
 
 [[noreturn]] void fail(archive* a, const fs::path& path) {
   const char* why = archive_error_string(a);
-  throw Error("cannot read {}: {}; remove it and get it again with `dataset fetch cifar10 DIR`",
-              path.string(), why != nullptr ? why : "damaged archive");
+  throw Error("cannot read {}: {}; remove it and get it again with `dataset fetch`", path.string(),
+              why != nullptr ? why : "damaged archive");
 }
 
 Reader open(const fs::path& path) {
@@ -38,10 +38,6 @@ Reader open(const fs::path& path) {
     fail(a, path);
   }
   return reader;
-}
-
-bool is_batch(const std::string& name) {
-  return std::find(cifar10::files.begin(), cifar10::files.end(), name) != cifar10::files.end();
 }
 
 /// The current member's bytes. What the header claims is not believed: memory grows with what is read, and
@@ -56,7 +52,7 @@ std::vector<std::uint8_t> read_member(archive* a, std::uint64_t limit, const std
     if (got == 0) return bytes;
     if (bytes.size() + static_cast<std::size_t>(got) > limit) {
       throw Error(
-          "{}: its member {} is larger than the {} bytes such a file has; it is not CIFAR-10's archive",
+          "{}: its member {} is larger than the {} bytes such a file has; it is not the set's archive",
           path.string(), name, limit);
     }
     bytes.insert(bytes.end(), block.begin(), block.begin() + got);
@@ -65,14 +61,28 @@ std::vector<std::uint8_t> read_member(archive* a, std::uint64_t limit, const std
 
 }  // namespace
 
+ArchiveSpec archive_of(const std::string& set) {
+  if (set == "cifar10") return {};
+  if (set != "cifar100") throw UsageError("'{}' is no set with an archive; choose cifar10 or cifar100", set);
+  // The size and the MD5 are those that the home page of the set and programs that read it give.
+  return {"cifar-100-binary.tar.gz",
+          "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+          168'513'733,
+          "03b5dce01913d631647c71ecec9e9cb8",
+          0,
+          &cifar::cifar100()};
+}
+
 void verify_archive(const fs::path& path, const ArchiveSpec& spec) {
   std::error_code failed;
   const std::uintmax_t size = fs::file_size(path, failed);
   if (failed) throw Error("cannot read {}: {}", path.string(), failed.message());
-  constexpr const char* remedy =
-      "move it away and get it with `dataset fetch cifar10 DIR`; a set of your own goes in a directory";
+  const std::string_view title = spec.layout->title;
+  const std::string remedy = fmt::format(
+      "move it away and get it with `dataset fetch {} DIR`; a set of your own goes in a directory",
+      spec.layout->name);
   if (size != spec.bytes) {
-    throw Error("{} has {} bytes, the CIFAR-10 archive {}{}: {}", path.string(), size, spec.bytes,
+    throw Error("{} has {} bytes, the {} archive {}{}: {}", path.string(), size, title, spec.bytes,
                 size < spec.bytes ? " (a truncated download?)" : "", remedy);
   }
   Digest digest(Digest::Kind::md5);
@@ -85,14 +95,15 @@ void verify_archive(const fs::path& path, const ArchiveSpec& spec) {
   if (file.bad()) throw Error("cannot read {} to its end", path.string());
   const std::string md5 = std::move(digest).hex();
   if (md5 != spec.md5) {
-    throw Error("{} has the MD5 {}, the CIFAR-10 archive {}: it is damaged or another file; {}",
-                path.string(), md5, spec.md5, remedy);
+    throw Error("{} has the MD5 {}, the {} archive {}: it is damaged or another file; {}", path.string(), md5,
+                title, spec.md5, remedy);
   }
 }
 
 void for_each_member(const fs::path& path, const ArchiveSpec& spec,
                      const std::function<void(const std::string&, std::span<const std::uint8_t>)>& sink) {
   constexpr std::uint64_t largest_text = 1 << 16;
+  const cifar::Layout& layout = *spec.layout;
   const Reader reader = open(path);
   std::set<std::string> seen;
   for (;;) {
@@ -103,44 +114,58 @@ void for_each_member(const fs::path& path, const ArchiveSpec& spec,
     const char* const full = archive_entry_pathname(entry);
     if (full == nullptr || archive_entry_filetype(entry) != AE_IFREG) continue;
     const std::string name = fs::path(full).filename().string();
-    if (!is_batch(name) && name != cifar10::names_file) continue;
+    const auto part = std::find_if(layout.files.begin(), layout.files.end(),
+                                   [&](const cifar::File& file) { return file.name == name; });
+    const bool is_part = part != layout.files.end();
+    if (!is_part && name != layout.names_file) continue;
     if (!seen.insert(name).second) throw Error("{} holds {} twice", path.string(), name);
-    const std::uint64_t limit =
-        is_batch(name) ? static_cast<std::uint64_t>(spec.records) * cifar10::record_bytes : largest_text;
+    const std::uint64_t limit = is_part ? static_cast<std::uint64_t>(spec.records_of(*part)) *
+                                              static_cast<std::uint64_t>(layout.record_bytes())
+                                        : largest_text;
     sink(name, read_member(reader.get(), limit, name, path));
   }
-  for (const std::string_view name : cifar10::files) {
-    if (seen.count(std::string(name)) == 0)
-      throw Error("{} does not hold {}: not CIFAR-10's archive", path.string(), name);
+  for (const cifar::File& part : layout.files) {
+    if (seen.count(std::string(part.name)) == 0)
+      throw Error("{} does not hold {}: not {}'s archive", path.string(), part.name, layout.title);
   }
 }
 
 Dataset read_archive(const fs::path& path, const ArchiveSpec& spec) {
   verify_archive(path, spec);
+  const cifar::Layout& layout = *spec.layout;
   Dataset dataset;
-  dataset.name = "cifar10";
+  dataset.name = layout.name;
   dataset.source = path.string();
-  dataset.class_names = cifar10::default_class_names();
-  // Members come in any order; the training images are kept in that of the files' names.
-  std::map<std::string, Images> parts;
+  dataset.class_names = layout.labels;
+  // Members come in any order; the images are kept in that of the files' names.
+  std::map<std::string, std::vector<std::uint8_t>, std::less<>> parts;
+  const auto place = [&](std::string_view name) { return fmt::format("{}:{}", path.string(), name); };
   for_each_member(path, spec, [&](const std::string& name, std::span<const std::uint8_t> bytes) {
-    const std::string where = path.string() + ":" + name;
-    if (name == cifar10::names_file) {
-      dataset.class_names = cifar10::parse_class_names({bytes.begin(), bytes.end()}, where);
+    if (name == layout.names_file) {
+      dataset.class_names =
+          cifar::parse_class_names(layout, std::string(bytes.begin(), bytes.end()), place(name));
     } else {
-      cifar10::append_records(parts[name], bytes, spec.records, where);
+      parts[name].assign(bytes.begin(), bytes.end());
     }
   });
-  for (const std::string_view name : cifar10::files) {
-    const Images part = std::move(parts[std::string(name)]);
-    Images& images = name == cifar10::files.back() ? dataset.test : dataset.train;
-    images.count += part.count;
-    images.labels.insert(images.labels.end(), part.labels.begin(), part.labels.end());
-    images.pixels.insert(images.pixels.end(), part.pixels.begin(), part.pixels.end());
-    parts.erase(std::string(name));
+  Digest digest(Digest::Kind::sha256);
+  for (const cifar::File& part : layout.files) {
+    const auto found = parts.find(part.name);
+    digest.add(found->second);
+    cifar::append_records(&part == &layout.files.back() ? dataset.test : dataset.train, layout, found->second,
+                          spec.records_of(part), place(part.name));
+    parts.erase(found);
   }
-  dataset.digest = dataset_digest(dataset);
+  dataset.digest = std::move(digest).hex();
   return dataset;
+}
+
+Dataset read_archive(const fs::path& path) {
+  const ArchiveSpec ten = archive_of("cifar10"), hundred = archive_of("cifar100");
+  std::error_code ignored;
+  const std::uintmax_t size = fs::file_size(path, ignored);
+  const bool named_hundred = path.filename().string().find("100") != std::string::npos;
+  return read_archive(path, size == hundred.bytes || (named_hundred && size != ten.bytes) ? hundred : ten);
 }
 
 }  // namespace normlab

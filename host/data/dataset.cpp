@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "host/data/archive.hpp"
-#include "host/data/cifar10.hpp"
+#include "host/data/cifar.hpp"
 #include "host/data/digest.hpp"
 #include "host/data/synthetic.hpp"
 #include "layers/error.hpp"
@@ -34,15 +34,16 @@ std::uint64_t synthetic_seed(const std::string& spec) {
 }  // namespace
 
 Dataset load_dataset(const std::string& spec) {
-  if (spec.empty()) throw UsageError("no data named: give synthetic, a directory, or cifar-10-binary.tar.gz");
+  if (spec.empty()) throw UsageError("no data named: give synthetic, a directory, or an archive of CIFAR");
   if (spec == synthetic_word || spec.rfind("synthetic:", 0) == 0) return make_synthetic(synthetic_seed(spec));
   std::error_code failed;
   const fs::file_status status = fs::status(spec, failed);
-  if (fs::is_directory(status)) return cifar10::read_directory(spec);
+  if (fs::is_directory(status)) return cifar::read_directory(spec);
   if (fs::is_regular_file(status)) return read_archive(spec);
   throw Error(
-      "no data at '{}': {}. Give a directory with data_batch_1.bin ... test_batch.bin, the archive "
-      "cifar-10-binary.tar.gz, or synthetic; `dataset fetch cifar10 DIR` gets CIFAR-10",
+      "no data at '{}': {}. Give a directory with CIFAR-10's or CIFAR-100's binary files, the archive "
+      "cifar-10-binary.tar.gz or cifar-100-binary.tar.gz, or synthetic; `dataset fetch cifar10 DIR` gets "
+      "CIFAR-10",
       spec, failed ? failed.message() : "no such file or directory");
 }
 
@@ -62,7 +63,7 @@ Images take(const Images& images, int count) {
 
 std::string dataset_digest(const Dataset& dataset) {
   Digest digest(Digest::Kind::sha256);
-  cifar10::for_each_record(dataset, [&](std::span<const std::uint8_t> record) { digest.add(record); });
+  cifar::for_each_record(dataset, [&](std::span<const std::uint8_t> record) { digest.add(record); });
   return std::move(digest).hex();
 }
 

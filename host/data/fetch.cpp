@@ -16,18 +16,20 @@ bool present(const fs::path& path) {
   return fs::exists(path, ignored);
 }
 
-/// Whether all files of the set are in `folder`, whole and with labels below 10. A damaged one is an Error.
+/// Whether all files of the set are in `folder`, whole and with possible labels. A damaged one is an Error.
 bool complete(const fs::path& folder, const ArchiveSpec& archive) {
-  const auto& files = cifar10::files;
-  if (!std::all_of(files.begin(), files.end(),
-                   [&](std::string_view name) { return present(folder / name); })) {
+  const cifar::Layout& layout = *archive.layout;
+  if (!std::all_of(layout.files.begin(), layout.files.end(),
+                   [&](const cifar::File& part) { return present(folder / part.name); })) {
     return false;
   }
-  for (const std::string_view name : files) {
-    const fs::path path = folder / name;
-    const auto limit = 2 * static_cast<std::uint64_t>(archive.records) * cifar10::record_bytes;
+  for (const cifar::File& part : layout.files) {
+    const fs::path path = folder / part.name;
+    const int records = archive.records_of(part);
+    const auto limit =
+        2 * static_cast<std::uint64_t>(records) * static_cast<std::uint64_t>(layout.record_bytes());
     Images unused;
-    cifar10::append_records(unused, read_file(path, limit), archive.records, path.string());
+    cifar::append_records(unused, layout, read_file(path, limit), records, path.string());
   }
   return true;
 }
@@ -76,13 +78,13 @@ void download_archive(const fs::path& target, const FetchOptions& options) {
     }
   } catch (const Error& error) {
     throw Error(
-        "{}\nThe home page of CIFAR-10 is often slow or down. What helps:\n"
+        "{}\nThe home page of {} is often slow or down. What helps:\n"
         "  - run the same command again later: it goes on where it stopped;\n"
-        "  - name a mirror: dataset fetch cifar10 {} --url URL;\n"
-        "  - bring {} ({} bytes, MD5 {}) from elsewhere: dataset fetch cifar10 {} --from FILE;\n"
+        "  - name a mirror: dataset fetch {} {} --url URL;\n"
+        "  - bring {} ({} bytes, MD5 {}) from elsewhere: dataset fetch {} {} --from FILE;\n"
         "  - or work without it: --data synthetic.",
-        error.what(), target.parent_path().string(), spec.file, spec.bytes, spec.md5,
-        target.parent_path().string());
+        error.what(), spec.layout->title, spec.layout->name, target.parent_path().string(), spec.file,
+        spec.bytes, spec.md5, spec.layout->name, target.parent_path().string());
   }
   std::error_code failed;
   fs::rename(part, target, failed);
@@ -91,8 +93,8 @@ void download_archive(const fs::path& target, const FetchOptions& options) {
 
 }  // namespace
 
-FetchResult fetch_cifar10(const fs::path& directory, const FetchOptions& options) {
-  const fs::path folder = directory / cifar10::folder;
+FetchResult fetch_set(const fs::path& directory, const FetchOptions& options) {
+  const fs::path folder = directory / options.archive.layout->folder;
   const fs::path target = directory / options.archive.file;
   fs::path local = options.from;
   if (local.empty() && present(target)) local = target;

@@ -10,12 +10,12 @@
 #include <fstream>
 
 #include "host/data/archive.hpp"
-#include "host/data/cifar10.hpp"
+#include "host/data/cifar.hpp"
 #include "host/data/contact_sheet.hpp"
 #include "host/data/synthetic.hpp"
 #include "layers/error.hpp"
-#include "tests/support/temporary_directory.hpp"
 #include "tests/data/tiny_archive.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace normlab {
 namespace {
@@ -30,7 +30,7 @@ void write_tiny_set(const fs::path& folder, bool manifest = true) {
   fs::create_directories(folder);
   int salt = 0;
   std::string text = "# records of each file\n";
-  for (const std::string_view name : cifar10::files) {
+  for (const auto& [name, records] : cifar::cifar10().files) {
     write_file(folder / name, tiny_batch(test::tiny_records, salt++));
     text += fmt::format("{} {}\n", name, test::tiny_records);
   }
@@ -207,7 +207,7 @@ TEST(Dataset, AnArchiveWithWrongMembersIsRefused) {
 TEST(Dataset, WrittenSetsReadBackEqual) {
   const TemporaryDirectory directory;
   const Dataset made = make_synthetic(3, 23, 7);  // 23 images: the five files differ in length
-  cifar10::write_directory(directory / "set", made);
+  cifar::write_directory(directory / "set", made);
   const Dataset read = load_dataset((directory / "set").string());
   EXPECT_EQ(read.digest, made.digest);
   EXPECT_EQ(read.train.pixels, made.train.pixels);
@@ -219,10 +219,10 @@ TEST(Dataset, WritingNeverOverwrites) {
   const TemporaryDirectory directory;
   const Dataset made = make_synthetic(0, 5, 1);
   write_file(directory / "precious", bytes_of("p"));
-  EXPECT_CONTAINS(error_of([&] { cifar10::write_directory(directory.path(), made); }), "is not empty");
-  EXPECT_CONTAINS(error_of([&] { cifar10::write_directory(directory / "precious", made); }), "no directory");
+  EXPECT_CONTAINS(error_of([&] { cifar::write_directory(directory.path(), made); }), "is not empty");
+  EXPECT_CONTAINS(error_of([&] { cifar::write_directory(directory / "precious", made); }), "no directory");
   EXPECT_EQ(read_file(directory / "precious", 10), std::vector<std::uint8_t>{'p'});
-  EXPECT_THROW(cifar10::write_directory(directory / "new", make_synthetic(0, 4, 1)), UsageError);
+  EXPECT_THROW(cifar::write_directory(directory / "new", make_synthetic(0, 4, 1)), UsageError);
   EXPECT_CONTAINS(error_of([&] { write_file(directory / "precious", bytes_of("q")); }), "precious");
   EXPECT_EQ(read_file(directory / "precious", 10), std::vector<std::uint8_t>{'p'});
 }

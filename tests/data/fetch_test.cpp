@@ -8,8 +8,8 @@
 
 #include "layers/error.hpp"
 #include "tests/data/http_server.hpp"
-#include "tests/support/temporary_directory.hpp"
 #include "tests/data/tiny_archive.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace normlab {
 namespace {
@@ -39,14 +39,14 @@ class Fetch : public ::testing::Test {
 
   FetchResult fetch(const HttpServer& server) {
     options.download.url = server.url();
-    return fetch_cifar10(target, options);
+    return fetch_set(target, options);
   }
 
   void expect_complete() const {
     EXPECT_EQ(read_file(target / "tiny.tar.gz", 1 << 24), read_file(directory / "original.tar.gz", 1 << 24));
     EXPECT_FALSE(fs::exists(part()));
     int salt = 0;
-    for (const std::string_view name : cifar10::files) {
+    for (const auto& [name, records] : cifar::cifar10().files) {
       EXPECT_EQ(read_file(target / "cifar-10-batches-bin" / name, 1 << 20),
                 test::tiny_batch(test::tiny_records, salt++));
     }
@@ -117,7 +117,7 @@ TEST_F(Fetch, AnEarlierPartIsContinued) {
 TEST_F(Fetch, AWholePartNeedsNoServer) {
   leave_part(content);
   options.download.url = "http://127.0.0.1:1/";
-  fetch_cifar10(target, options);
+  fetch_set(target, options);
   expect_complete();
 }
 
@@ -232,12 +232,12 @@ TEST_F(Fetch, PatienceEndsAndThePartIsKept) {
 
 TEST_F(Fetch, NobodyThereIsAnError) {
   options.download.url = "http://127.0.0.1:1/";
-  EXPECT_CONTAINS(error_of([&] { fetch_cifar10(target, options); }), "often slow or down");
+  EXPECT_CONTAINS(error_of([&] { fetch_set(target, options); }), "often slow or down");
 }
 
 TEST_F(Fetch, OnlyTheWebIsAsked) {
   options.download.url = "file://" + (directory / "original.tar.gz").string();
-  EXPECT_CONTAINS(error_of([&] { fetch_cifar10(target, options); }), "http or https");
+  EXPECT_CONTAINS(error_of([&] { fetch_set(target, options); }), "http or https");
 }
 
 TEST_F(Fetch, FollowsARedirection) {
@@ -256,36 +256,36 @@ TEST_F(Fetch, FollowsARedirection) {
 TEST_F(Fetch, ALocalCopyComesFirst) {
   options.download.url = "http://127.0.0.1:1/";
   options.from = directory / "original.tar.gz";
-  EXPECT_CONTAINS(fetch_cifar10(target, options).told, "original.tar.gz");
+  EXPECT_CONTAINS(fetch_set(target, options).told, "original.tar.gz");
   EXPECT_FALSE(fs::exists(target / "tiny.tar.gz"));  // used where it is
   fs::remove_all(target);
   options.from.clear();
   fs::create_directories(target);
   fs::copy_file(directory / "original.tar.gz", target / "tiny.tar.gz");
-  fetch_cifar10(target, options);
+  fetch_set(target, options);
   expect_complete();
 }
 
 TEST_F(Fetch, ABadLocalCopyIsRefusedAndKept) {
   fs::create_directories(target);
   write_file(target / "tiny.tar.gz", bytes_of("not it"));
-  EXPECT_CONTAINS(error_of([&] { fetch_cifar10(target, options); }), "has 6 bytes");
+  EXPECT_CONTAINS(error_of([&] { fetch_set(target, options); }), "has 6 bytes");
   EXPECT_EQ(fs::file_size(target / "tiny.tar.gz"), 6U);
   options.from = directory / "nowhere";
-  EXPECT_CONTAINS(error_of([&] { fetch_cifar10(target, options); }), "nowhere");
+  EXPECT_CONTAINS(error_of([&] { fetch_set(target, options); }), "nowhere");
 }
 
 TEST_F(Fetch, UnpackingFillsGapsAndOverwritesNothing) {
   options.from = directory / "original.tar.gz";
-  const fs::path folder = fetch_cifar10(target, options).folder;
+  const fs::path folder = fetch_set(target, options).folder;
   fs::remove(folder / "data_batch_2.bin");
-  EXPECT_CONTAINS(fetch_cifar10(target, options).told, "1 files unpacked");
+  EXPECT_CONTAINS(fetch_set(target, options).told, "1 files unpacked");
   write_file(folder / "data_batch_2.bin", bytes_of("mine"), true);
-  const std::string words = error_of([&] { fetch_cifar10(target, options); });
+  const std::string words = error_of([&] { fetch_set(target, options); });
   EXPECT_CONTAINS(words, "data_batch_2.bin is not the file of that name");
   EXPECT_EQ(fs::file_size(folder / "data_batch_2.bin"), 4U);
   options.from.clear();  // without an archive at hand, the damage is still seen
-  EXPECT_CONTAINS(error_of([&] { fetch_cifar10(target, options); }), "data_batch_2.bin has 4 bytes");
+  EXPECT_CONTAINS(error_of([&] { fetch_set(target, options); }), "data_batch_2.bin has 4 bytes");
 }
 
 TEST_F(Fetch, MembersCannotLeaveTheFolder) {
@@ -296,7 +296,7 @@ TEST_F(Fetch, MembersCannotLeaveTheFolder) {
   options.archive = test::write_archive(directory / "evil.tar.gz", members);
   options.archive.file = file;
   options.from = directory / "evil.tar.gz";
-  fetch_cifar10(target, options);
+  fetch_set(target, options);
   EXPECT_TRUE(fs::exists(target / "cifar-10-batches-bin" / "data_batch_1.bin"));
   EXPECT_FALSE(fs::exists("/tmp/normlab-must-not-exist"));
   EXPECT_EQ(std::distance(fs::directory_iterator(directory.path()), fs::directory_iterator()), 3);

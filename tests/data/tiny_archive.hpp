@@ -25,7 +25,7 @@ inline std::vector<std::uint8_t> tiny_batch(int records, int salt) {
   std::vector<std::uint8_t> bytes;
   for (int record = 0; record < records; ++record) {
     bytes.push_back(static_cast<std::uint8_t>((record + salt) % 10));
-    for (int i = 1; i < cifar10::record_bytes; ++i) {
+    for (int i = 1; i <= cifar::pixel_bytes; ++i) {
       bytes.push_back(static_cast<std::uint8_t>((i * 7 + record * 31 + salt * 101 + i / 251) & 255));
     }
   }
@@ -36,14 +36,15 @@ inline std::vector<std::uint8_t> tiny_batch(int records, int salt) {
 inline std::vector<Member> tiny_members() {
   std::vector<Member> members;
   int salt = 0;
-  for (const std::string_view name : cifar10::files) {
-    members.emplace_back(std::string(cifar10::folder) + "/" + std::string(name),
+  for (const auto& [name, records] : cifar::cifar10().files) {
+    members.emplace_back(std::string(cifar::cifar10().folder) + "/" + std::string(name),
                          tiny_batch(tiny_records, salt++));
   }
   const std::string names = "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n";
-  members.emplace_back(std::string(cifar10::folder) + "/batches.meta.txt",
+  members.emplace_back(std::string(cifar::cifar10().folder) + "/batches.meta.txt",
                        std::vector<std::uint8_t>(names.begin(), names.end()));
-  members.emplace_back(std::string(cifar10::folder) + "/readme.html", std::vector<std::uint8_t>(100, 'r'));
+  members.emplace_back(std::string(cifar::cifar10().folder) + "/readme.html",
+                       std::vector<std::uint8_t>(100, 'r'));
   return members;
 }
 

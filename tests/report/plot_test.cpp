@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "host/data/cifar10.hpp"
+#include "host/data/cifar.hpp"
 #include "host/data/synthetic.hpp"
 #include "host/report/chart.hpp"
 #include "host/report/palette.hpp"
@@ -140,7 +140,7 @@ std::vector<Prediction> predictions_of(int seed) {
 
 TEST_F(Plot, ConfusionAndMistakesComeFromThePredictions) {
   const Dataset set = make_synthetic(0, 20, 10);
-  cifar10::write_directory(directory / "data", set);
+  cifar::write_directory(directory / "data", set);
   std::vector<SampleRun> runs;
   for (const int seed : {0, 1})
     runs.push_back({"bn",
@@ -191,7 +191,7 @@ TEST_F(Plot, WithoutItsDataAPictureIsLeftOutAndSaysSo) {
 }
 
 TEST_F(Plot, AnotherDataSetIsNotTakenForTheRuns) {
-  cifar10::write_directory(directory / "data", make_synthetic(1, 20, 10));
+  cifar::write_directory(directory / "data", make_synthetic(1, 20, 10));
   write({{"bn",
           0,
           {0.8},

@@ -1,0 +1,300 @@
+#include "host/data/cifar.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <numeric>
+#include <sstream>
+
+#include "host/data/digest.hpp"
+#include "host/data/files.hpp"
+#include "layers/error.hpp"
+
+namespace normlab::cifar {
+namespace {
+
+namespace fs = std::filesystem;
+using Manifest = std::vector<int>;  // records of each file
+
+constexpr std::uint64_t largest_text = 1 << 16;
+constexpr int most_records = 1'000'000;  // in one file: 3 GB, far above any set in this layout
+
+std::string fetch_again(const Layout& layout) {
+  return fmt::format("`dataset fetch {} DIR` gets the set again", layout.name);
+}
+
+std::string read_text(const fs::path& path) {
+  const std::vector<std::uint8_t> bytes = read_file(path, largest_text);
+  return {bytes.begin(), bytes.end()};
+}
+
+/// Reads "FILE RECORDS" lines; '#' begins a comment.
+Manifest parse_manifest(const Layout& layout, const std::string& text, const std::string& file) {
+  Manifest records(layout.files.size(), 0);
+  std::istringstream lines(text);
+  std::string line;
+  for (int number = 1; std::getline(lines, line); ++number) {
+    if (line.empty() || line[0] == '#') continue;
+    std::istringstream words(line);
+    std::string name;
+    std::string count;
+    std::string rest;
+    words >> name >> count >> rest;
+    const auto found = std::find_if(layout.files.begin(), layout.files.end(),
+                                    [&](const File& part) { return part.name == name; });
+    int value = 0;
+    const auto parsed = std::from_chars(count.data(), count.data() + count.size(), value);
+    if (found == layout.files.end() || parsed.ec != std::errc{} ||
+        parsed.ptr != count.data() + count.size() || value < 1 || value > most_records || !rest.empty()) {
+      throw Error(
+          "{} line {}: '{}' is not a file of the set and its number of records (1 to {}); write the "
+          "set again with `dataset synthetic DIR`",
+          file, number, line, most_records);
+    }
+    records[static_cast<std::size_t>(found - layout.files.begin())] = value;
+  }
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    if (records[i] == 0) {
+      throw Error("{} does not say how many records {} has; write the set again with `dataset synthetic DIR`",
+                  file, layout.files[i].name);
+    }
+  }
+  return records;
+}
+
+void reserve(Images& images, int count) {
+  images.labels.reserve(static_cast<std::size_t>(count));
+  images.pixels.reserve(static_cast<std::size_t>(count) * images.image_bytes());
+}
+
+bool present(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+/// Whether `folder` holds any file of the set.
+bool has_files(const Layout& layout, const fs::path& folder) {
+  return std::any_of(layout.files.begin(), layout.files.end(),
+                     [&](const File& part) { return present(folder / part.name); });
+}
+
+/// Which set a directory holds, and where in it. Throws Error when that is not clear.
+std::pair<const Layout*, fs::path> find_set(const fs::path& given) {
+  std::vector<std::pair<const Layout*, fs::path>> found;
+  for (const Layout* layout : {&cifar10(), &cifar100()}) {
+    const fs::path nested = given / layout->folder;
+    if (has_files(*layout, given)) {
+      found.emplace_back(layout, given);
+    } else if (present(nested)) {
+      found.emplace_back(layout, nested);
+    }
+  }
+  if (found.size() == 1) return found.front();
+  if (found.empty()) {
+    throw Error(
+        "{} holds neither CIFAR-10's files (data_batch_1.bin ... test_batch.bin) nor CIFAR-100's (train.bin, "
+        "test.bin). `dataset fetch cifar10 {}` gets CIFAR-10, `--data synthetic` needs no files",
+        given.string(), given.string());
+  }
+  throw Error(
+      "{} holds files of CIFAR-10 and of CIFAR-100 ({} and {}): name the directory of the one you mean",
+      given.string(), found[0].second.string(), found[1].second.string());
+}
+
+}  // namespace
+
+bool Layout::is_part(std::string_view file) const {
+  return std::any_of(files.begin(), files.end(), [&](const File& part) { return part.name == file; });
+}
+
+const Layout& cifar10() {
+  static const Layout layout{
+      "cifar10",
+      "CIFAR-10",
+      0,
+      10,
+      {{"data_batch_1.bin", 10'000},
+       {"data_batch_2.bin", 10'000},
+       {"data_batch_3.bin", 10'000},
+       {"data_batch_4.bin", 10'000},
+       {"data_batch_5.bin", 10'000},
+       {"test_batch.bin", 10'000}},
+      "batches.meta.txt",
+      "cifar-10-batches-bin",
+      {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}};
+  return layout;
+}
+
+const Layout& cifar100() {
+  static const Layout layout{
+      "cifar100",
+      "CIFAR-100",
+      20,
+      100,
+      {{"train.bin", 50'000}, {"test.bin", 10'000}},
+      "fine_label_names.txt",
+      "cifar-100-binary",
+      {"apple",       "aquarium_fish", "baby",      "bear",       "beaver",       "bed",
+       "bee",         "beetle",        "bicycle",   "bottle",     "bowl",         "boy",
+       "bridge",      "bus",           "butterfly", "camel",      "can",          "castle",
+       "caterpillar", "cattle",        "chair",     "chimpanzee", "clock",        "cloud",
+       "cockroach",   "couch",         "crab",      "crocodile",  "cup",          "dinosaur",
+       "dolphin",     "elephant",      "flatfish",  "forest",     "fox",          "girl",
+       "hamster",     "house",         "kangaroo",  "keyboard",   "lamp",         "lawn_mower",
+       "leopard",     "lion",          "lizard",    "lobster",    "man",          "maple_tree",
+       "motorcycle",  "mountain",      "mouse",     "mushroom",   "oak_tree",     "orange",
+       "orchid",      "otter",         "palm_tree", "pear",       "pickup_truck", "pine_tree",
+       "plain",       "plate",         "poppy",     "porcupine",  "possum",       "rabbit",
+       "raccoon",     "ray",           "road",      "rocket",     "rose",         "sea",
+       "seal",        "shark",         "shrew",     "skunk",      "skyscraper",   "snail",
+       "snake",       "spider",        "squirrel",  "streetcar",  "sunflower",    "sweet_pepper",
+       "table",       "tank",          "telephone", "television", "tiger",        "tractor",
+       "train",       "trout",         "tulip",     "turtle",     "wardrobe",     "whale",
+       "willow_tree", "wolf",          "woman",     "worm"}};
+  return layout;
+}
+
+void append_records(Images& images, const Layout& layout, std::span<const std::uint8_t> bytes, int records,
+                    const std::string& file) {
+  const auto size = static_cast<std::size_t>(layout.record_bytes());
+  const std::size_t expected = static_cast<std::size_t>(records) * size;
+  if (bytes.size() != expected) {
+    throw Error("{} has {} bytes; {} records of {} bytes make {}. It ends {} bytes into record {}: {} {}",
+                file, bytes.size(), records, size, expected, bytes.size() % size, bytes.size() / size,
+                bytes.size() < expected ? "a truncated download or copy?" : "not a file of this set?",
+                fetch_again(layout));
+  }
+  const auto check = [&](std::size_t record, int label, int classes, const char* what) {
+    if (label < classes) return;
+    throw Error("{}: record {} (byte {}) has the {} {}; labels are 0 to {}. The file is damaged: {}", file,
+                record, record * size, what, label, classes - 1, fetch_again(layout));
+  };
+  for (std::size_t record = 0; record < static_cast<std::size_t>(records); ++record) {
+    auto one = bytes.subspan(record * size, size);
+    if (layout.coarse_classes > 0) {
+      check(record, one[0], layout.coarse_classes, "coarse label");
+      one = one.subspan(1);
+    }
+    check(record, one[0], layout.classes, "label");
+    images.labels.push_back(one[0]);
+    images.pixels.insert(images.pixels.end(), one.begin() + 1, one.end());
+  }
+  images.count += records;
+}
+
+std::vector<std::string> parse_class_names(const Layout& layout, const std::string& text,
+                                           const std::string& file) {
+  std::vector<std::string> names;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (!line.empty()) names.push_back(line);
+  }
+  if (names.size() != static_cast<std::size_t>(layout.classes)) {
+    throw Error("{} names {} classes, not {}: one a line; without the file {}'s own names are used", file,
+                names.size(), layout.classes, layout.title);
+  }
+  return names;
+}
+
+Dataset read_directory(const fs::path& given) {
+  const auto [found, where] = find_set(given);
+  const Layout& layout = *found;
+  std::string missing;
+  for (const File& part : layout.files) {
+    if (!present(where / part.name))
+      missing += std::string(missing.empty() ? "" : ", ") + std::string(part.name);
+  }
+  if (!missing.empty()) {
+    throw Error("{} lacks {}. `dataset fetch {} {}` gets {}, `--data synthetic` needs no files",
+                where.string(), missing, layout.name, given.string(), layout.title);
+  }
+
+  Dataset dataset;
+  dataset.name = layout.name;
+  dataset.source = where.string();
+  Manifest records;
+  for (const File& part : layout.files) records.push_back(part.records);
+  const fs::path manifest = where / manifest_file;
+  if (present(manifest)) {
+    records = parse_manifest(layout, read_text(manifest), manifest.string());
+    dataset.name = fs::absolute(where).lexically_normal().filename().string();
+  }
+  const fs::path names = where / layout.names_file;
+  dataset.class_names =
+      present(names) ? parse_class_names(layout, read_text(names), names.string()) : layout.labels;
+  reserve(dataset.train, std::accumulate(records.begin(), records.end() - 1, 0));
+  reserve(dataset.test, records.back());
+  Digest digest(Digest::Kind::sha256);
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const fs::path path = where / layout.files[i].name;
+    // The limit is above what the set can hold: a file a little too long is told so by append_records.
+    const auto limit =
+        2 * static_cast<std::uint64_t>(records[i]) * static_cast<std::uint64_t>(layout.record_bytes());
+    const std::vector<std::uint8_t> bytes = read_file(path, limit);
+    digest.add(bytes);
+    append_records(i + 1 == records.size() ? dataset.test : dataset.train, layout, bytes, records[i],
+                   path.string());
+  }
+  dataset.digest = std::move(digest).hex();
+  return dataset;
+}
+
+void write_directory(const fs::path& where, const Dataset& dataset) {
+  const Layout& layout = cifar10();
+  const int train_files = static_cast<int>(layout.files.size()) - 1;
+  if (dataset.train.count < train_files || dataset.test.count < 1) {
+    throw UsageError(
+        "the layout has {} training files and a test file, so it takes at least {} training images "
+        "and 1 test image, not {} and {}",
+        train_files, train_files, dataset.train.count, dataset.test.count);
+  }
+  std::error_code ignored;
+  if (fs::exists(where, ignored) && !fs::is_directory(where, ignored)) {
+    throw Error("{} exists and is no directory; name a new one", where.string());
+  }
+  if (fs::is_directory(where, ignored) && !fs::is_empty(where, ignored)) {
+    throw Error("{} is not empty, and nothing is overwritten: name a new directory, or remove it first",
+                where.string());
+  }
+  make_directory(where);
+
+  std::string manifest = fmt::format("# {}: the records of each file\n", dataset.source);
+  const auto write_part = [&](std::string_view name, const Images& images, int first, int last) {
+    std::vector<std::uint8_t> bytes;
+    bytes.reserve(static_cast<std::size_t>(last - first) * static_cast<std::size_t>(layout.record_bytes()));
+    for (int i = first; i < last; ++i) {
+      const std::span<const std::uint8_t> pixels = images.image(i);
+      bytes.push_back(images.labels[static_cast<std::size_t>(i)]);
+      bytes.insert(bytes.end(), pixels.begin(), pixels.end());
+    }
+    write_file(where / name, bytes);
+    manifest += fmt::format("{} {}\n", name, last - first);
+  };
+  int first = 0;
+  for (int part = 0; part < train_files; ++part) {
+    const int left = train_files - part;
+    const int last = first + (dataset.train.count - first + left - 1) / left;
+    write_part(layout.files[static_cast<std::size_t>(part)].name, dataset.train, first, last);
+    first = last;
+  }
+  write_part(layout.files.back().name, dataset.test, 0, dataset.test.count);
+
+  std::string names;
+  for (const std::string& name : dataset.class_names) names += name + "\n";
+  write_file(where / layout.names_file, bytes_of(names));
+  write_file(where / manifest_file, bytes_of(manifest));  // last: a set cut short has no manifest
+}
+
+void for_each_record(const Dataset& dataset, const std::function<void(std::span<const std::uint8_t>)>& sink) {
+  std::vector<std::uint8_t> record(1 + pixel_bytes);
+  for (const Images* images : {&dataset.train, &dataset.test}) {
+    for (int i = 0; i < images->count; ++i) {
+      const std::span<const std::uint8_t> pixels = images->image(i);
+      record[0] = images->labels[static_cast<std::size_t>(i)];
+      std::copy(pixels.begin(), pixels.end(), record.begin() + 1);
+      sink(record);
+    }
+  }
+}
+
+}  // namespace normlab::cifar
