@@ -27,14 +27,16 @@ int main(int argc, char** argv) {
   CLI::App* flow = app.add_option_group("Gradient flow");
   flow->add_option("--first", options.diagnose_first, "Look at each of the first so many steps");
   flow->add_option("--every", options.diagnose_every, "Then at every so many (0: at the end of epochs only)");
-  return run_program(app, argc, argv, [&] {
+  const auto runs = [&] {
     if (options.diagnose_first < 0) throw UsageError("--first: must not be negative");
     if (options.diagnose_every < 0) throw UsageError("--every: must not be negative");
-    options.check();
-    std::vector<RunSpec> runs;
+    std::vector<RunSpec> all;
     for (const std::uint64_t seed : options.seed_list()) {
-      for (const Norm& norm : options.norm_list()) runs.push_back({norm, seed, options.lr_for(norm)});
+      for (const Norm& norm : options.norm_list()) all.push_back(run_of(options, norm, seed));
     }
-    return run_study(options, runs);
-  });
+    return all;
+  };
+  return run_experiment(
+      app, argc, argv, options,
+      {.runs = runs, .full = {{"--seeds", "3"}, {"--epochs", "20"}, {"--net", "plain:20"}}});
 }

@@ -23,13 +23,14 @@ int main(int argc, char** argv) {
   app.add_option_group("Loss landscape")
       ->add_option("--every", options.landscape_every,
                    "Steps from one measurement to the next; each takes as long as ten steps");
-  return run_program(app, argc, argv, [&] {
+  const auto runs = [&] {
     if (options.landscape_every < 1) throw UsageError("--every: must be at least 1");
-    options.check();
-    std::vector<RunSpec> runs;
+    std::vector<RunSpec> all;
     for (const std::uint64_t seed : options.seed_list()) {
-      for (const Norm& norm : options.norm_list()) runs.push_back({norm, seed, options.lr_for(norm)});
+      for (const Norm& norm : options.norm_list()) all.push_back(run_of(options, norm, seed));
     }
-    return run_study(options, runs);
-  });
+    return all;
+  };
+  return run_experiment(app, argc, argv, options,
+                        {.runs = runs, .full = {{"--seeds", "3"}, {"--epochs", "20"}}});
 }

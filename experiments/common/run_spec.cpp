@@ -163,6 +163,9 @@ RunConfig settings_of(const StudyOptions& options, const RunSpec& spec, const Da
   c.set("precision", options.precision);
   c.set("diagnose", options.diagnose);
   c.set("diagnose_steps", options.diagnose_steps);
+  if (options.diagnose_first > 0) c.set("diagnose_first", options.diagnose_first);
+  if (options.diagnose_every > 0) c.set("diagnose_every", options.diagnose_every);
+  if (options.landscape_every > 0) c.set("landscape_every", options.landscape_every);
   return c;
 }
 

@@ -140,13 +140,15 @@ class Run {
       const Rates rates = schedule_.at(optimizer_->steps());
       const int workers = take_workers();
       const Timer step_timer;
-      const PassResult pass =
-          gradients_of(std::span(indices).subspan(first, std::min(size, indices.size() - first)), epoch);
+      const auto batch = std::span(indices).subspan(first, std::min(size, indices.size() - first));
+      const PassResult pass = gradients_of(batch, epoch);
       const double loss = pass.loss_sum / pass.count;
       const std::int64_t step = optimizer_->steps() + 1;
       step_seconds_ += step_timer.seconds();
       diagnostics_->before_update(epoch, step, rates.lr, [&] {
-        const PassResult moved = graph_.forward_backward(batch);
+        const std::int64_t passes = passes_;
+        const PassResult moved = gradients_of(batch, epoch);
+        passes_ = passes;
         return moved.loss_sum / moved.count;
       });
       const Timer update_timer;
