@@ -16,10 +16,22 @@ void append_layers(LogWriter& log, std::string_view metric, int epoch, std::int6
   log.append(log.channel(std::string(kLayerPrefix).append(metric)), epoch, step, values);
 }
 
+/// The network as a probe wants it.
+std::unique_ptr<Graph> make_probe_graph(const StudyOptions& options, NetworkOptions network, Backend& backend,
+                                        const Shape& sample, int images) {
+  network.fuse = false;
+  auto graph = std::make_unique<Graph>(backend, sample);
+  build_network(*graph, network);
+  graph->setup({.batch = images, .evaluation_batch = 1, .precision = parse_precision(options.precision)});
+  return graph;
+}
+
 }  // namespace
 
 DiagnosisSteps::DiagnosisSteps(const StudyOptions& options, std::int64_t steps_per_epoch)
-    : listed_(options.diagnose_step_list()), first_(options.diagnose_first) {
+    : listed_(options.diagnose_step_list()),
+      first_(options.diagnose_first),
+      landscape_every_(options.landscape_every) {
   if (options.diagnose > 0) periods_.push_back(options.diagnose * steps_per_epoch);
   if (options.diagnose_every > 0) periods_.push_back(options.diagnose_every);
 }
@@ -29,6 +41,12 @@ bool DiagnosisSteps::contains(std::int64_t step) const {
   return step <= first_ || std::find(listed_.begin(), listed_.end(), step) != listed_.end() ||
          std::any_of(periods_.begin(), periods_.end(),
                      [step](std::int64_t period) { return step % period == 0; });
+}
+
+double DiagnosisSteps::work(std::int64_t step, int batch) const {
+  constexpr double kProbeWork = 2 * kProbeImages;  // half of it is looking
+  const double landscape = has_landscape(step) ? static_cast<double>(landscape_step_sizes().size()) : 0;
+  return (contains(step) ? kProbeWork : 0) + landscape * batch;
 }
 
 ParameterFigures::ParameterFigures(Graph& graph) : graph_(graph) {
@@ -68,12 +86,9 @@ void ParameterFigures::after_update() {
   }
 }
 
-Diagnostics::Diagnostics(const StudyOptions& options, NetworkOptions network, Graph& graph,
+Diagnostics::Diagnostics(const StudyOptions& options, const NetworkOptions& network, Graph& graph,
                          const Batch& batch, std::int64_t steps_per_epoch)
-    : graph_(graph),
-      steps_(options, steps_per_epoch),
-      landscape_every_(options.landscape_every),
-      parameters_(graph) {
+    : graph_(graph), steps_(options, steps_per_epoch), parameters_(graph) {
   if (steps_.empty()) return;
   const Timer timer;
   indices_.assign(batch.indices, batch.indices + batch.count);
@@ -81,18 +96,14 @@ Diagnostics::Diagnostics(const StudyOptions& options, NetworkOptions network, Gr
   batch_ = batch;
   batch_.indices = indices_.data();
   batch_.labels = labels_.data();
-  network.fuse = false;
-  probe_graph_ = std::make_unique<Graph>(graph.backend(), graph.sample());
-  build_network(*probe_graph_, network);
-  probe_graph_->setup(
-      {.batch = batch.count, .evaluation_batch = 1, .precision = parse_precision(options.precision)});
+  probe_graph_ = make_probe_graph(options, network, graph.backend(), graph.sample(), batch.count);
   probe_ = std::make_unique<Probe>(*probe_graph_);
   seconds_ += timer.seconds();
 }
 
 std::vector<Channel> Diagnostics::channels() const {
   std::vector<Channel> channels;
-  if (landscape_every_ > 0) {
+  if (steps_.has_landscapes()) {
     for (const char* figure : {"loss_min", "loss_max", "gradient_min", "gradient_max", "beta"}) {
       channels.push_back({std::string(kLandscapePrefix).append(figure), ChannelKind::scalar, "", {}, {}});
     }
@@ -123,7 +134,7 @@ void Diagnostics::start(LogWriter& log) {
 void Diagnostics::before_update(int epoch, std::int64_t step, double lr,
                                 const std::function<double()>& gradient) {
   const Timer timer;
-  if (landscape_every_ > 0 && (step - 1) % landscape_every_ == 0) {
+  if (steps_.has_landscape(step)) {
     const LandscapeFigures found = measure_landscape(graph_, lr, gradient);
     const auto append = [&](std::string_view figure, double value) {
       log_->append(log_->channel(std::string(kLandscapePrefix).append(figure)), epoch, step, value);
@@ -172,9 +183,11 @@ void Diagnostics::probe(int epoch, std::int64_t step) {
   append_histograms(kAfterPrefix, figures.after);
 }
 
-std::size_t Diagnostics::memory_bytes() const {
-  if (probe_ == nullptr) return 0;
-  return probe_graph_->memory_bytes() + probe_->memory_bytes(batch_.count, kHistogramImages);
+std::size_t diagnosis_memory(const StudyOptions& options, const NetworkOptions& network, Backend& backend,
+                             const Shape& sample) {
+  if (DiagnosisSteps(options, 1).empty()) return 0;
+  const std::unique_ptr<Graph> graph = make_probe_graph(options, network, backend, sample, kProbeImages);
+  return graph->memory_bytes() + Probe(*graph).memory_bytes(kProbeImages, kHistogramImages);
 }
 
 }  // namespace normlab

@@ -12,12 +12,19 @@
 
 namespace normlab {
 
-/// At which steps a run is diagnosed.
+/// At which steps a run is looked into.
 class DiagnosisSteps {
  public:
   DiagnosisSteps(const StudyOptions& options, std::int64_t steps_per_epoch);
-  /// Steps count from 1; 0 is before training.
+  /// Whether layers are diagnosed. Steps count from 1; 0 is before training.
   [[nodiscard]] bool contains(std::int64_t step) const;
+  /// Whether the loss landscape is measured.
+  [[nodiscard]] bool has_landscape(std::int64_t step) const {
+    return landscape_every_ > 0 && step > 0 && (step - 1) % landscape_every_ == 0;
+  }
+  [[nodiscard]] bool has_landscapes() const { return landscape_every_ > 0; }
+  /// What looking takes at this step, in images trained on, where a batch has `batch`.
+  [[nodiscard]] double work(std::int64_t step, int batch) const;
   /// No step at all.
   [[nodiscard]] bool empty() const { return periods_.empty() && listed_.empty() && first_ == 0; }
 
@@ -25,6 +32,7 @@ class DiagnosisSteps {
   std::vector<std::int64_t> periods_;
   std::vector<int> listed_;
   std::int64_t first_;
+  int landscape_every_;
 };
 
 /// The parameters of each layer that has any, around a step: ||g||, ||w||, ||w' - w|| / ||w||.
@@ -53,13 +61,17 @@ class ParameterFigures {
   std::vector<float> gradients_, before_, after_;
 };
 
+/// Bytes that diagnosing a run of this network books, beside the run's own.
+[[nodiscard]] std::size_t diagnosis_memory(const StudyOptions& options, const NetworkOptions& network,
+                                           Backend& backend, const Shape& sample);
+
 /// Diagnoses one run. It reads the run's graph and changes nothing in it: what is to be seen of activations,
 /// a second graph with the same parameters shows on the probe batch.
 class Diagnostics {
  public:
   /// `network` is what `graph` was built from, `batch` the probe batch: its indices and labels are copied.
   /// Books memory only where options want a diagnosis.
-  Diagnostics(const StudyOptions& options, NetworkOptions network, Graph& graph, const Batch& batch,
+  Diagnostics(const StudyOptions& options, const NetworkOptions& network, Graph& graph, const Batch& batch,
               std::int64_t steps_per_epoch);
 
   [[nodiscard]] std::vector<Channel> channels() const;
@@ -71,7 +83,7 @@ class Diagnostics {
   void after_update(int epoch, std::int64_t step);
   /// That all of this took so far.
   [[nodiscard]] double seconds() const { return seconds_; }
-  [[nodiscard]] std::size_t memory_bytes() const;
+  [[nodiscard]] const DiagnosisSteps& steps() const { return steps_; }
 
  private:
   /// Shows the network as it is now.
@@ -79,7 +91,6 @@ class Diagnostics {
 
   Graph& graph_;
   DiagnosisSteps steps_;
-  int landscape_every_;
   ParameterFigures parameters_;
   std::vector<std::uint32_t> indices_;
   std::vector<std::int32_t> labels_;

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "experiments/common/backends.hpp"
+#include "experiments/common/diagnostics.hpp"
 #include "experiments/common/interrupt.hpp"
 #include "experiments/common/processors.hpp"
 #include "host/limits.hpp"
@@ -17,7 +19,8 @@ Planner::Needs Planner::measure(const RunSpec& spec) const {
   constexpr double kSeconds = 0.05;
   const std::unique_ptr<Backend> backend = make_backend(options_.device, options_.total_threads());
   Graph graph(*backend, {1, data_.train.channels, data_.train.height, data_.train.width});
-  build_network(graph, {spec.net, spec.norm, spec.width, static_cast<int>(data_.class_names.size())});
+  const NetworkOptions network{spec.net, spec.norm, spec.width, static_cast<int>(data_.class_names.size())};
+  build_network(graph, network);
   const int batch_size = std::min(spec.pass_size(), data_.train.count - options_.val);
   graph.setup({.batch = batch_size, .precision = parse_precision(options_.precision)});
   initialize(graph, parse_initialization(spec.init), spec.seed);
@@ -41,7 +44,8 @@ Planner::Needs Planner::measure(const RunSpec& spec) const {
     ++steps;
   }
   const int shards = (batch_size + graph.shard_samples() - 1) / graph.shard_samples();
-  return {{steps * count / seconds, std::min(backend->lanes(), shards)}, graph.memory_bytes()};
+  return {{steps * count / seconds, std::min(backend->lanes(), shards)},
+          graph.memory_bytes() + diagnosis_memory(options_, network, *backend, graph.sample())};
 }
 
 int Planner::runs_side_by_side(int runs, std::size_t bytes_of_one) const {
@@ -76,6 +80,10 @@ StudyPlan Planner::plan(std::span<const RunSpec> runs) {
     }
     double work = spec.epochs * (images + kEvaluationWork * evaluated);
     if (spec.other_statistics) work += kEvaluationWork * (images + 2 * evaluated);
+    const auto steps = static_cast<std::int64_t>(std::ceil(images / spec.batch_size));
+    const DiagnosisSteps looks(options_, steps);
+    for (std::int64_t step = 1; step <= steps * spec.epochs; ++step)
+      work += looks.work(step, spec.batch_size);
     plan.runs.push_back({spec.name(), kind->second, work, spec.epochs});
   }
   plan.jobs = runs_side_by_side(static_cast<int>(runs.size()), memory);

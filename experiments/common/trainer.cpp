@@ -161,7 +161,8 @@ class Run {
       loss_sum += pass.loss_sum;
       correct += pass.correct;
       const double seen = static_cast<double>(first) + pass.count;
-      progress_.advance(index_, {epoch, static_cast<double>(pass.count), loss_sum / seen, workers});
+      const double work = pass.count + diagnostics_->steps().work(step, pass.count);
+      progress_.advance(index_, {epoch, work, loss_sum / seen, workers});
       if (!std::isfinite(loss) || !std::isfinite(norm)) {
         outcome.status = RunOutcome::Status::diverged;
         return {};
