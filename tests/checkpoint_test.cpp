@@ -81,7 +81,7 @@ class Training {
   std::unique_ptr<Optimizer> optimizer_;
 };
 
-const Position kSomewhere{3, 640, 4, 9, 123.25, 77, 0.5, 1.5, 2.5, {40'000, 1234, 2}};
+const Position kSomewhere{3, 640, 4, 9, 123.25, 77, 1.5, {40'000, 1234, 2}};
 
 class Checkpoints : public ::testing::TestWithParam<Case> {};
 

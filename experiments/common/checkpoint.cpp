@@ -67,7 +67,7 @@ std::vector<std::int64_t> counters_of(const Position& p) {
 }
 
 std::vector<double> sums_of(const Position& p) {
-  return {p.loss_sum, p.test_accuracy, p.seconds, p.step_seconds};
+  return {p.loss_sum, p.seconds};
 }
 
 /// Takes tensors out of a file that must hold just these.
@@ -169,8 +169,6 @@ Position read_checkpoint(Graph& graph, Optimizer& optimizer, const std::filesyst
               sums[0],
               counters[4],
               sums[1],
-              sums[2],
-              sums[3],
               {static_cast<std::uint64_t>(counters[5]), static_cast<std::uint64_t>(counters[6]),
                static_cast<std::uint32_t>(counters[7])}};
 

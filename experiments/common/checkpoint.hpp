@@ -23,9 +23,7 @@ struct Position {
   std::int64_t passes = 0;   ///< of training, in all
   double loss_sum = 0;       ///< over this epoch's samples
   std::int64_t correct = 0;  ///< of them
-  double test_accuracy = 0;  ///< of the last evaluation
-  double seconds = 0;        ///< of this epoch so far, and of all training steps
-  double step_seconds = 0;
+  double seconds = 0;        ///< of this epoch's training
   LogPosition log;
 
   bool operator==(const Position&) const = default;

@@ -123,9 +123,9 @@ std::vector<Channel> Diagnostics::channels() const {
   return channels;
 }
 
-void Diagnostics::start(LogWriter& log) {
+void Diagnostics::start(LogWriter& log, bool resumes) {
   log_ = &log;
-  if (!steps_.contains(0)) return;
+  if (resumes || !steps_.contains(0)) return;
   const Timer timer;
   probe(0, 0);
   seconds_ += timer.seconds();

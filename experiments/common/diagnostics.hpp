@@ -75,8 +75,8 @@ class Diagnostics {
               std::int64_t steps_per_epoch);
 
   [[nodiscard]] std::vector<Channel> channels() const;
-  /// Before training. The log must outlive the run.
-  void start(LogWriter& log);
+  /// Before training, or before it goes on. The log must outlive the run.
+  void start(LogWriter& log, bool resumes);
   /// Around the optimizer's step number `step`, every time, with its gradient in the graph. `gradient`
   /// computes it anew, for the parameters as they then are, and returns the mean loss.
   void before_update(int epoch, std::int64_t step, double lr, const std::function<double()>& gradient);

@@ -155,6 +155,7 @@ void StudyOptions::check() const {
   }
   require(limit_train >= 0, "--limit-train", "must not be negative (0: all images)");
   require(limit_test >= 0, "--limit-test", "must not be negative (0: all images)");
+  require(checkpoint_every >= 0, "--checkpoint-every", "must not be negative (0: after each epoch only)");
   require(threads >= 0 && threads <= 1024, "--threads", "must be 1 to 1024, or 0 for all processors");
   static_cast<void>(fixed_jobs());
   if (out.empty() == false && out.find_first_not_of('/') == std::string::npos) {
@@ -222,6 +223,10 @@ void add_study_options(CLI::App& app, StudyOptions& o, const std::vector<std::st
   run->add_option("--precision", o.precision,
                   "fp32, or bf16: activations and their gradients take 2 bytes (sums, statistics,\n"
                   "parameters and the optimizer stay fp32); needs a CPU with AVX512-BF16 or AMX");
+  run->add_option(
+      "--checkpoint-every", o.checkpoint_every,
+      "Also save a run's state after each so many steps (0: after each epoch): what a killed run\n"
+      "goes on from");
   run->add_option("--threads", o.threads, "Processors to use (0: all); results do not depend on it");
   run->add_option("--jobs", o.jobs,
                   "Runs side by side: a number, or auto for one on each processor while memory lasts.\n"

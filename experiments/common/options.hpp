@@ -45,7 +45,8 @@ struct StudyOptions {
   int landscape_every = 0;     ///< steps from one look at the landscape to the next (loss_landscape); 0: none
   int limit_train = 0;         ///< 0: all
   int limit_test = 0;
-  int threads = 0;  ///< 0: all processors
+  int checkpoint_every = 0;  ///< steps; 0: after each epoch only
+  int threads = 0;           ///< 0: all processors
   std::string jobs = "auto";
   std::string out;  ///< empty: runs/<experiment>-<time>
   bool full = false;

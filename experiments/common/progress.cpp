@@ -64,9 +64,9 @@ Progress::~Progress() {
   write_out(lines_.replace("", {}, terminal_size().columns));
 }
 
-void Progress::begin(int run) {
+void Progress::begin(int run, double work) {
   const std::lock_guard lock(mutex_);
-  estimate_.begin(run);
+  estimate_.begin(run, work);
   runs_[static_cast<std::size_t>(run)].last = Clock::now();
 }
 

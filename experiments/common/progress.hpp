@@ -30,7 +30,8 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  void begin(int run);
+  /// `work` of it was done before.
+  void begin(int run, double work = 0);
   void advance(int run, const StepState& step);
   /// The run ended an epoch.
   void epoch(int run, double test_accuracy, const std::string& line);

@@ -147,6 +147,7 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
     times.training += outcome.times.training;
     times.evaluation += outcome.times.evaluation;
     times.diagnosis += outcome.times.diagnosis;
+    times.saving += outcome.times.saving;
     times.total += outcome.times.total;
   }
   std::vector<RunResults> results;
@@ -157,8 +158,8 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
       "time: {} in all, {:.1f} s of it loading data and looking around; of the runs' own time {} training "
       "steps, {} evaluation, {} diagnosis, {} the rest (order of images, log, set-up)\n",
       clock_text(wall), loading, percent(times.training, times.total), percent(times.evaluation, times.total),
-      percent(times.diagnosis, times.total),
-      percent(times.total - times.training - times.evaluation - times.diagnosis, times.total));
+      percent(times.diagnosis, times.total), percent(times.saving, times.total),
+      percent(times.total - times.training - times.evaluation - times.diagnosis - times.saving, times.total));
   fmt::print("results: {0}\n  normlog report {0}   # a page with pictures; csv instead of report: tables\n",
              study.path().string());
   return 0;

@@ -33,7 +33,8 @@ void Meter::add(double amount, double seconds) {
 TimeEstimate::TimeEstimate(StudyPlan plan)
     : plan_(std::move(plan)), runs_(plan_.runs.size()), speeds_(plan_.kinds.size(), Meter(60)) {}
 
-void TimeEstimate::begin(int run) {
+void TimeEstimate::begin(int run, double work) {
+  runs_[static_cast<std::size_t>(run)].work = work;
   runs_[static_cast<std::size_t>(run)].stage = Stage::running;
 }
 

@@ -48,7 +48,8 @@ class TimeEstimate {
  public:
   explicit TimeEstimate(StudyPlan plan);
 
-  void begin(int run);
+  /// `work` of it was done before.
+  void begin(int run, double work = 0);
   /// The run did `work` in `seconds` on `threads` processors.
   void advance(int run, double work, double seconds, int threads);
   void end(int run);

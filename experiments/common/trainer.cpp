@@ -59,17 +59,24 @@ class Run {
     diagnostics_ = std::make_unique<Diagnostics>(
         options, network, graph_, train_images_.batch(probe_indices(spec.seed, train_indices_, kProbeImages)),
         per_epoch);
-    write_config();
+    resumes_ = std::filesystem::exists(directory_.checkpoint());
+    if (resumes_) {
+      at_ = read_checkpoint(graph_, *optimizer_, directory_.checkpoint());
+    } else {
+      write_config();
+    }
     open_log();
-    progress_.begin(index_);
-    diagnostics_->start(*log_);
+    progress_.begin(index_, work_done());
+    diagnostics_->start(*log_, resumes_);
+    if (!resumes_) save();  // from here on nothing of this run is lost
   }
 
   RunOutcome operator()() {
     RunOutcome outcome;
     std::string ending;
-    for (int epoch = 1; epoch <= spec_.epochs && outcome.status == RunOutcome::Status::done; ++epoch) {
-      const Score train = train_epoch(epoch, outcome);
+    for (; at_.epoch <= spec_.epochs && outcome.status == RunOutcome::Status::done; begin_epoch()) {
+      const int epoch = at_.epoch;
+      const Score train = train_epoch(outcome);
       if (outcome.status != RunOutcome::Status::done) break;
       record("train", epoch, train);
       std::string line = fmt::format("{} epoch {}/{}: train loss {:.4f}, accuracy {:.2f} %", spec_.name(),
@@ -95,7 +102,7 @@ class Run {
     switch (outcome.status) {
       case RunOutcome::Status::done:
         log_->append(log_->channel("test.predictions"), spec_.epochs, optimizer_->steps(), predictions_);
-        write_parameters(graph_, passes_, spec_.net, spec_.norm.str(), directory_.final_parameters());
+        write_parameters(graph_, at_.passes, spec_.net, spec_.norm.str(), directory_.final_parameters());
         message = fmt::format("test {:.2f} %{}", 100 * outcome.test_accuracy, ending);
         log_->close(RunStatus::done);
         break;
@@ -106,12 +113,14 @@ class Run {
         log_->close(RunStatus::diverged, message);
         break;
       case RunOutcome::Status::interrupted:
+        save();
         message = fmt::format("interrupted after step {}", optimizer_->steps());
         log_->close(RunStatus::interrupted, message);
         break;
     }
     outcome.times.training = step_seconds_;
     outcome.times.diagnosis = diagnostics_->seconds();
+    outcome.times.saving = saving_seconds_;
     outcome.times.total = total_.seconds();
     progress_.finish(
         index_, fmt::format("{:<{}} {} in {}", spec_.name(), 20, message, clock_text(outcome.times.total)));
@@ -125,67 +134,100 @@ class Run {
     return backend_->active_workers();
   }
 
-  Score train_epoch(int epoch, RunOutcome& outcome) {
-    const Timer timer;
-    const double looked = diagnostics_->seconds();
+  void begin_epoch() {
+    at_.epoch += 1;
+    at_.samples = at_.correct = 0;
+    at_.loss_sum = at_.seconds = 0;
+  }
+
+  /// Images trained on and evaluated before the checkpoint that the run goes on from.
+  [[nodiscard]] double work_done() const {
+    const double epochs = at_.epoch - 1;
+    const double evaluated = static_cast<double>(val_indices_.size() + test_indices_.size());
+    return epochs * (static_cast<double>(train_indices_.size()) + kEvaluationWork * evaluated) +
+           static_cast<double>(at_.samples);
+  }
+
+  /// Trains to the end of the epoch that the run is in.
+  Score train_epoch(RunOutcome& outcome) {
+    const int epoch = at_.epoch;
     const std::vector<std::uint32_t> order =
         epoch_order(spec_.seed, static_cast<std::uint32_t>(epoch), static_cast<int>(train_indices_.size()));
     std::vector<std::uint32_t> indices(order.size());
     std::transform(order.begin(), order.end(), indices.begin(),
                    [&](std::uint32_t i) { return train_indices_[i]; });
-    const auto size = static_cast<std::size_t>(spec_.batch_size);
-    double loss_sum = 0;
-    std::int64_t correct = 0;
-    for (std::size_t first = 0; first < indices.size(); first += size) {
+    const auto count = static_cast<std::int64_t>(indices.size());
+    Timer timer;
+    while (at_.samples < count) {
       const Rates rates = schedule_.at(optimizer_->steps());
       const int workers = take_workers();
       const Timer step_timer;
-      const auto batch = std::span(indices).subspan(first, std::min(size, indices.size() - first));
-      const PassResult pass = gradients_of(batch, epoch);
+      const std::int64_t size = std::min<std::int64_t>(spec_.batch_size, count - at_.samples);
+      const auto batch =
+          std::span(indices).subspan(static_cast<std::size_t>(at_.samples), static_cast<std::size_t>(size));
+      const PassResult pass = gradients_of(batch);
       const double loss = pass.loss_sum / pass.count;
       const std::int64_t step = optimizer_->steps() + 1;
       step_seconds_ += step_timer.seconds();
+      const Timer looking;
       diagnostics_->before_update(epoch, step, rates.lr, [&] {
-        const std::int64_t passes = passes_;
-        const PassResult moved = gradients_of(batch, epoch);
-        passes_ = passes;
+        const std::int64_t passes = at_.passes;
+        const PassResult moved = gradients_of(batch);
+        at_.passes = passes;
         return moved.loss_sum / moved.count;
       });
+      double aside = looking.seconds();
       const Timer update_timer;
       const double norm = optimizer_->step(rates);
       step_seconds_ += update_timer.seconds();
+      const Timer looking_again;
       diagnostics_->after_update(epoch, step);
+      aside += looking_again.seconds();
       log_->append(step_loss_, epoch, step, loss);
       log_->append(step_lr_, epoch, step, rates.lr);
       log_->append(step_grad_norm_, epoch, step, norm);
-      loss_sum += pass.loss_sum;
-      correct += pass.correct;
-      const double seen = static_cast<double>(first) + pass.count;
+      at_.loss_sum += pass.loss_sum;
+      at_.correct += pass.correct;
+      at_.samples += size;
+      at_.seconds += std::exchange(timer, Timer()).seconds() - aside;
       const double work = pass.count + diagnostics_->steps().work(step, pass.count);
-      progress_.advance(index_, {epoch, work, loss_sum / seen, workers});
+      progress_.advance(index_, {epoch, work, at_.loss_sum / static_cast<double>(at_.samples), workers});
       if (!std::isfinite(loss) || !std::isfinite(norm)) {
         outcome.status = RunOutcome::Status::diverged;
         return {};
       }
+      // An epoch is saved before it is evaluated: that repeats to the bit.
+      const bool is_due = options_.checkpoint_every > 0 && step % options_.checkpoint_every == 0;
+      if (is_due || at_.samples == count) save();
       if (interrupted()) {
         outcome.status = RunOutcome::Status::interrupted;
         return {};
       }
+      timer = Timer();
     }
-    const auto count = static_cast<double>(indices.size());
-    const double looking = diagnostics_->seconds() - looked;
-    return {loss_sum / count, static_cast<double>(correct) / count, timer.seconds() - looking};
+    return {at_.loss_sum / static_cast<double>(count),
+            static_cast<double>(at_.correct) / static_cast<double>(count), at_.seconds};
+  }
+
+  /// Everything up to here survives whatever happens to the process.
+  void save() {
+    const Timer timer;
+    at_.steps = optimizer_->steps();
+    at_.log = log_->sync();
+    write_checkpoint(graph_, *optimizer_, at_, settings_of(options_, spec_, data_).to_toml(),
+                     directory_.checkpoint());
+    saving_seconds_ += timer.seconds();
   }
 
   /// The gradient of a batch, in parts if so wanted.
-  PassResult gradients_of(std::span<const std::uint32_t> indices, int epoch) {
+  PassResult gradients_of(std::span<const std::uint32_t> indices) {
     const auto part = static_cast<std::size_t>(spec_.pass_size());
     PassResult whole;
-    for (std::size_t first = 0; first < indices.size(); first += part, ++passes_) {
+    for (std::size_t first = 0; first < indices.size(); first += part, ++at_.passes) {
       Batch batch = train_images_.batch(indices.subspan(first, std::min(part, indices.size() - first)));
       batch.whole = static_cast<int>(indices.size());
       batch.first_part = static_cast<int>(first);
-      batch.augmentation = {options_.augment, spec_.seed, static_cast<std::uint32_t>(epoch)};
+      batch.augmentation = {options_.augment, spec_.seed, static_cast<std::uint32_t>(at_.epoch)};
       const PassResult pass = graph_.forward_backward(batch);
       whole.loss_sum += pass.loss_sum;
       whole.correct += pass.correct;
@@ -243,7 +285,8 @@ class Run {
     }
     channels.push_back({"test.predictions", ChannelKind::prediction, "", {}, {}});
     for (Channel& channel : diagnostics_->channels()) channels.push_back(std::move(channel));
-    log_ = std::make_unique<LogWriter>(directory_.metrics(), std::move(channels));
+    log_ = resumes_ ? std::make_unique<LogWriter>(directory_.metrics(), std::move(channels), at_.log)
+                    : std::make_unique<LogWriter>(directory_.metrics(), std::move(channels));
     step_loss_ = log_->channel("step.loss");
     step_lr_ = log_->channel("step.lr");
     step_grad_norm_ = log_->channel("step.grad_norm");
@@ -271,8 +314,9 @@ class Run {
   Schedule schedule_;
   std::vector<std::uint32_t> train_indices_, val_indices_, test_indices_;
   std::vector<Prediction> predictions_;
-  std::int64_t passes_ = 0;  ///< of training, forward and back
-  double step_seconds_ = 0;
+  bool resumes_ = false;
+  Position at_;
+  double step_seconds_ = 0, saving_seconds_ = 0;
   std::unique_ptr<LogWriter> log_;
   std::uint32_t step_loss_ = 0, step_lr_ = 0, step_grad_norm_ = 0;
 };

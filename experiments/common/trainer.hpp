@@ -14,6 +14,7 @@ struct RunTimes {
   double training = 0;    ///< optimizer steps
   double evaluation = 0;  ///< forward passes over the validation and test sets
   double diagnosis = 0;   ///< looking inside the network
+  double saving = 0;      ///< checkpoints
   double total = 0;
 };
 
@@ -24,9 +25,10 @@ struct RunOutcome {
   RunTimes times;
 };
 
-/// Trains and writes metrics.nlog, config.toml and final.safetensors into `directory`. A non-finite loss ends
-/// the run as diverged, which is a result, not an error. `processors` is asked before each step how many of
-/// them may work at it.
+/// Trains and writes metrics.nlog, config.toml, checkpoint.safetensors and final.safetensors into
+/// `directory`. Where there is a checkpoint the run goes on from it, as if it had never stopped: steps after
+/// it are cut from the log and computed again. A non-finite loss ends the run as diverged, which is a result,
+/// not an error. `processors` is asked before each step how many of them may work at it.
 RunOutcome train(const StudyOptions& options, const RunSpec& spec, const Dataset& data,
                  const std::function<int()>& processors, const RunDirectory& directory, Progress& progress,
                  int run);
