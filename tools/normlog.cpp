@@ -14,6 +14,7 @@
 #include "host/record/summary.hpp"
 #include "host/record/verify.hpp"
 #include "host/report/report.hpp"
+#include "host/report/tensorboard.hpp"
 #include "layers/error.hpp"
 
 namespace {
@@ -26,6 +27,7 @@ constexpr const char* description =
     "  normlog csv runs/latest            CSV files for pandas, in runs/latest/csv/\n"
     "  normlog plot runs/latest           pictures (SVG, PNG), each with its data and gnuplot script\n"
     "  normlog report runs/latest         one HTML page with all of it, to read or to send\n"
+    "  normlog tensorboard runs/latest    event files, in runs/latest/tensorboard/\n"
     "  normlog verify runs/latest         which files are good, and what damage costs\n"
     "  normlog info runs/latest/bn-seed0  what a run holds, and whether it is whole\n\n"
     "Damaged logs are read as far as they go; what is lost is said, and the exit status is 1.";
@@ -109,6 +111,24 @@ int verify(const Paths& paths) {
   return status;
 }
 
+struct TensorboardOptions {
+  std::filesystem::path out;
+  std::string data;
+};
+
+int tensorboard(const Paths& paths, const TensorboardOptions& options) {
+  const auto out = options.out.empty() ? beside(paths) / "tensorboard" : options.out;
+  const normlab::TensorboardExport done = normlab::export_tensorboard(paths, out, options.data);
+  for (const auto& file : done.files) fmt::print("{}\n", file.string());
+  for (const std::string& note : done.notes) fmt::print("note: {}\n", note);
+  if (done.files.empty()) {
+    fmt::print("nothing new: {} has all of it\n", out.string());
+  } else {
+    fmt::print("look at it: tensorboard --logdir {}\n", out.string());
+  }
+  return report(done.problems);
+}
+
 int info(const Paths& paths) {
   std::vector<std::string> problems;
   for (const auto& path : paths) {
@@ -153,6 +173,15 @@ int run(int argc, char** argv) {
   CLI::App* verify_command =
       app.add_subcommand("verify", "Read every byte: say which files are good, and what damage costs");
   verify_command->add_option("PATH", paths, "A study, runs, or their files")->required();
+  TensorboardOptions tensorboard_options;
+  CLI::App* tensorboard_command = app.add_subcommand(
+      "tensorboard", "Write event files for TensorBoard: scalars, histograms, misclassified images");
+  tensorboard_command->add_option("PATH", paths, "A study, or runs")->required();
+  tensorboard_command->add_option(
+      "--out", tensorboard_options.out,
+      "Directory for them, one below it for each run (default: tensorboard/ in the\n"
+      "study); rows that an earlier export wrote there are not written again");
+  tensorboard_command->add_option("--data", tensorboard_options.data, data_help);
   CLI::App* info_command =
       app.add_subcommand("info", "Print channels, rows, blocks, damage, configuration and parameters");
   info_command->add_option("PATH", paths, "A study, a run, a metrics.nlog or a .safetensors file")
@@ -165,6 +194,7 @@ int run(int argc, char** argv) {
   if (csv_command->parsed()) return csv(paths, out, allow_damage);
   if (summary_command->parsed()) return summary(paths);
   if (report_command->parsed()) return write_report(paths, report_options);
+  if (tensorboard_command->parsed()) return tensorboard(paths, tensorboard_options);
   if (plot_command->parsed()) return plot(paths, plot_options);
   if (verify_command->parsed()) return verify(paths);
   return info(paths);

@@ -135,20 +135,6 @@ std::vector<std::string> union_of_keys(const std::vector<RunResults>& all) {
   return keys;
 }
 
-/// The names of the runs, with their study where a name alone would not be unique.
-std::vector<std::string> unique_names(std::span<const std::filesystem::path> runs) {
-  std::set<std::string> seen;
-  bool unique = true;
-  for (const auto& run : runs) unique &= seen.insert(run.filename().string()).second;
-  std::vector<std::string> names;
-  for (const auto& run : runs) {
-    const auto whole = std::filesystem::absolute(run).lexically_normal();
-    names.push_back(unique ? run.filename().string()
-                           : (whole.parent_path().filename() / whole.filename()).string());
-  }
-  return names;
-}
-
 }  // namespace
 
 std::string csv_field(std::string_view text) {

@@ -140,6 +140,19 @@ std::vector<std::filesystem::path> find_runs(std::span<const std::filesystem::pa
   return runs;
 }
 
+std::vector<std::string> unique_names(std::span<const std::filesystem::path> runs) {
+  std::set<std::string> seen;
+  bool unique = true;
+  for (const auto& run : runs) unique &= seen.insert(run.filename().string()).second;
+  std::vector<std::string> names;
+  for (const auto& run : runs) {
+    const auto whole = std::filesystem::absolute(run).lexically_normal();
+    names.push_back(unique ? run.filename().string()
+                           : (whole.parent_path().filename() / whole.filename()).string());
+  }
+  return names;
+}
+
 RunResults read_run(const std::filesystem::path& directory, Log* log_out) {
   const RunDirectory files(directory);
   RunResults results;

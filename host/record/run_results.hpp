@@ -50,6 +50,9 @@ struct RunResults {
 /// that is missing or holds no run.
 [[nodiscard]] std::vector<std::filesystem::path> find_runs(std::span<const std::filesystem::path> paths);
 
+/// The names of these runs, with their study where a name alone would not be unique.
+[[nodiscard]] std::vector<std::string> unique_names(std::span<const std::filesystem::path> runs);
+
 /// Reads configuration and log of one run. Missing or damaged files are reported in `problems`; throws Error
 /// only if the log is no log or was made by a newer Normlab. The log itself goes to `log` if that is given.
 [[nodiscard]] RunResults read_run(const std::filesystem::path& directory, Log* log = nullptr);

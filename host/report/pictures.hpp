@@ -1,6 +1,7 @@
 #pragma once
 // Every picture of a study. To add one, write a maker and put it into the table in pictures.cpp.
 
+#include <optional>
 #include <vector>
 
 #include "host/report/picture.hpp"
@@ -29,6 +30,10 @@ void make_learning_rates(const StudyView&, Pictures&, std::vector<std::string>& 
 void make_final_accuracies(const StudyView&, Pictures&, std::vector<std::string>& notes);
 void make_confusion_matrices(const StudyView&, Pictures&, std::vector<std::string>& notes);
 void make_misclassified(const StudyView&, Pictures&, std::vector<std::string>& notes);
+
+/// The 5x2 grid of one run, `name` being that of its files; none without test images or without a mistake.
+[[nodiscard]] std::optional<Picture> misclassified_picture(const StudyView& study, const ArmView& arm,
+                                                           const RunView& run, const std::string& name);
 
 /// All of them, in the order of the report.
 [[nodiscard]] Pictures make_pictures(const StudyView& study, std::vector<std::string>& notes);

@@ -48,55 +48,61 @@ std::string pixels_of(const Images& images, const Prediction& mistake) {
 
 }  // namespace
 
-void make_misclassified(const StudyView& study, Pictures& pictures, std::vector<std::string>& /*notes*/) {
-  if (!study.test_images || study.test_images->channels != 3) return;
+std::optional<Picture> misclassified_picture(const StudyView& study, const ArmView& arm, const RunView& run,
+                                             const std::string& name) {
+  if (!study.test_images || study.test_images->channels != 3) return std::nullopt;
   const Images& images = *study.test_images;
+  const std::vector<Prediction> mistakes = surest_mistakes(run, images);
+  if (mistakes.empty()) return std::nullopt;
+
+  Picture picture{.name = name,
+                  .title = arm.label() + ": the error it was surest of in each class",
+                  .subtitle = fmt::format("{} · here seed {}; true class, then what it said",
+                                          study.description(), run.results.seed)};
+  picture.alt = fmt::format(
+      "Test images that {} got wrong with the highest confidence, with their true and predicted class.",
+      arm.label());
+  picture.height = 360;
+  picture.script = "unset border; unset tics; unset grid; unset xlabel; set size ratio 1\n";
+  picture.script +=
+      fmt::format("set xrange [-0.5:{}.5]; set yrange [{}.5:-0.5]\n", images.width - 1, images.height - 1);
+  // A plot of its own for each image; its caption below it, in two lines.
+  constexpr double place = 0.96 / columns, gap = 0.012;
+  for (std::size_t i = 0; i < mistakes.size(); ++i) {
+    const Prediction& mistake = mistakes[i];
+    const double left = 0.02 + place * static_cast<double>(i % columns) + gap;
+    const double top = 0.84 - 0.415 * static_cast<double>(i / columns);
+    const double right = left + place - 2 * gap;
+    const double bottom = top - (right - left) * picture.width / picture.height;
+    picture.data +=
+        fmt::format("# test image {}: x y red green blue\n", mistake.image) + pixels_of(images, mistake);
+    picture.script += fmt::format(
+        "set lmargin at screen {:.4f}; set rmargin at screen {:.4f}\n"
+        "set tmargin at screen {:.4f}; set bmargin at screen {:.4f}\n",
+        left, right, top, bottom);
+    const auto caption = [&](const std::string& text, double below, std::string_view color) {
+      return fmt::format(
+          "set label {} at screen {:.4f}, screen {:.4f} center font small_font textcolor rgb '{}'\n",
+          gnuplot_string(shortened(text, 18)), (left + right) / 2, bottom - below / picture.height, color);
+    };
+    picture.script += caption(study.classes[mistake.label], 11, muted_color);
+    picture.script += caption(
+        fmt::format("{} {:.0f} %", shortened(study.classes[mistake.predicted], 11), 100 * mistake.confidence),
+        26, ink_color);
+    picture.script += fmt::format("plot {} index {} using 1:2:3:4:5 with rgbimage\nunset label\n",
+                                  gnuplot_string(picture.name + ".dat"), i);
+  }
+  return picture;
+}
+
+void make_misclassified(const StudyView& study, Pictures& pictures, std::vector<std::string>& /*notes*/) {
   for (const ArmView& arm : study.arms) {
     const auto runs = arm.finished();
     const auto run = std::find_if(runs.begin(), runs.end(),
                                   [](const RunView* candidate) { return !candidate->predictions.empty(); });
     if (run == runs.end()) continue;
-    const std::vector<Prediction> mistakes = surest_mistakes(**run, images);
-    if (mistakes.empty()) continue;
-
-    Picture picture{.name = "misclassified-" + arm.slug,
-                    .title = arm.label() + ": the error it was surest of in each class",
-                    .subtitle = fmt::format("{} · here seed {}; true class, then what it said",
-                                            study.description(), (*run)->results.seed)};
-    picture.alt = fmt::format(
-        "Test images that {} got wrong with the highest confidence, with their true and predicted class.",
-        arm.label());
-    picture.height = 360;
-    picture.script = "unset border; unset tics; unset grid; unset xlabel; set size ratio 1\n";
-    picture.script +=
-        fmt::format("set xrange [-0.5:{}.5]; set yrange [{}.5:-0.5]\n", images.width - 1, images.height - 1);
-    // A plot of its own for each image; its caption below it, in two lines.
-    constexpr double place = 0.96 / columns, gap = 0.012;
-    for (std::size_t i = 0; i < mistakes.size(); ++i) {
-      const Prediction& mistake = mistakes[i];
-      const double left = 0.02 + place * static_cast<double>(i % columns) + gap;
-      const double top = 0.84 - 0.415 * static_cast<double>(i / columns);
-      const double right = left + place - 2 * gap;
-      const double bottom = top - (right - left) * picture.width / picture.height;
-      picture.data +=
-          fmt::format("# test image {}: x y red green blue\n", mistake.image) + pixels_of(images, mistake);
-      picture.script += fmt::format(
-          "set lmargin at screen {:.4f}; set rmargin at screen {:.4f}\n"
-          "set tmargin at screen {:.4f}; set bmargin at screen {:.4f}\n",
-          left, right, top, bottom);
-      const auto caption = [&](const std::string& text, double below, std::string_view color) {
-        return fmt::format(
-            "set label {} at screen {:.4f}, screen {:.4f} center font small_font textcolor rgb '{}'\n",
-            gnuplot_string(shortened(text, 18)), (left + right) / 2, bottom - below / picture.height, color);
-      };
-      picture.script += caption(study.classes[mistake.label], 11, muted_color);
-      picture.script += caption(fmt::format("{} {:.0f} %", shortened(study.classes[mistake.predicted], 11),
-                                            100 * mistake.confidence),
-                                26, ink_color);
-      picture.script += fmt::format("plot {} index {} using 1:2:3:4:5 with rgbimage\nunset label\n",
-                                    gnuplot_string(picture.name + ".dat"), i);
-    }
-    pictures.push_back({Topic::mistakes, std::move(picture)});
+    if (auto picture = misclassified_picture(study, arm, **run, "misclassified-" + arm.slug))
+      pictures.push_back({Topic::mistakes, std::move(*picture)});
   }
 }
 
