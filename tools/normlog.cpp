@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "host/record/compare.hpp"
 #include "host/record/csv.hpp"
 #include "host/record/file.hpp"
 #include "host/record/log_info.hpp"
@@ -28,6 +29,7 @@ constexpr const char* description =
     "  normlog plot runs/latest           pictures (SVG, PNG), each with its data and gnuplot script\n"
     "  normlog report runs/latest         one HTML page with all of it, to read or to send\n"
     "  normlog tensorboard runs/latest    event files, in runs/latest/tensorboard/\n"
+    "  normlog compare runs/a runs/b      two studies side by side, paired by norm and seed\n"
     "  normlog verify runs/latest         which files are good, and what damage costs\n"
     "  normlog info runs/latest/bn-seed0  what a run holds, and whether it is whole\n\n"
     "Damaged logs are read as far as they go; what is lost is said, and the exit status is 1.";
@@ -55,13 +57,26 @@ int csv(const Paths& paths, std::filesystem::path out, bool allow_damage) {
   return allow_damage ? 0 : status;
 }
 
-int summary(const Paths& paths) {
+/// The runs among or below `paths`; appends what is damaged to `problems`.
+std::vector<normlab::RunResults> read_runs(const Paths& paths, std::vector<std::string>& problems) {
   std::vector<normlab::RunResults> runs;
-  std::vector<std::string> problems;
   for (const auto& directory : normlab::find_runs(paths)) {
     runs.push_back(normlab::read_run(directory));
     problems.insert(problems.end(), runs.back().problems.begin(), runs.back().problems.end());
   }
+  return runs;
+}
+
+int compare(const std::filesystem::path& a, const std::filesystem::path& b) {
+  std::vector<std::string> problems;
+  const auto first = read_runs({a}, problems), second = read_runs({b}, problems);
+  fmt::print("{}", normlab::comparison_text(normlab::compare(first, second), a.string(), b.string()));
+  return report(problems);
+}
+
+int summary(const Paths& paths) {
+  std::vector<std::string> problems;
+  const std::vector<normlab::RunResults> runs = read_runs(paths, problems);
   fmt::print("{}", normlab::summary_text(runs));
   return report(problems);
 }
@@ -182,6 +197,11 @@ int run(int argc, char** argv) {
       "Directory for them, one below it for each run (default: tensorboard/ in the\n"
       "study); rows that an earlier export wrote there are not written again");
   tensorboard_command->add_option("--data", tensorboard_options.data, data_help);
+  std::filesystem::path a, b;
+  CLI::App* compare_command =
+      app.add_subcommand("compare", "Print what study B does to accuracy, loss and speed of study A");
+  compare_command->add_option("A", a, "A study")->required();
+  compare_command->add_option("B", b, "Another, with the same norms and seeds")->required();
   CLI::App* info_command =
       app.add_subcommand("info", "Print channels, rows, blocks, damage, configuration and parameters");
   info_command->add_option("PATH", paths, "A study, a run, a metrics.nlog or a .safetensors file")
@@ -194,6 +214,7 @@ int run(int argc, char** argv) {
   if (csv_command->parsed()) return csv(paths, out, allow_damage);
   if (summary_command->parsed()) return summary(paths);
   if (report_command->parsed()) return write_report(paths, report_options);
+  if (compare_command->parsed()) return compare(a, b);
   if (tensorboard_command->parsed()) return tensorboard(paths, tensorboard_options);
   if (plot_command->parsed()) return plot(paths, plot_options);
   if (verify_command->parsed()) return verify(paths);
