@@ -158,6 +158,7 @@ void fail(const char* format, ...) {
     va_end(values);
   }
   machine.failed = true;
+  if (machine.current) machine.current->state = State::kBarrier;  // it did not end, whatever it was about to do
   happens_before(&machine.finished);
   go_on_in(nullptr);
   __builtin_unreachable();
