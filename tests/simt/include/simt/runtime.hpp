@@ -133,7 +133,9 @@ cudaError_t cudaLaunchKernel(void (*kernel)(P...), dim3 grid, dim3 block, void**
   static_assert((std::is_trivially_copyable_v<P> && ...), "a kernel's parameters are copied byte by byte");
   using Values = std::tuple<P...>;
   const auto values = [&]<std::size_t... I>(std::index_sequence<I...>) {
-    return std::make_shared<const Values>(*static_cast<P*>(args[I])...);
+    auto copies = std::make_shared<Values>(*static_cast<P*>(args[I])...);
+    (__builtin_clear_padding(&std::get<I>(*copies)), ...);  // what lies there must not look like a pointer
+    return std::shared_ptr<const Values>(std::move(copies));
   }
   (std::index_sequence_for<P...>());
   return simt::launch(
