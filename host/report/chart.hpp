@@ -1,11 +1,12 @@
 #pragma once
 // Line charts: curves with bands, their names at their ends.
 
+#include <span>
 #include <string>
 #include <vector>
 
 #include "host/record/statistics.hpp"
-#include "host/report/picture.hpp"
+#include "host/report/axis.hpp"
 
 namespace normlab {
 
@@ -19,30 +20,51 @@ struct CurvePoint {
 /// A point from the values of the seeds; those that are not finite do not count.
 [[nodiscard]] CurvePoint curve_point(double x, const std::vector<double>& values);
 
+enum class Dash { solid, dashed, dotted };
+
 struct Curve {
   std::string label;  // at the end of the line; empty: none
   std::string color;
   std::vector<CurvePoint> points;
-  bool dashed = false;
-  bool broken_off = false;  // a run that diverged or stopped: thin, with a cross where it ends
+  Dash dash = Dash::solid;
+  bool broken_off = false;          // a run that diverged or stopped: thin, with a cross where it ends
+  bool intervals = false;           // bars of the 95 % t-interval instead of a band from lowest to highest
+  std::vector<double> failed = {};  // x where runs diverged: a cross at the foot of the axes
+};
+
+/// A level that theory or another arm gives: a thin line across, with its name.
+struct Reference {
+  double y = 0;
+  std::string label, color;
 };
 
 /// Axes with curves.
 struct Chart {
   std::string heading;  // above the axes, for pictures of several charts
   std::string x_label;
-  bool log_y = false;
+  bool log_x = false, log_y = false;
   bool integers = false;              // x counts something
   double floor = 0, ceiling = 1e300;  // what y can be at most
   bool label_peaks = false;           // names at the highest points, not at the ends
-  double left = 0, right = 1;         // share of the picture's width, axis labels included
-  std::vector<Curve> curves;
+  bool label_ends = true;             // off where a legend names the colours
+  Place place = {};                   // in the picture, axis labels included
+  Range y = {};                       // the range of y; from the curves if it is empty
+  std::vector<Tic> x_tics = {};       // marks of x; chosen if there are none
+  std::vector<Reference> references = {};
+  std::vector<Curve> curves = {};
 };
 
-/// Adds a chart to the picture: its curves as blocks of the data file, its commands to the script. A block
-/// has the columns x, mean, lowest, highest, half of the 95 % interval, number of seeds. A chart without any
-/// finite point is left out: false.
+/// The range that add_chart would choose for y: for charts that share one.
+[[nodiscard]] Range y_range(std::span<const Chart> charts);
+
+/// Adds a chart to the picture: its curves as blocks of the data file, its commands to the script, its values
+/// for the page's pointer. A block has the columns x, mean, lowest, highest, half of the 95 % interval,
+/// number of seeds. A chart without any finite point is left out: false.
 bool add_chart(Picture& picture, const Chart& chart);
+
+/// Charts as panels of one picture, two in a row, with one range of y and with the names of the colours in a
+/// legend; those without any finite point are left out. Returns how many were added.
+std::size_t add_panels(Picture& picture, std::vector<Chart> charts);
 
 /// Moves positions apart until neighbours are at least `distance` from each other, within [low, high] if
 /// there is room, as little as possible, keeping their order.

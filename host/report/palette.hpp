@@ -13,4 +13,7 @@ namespace normlab {
 /// The colour mixed with white (amount > 0) or black (amount < 0); amount in [-1, 1].
 [[nodiscard]] std::string shade(std::string_view color, double amount);
 
+/// From the first layer (0: violet) over magenta to the last (1: amber); readable on white and on black.
+[[nodiscard]] std::string depth_color(double depth);
+
 }  // namespace normlab

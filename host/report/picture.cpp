@@ -20,6 +20,15 @@ namespace normlab {
 
 namespace {
 
+std::string legend_of(const Picture& picture) {
+  std::string text;
+  for (const LegendLabel& label : picture.legend)
+    text += fmt::format("set label {} at screen {:.4f}, screen {:.4f} left textcolor rgb '{}'\n",
+                        gnuplot_string(label.text), label.x / picture.width, 1 - label.y / picture.height,
+                        label.color);
+  return text;
+}
+
 /// Everything that does not depend on the picture's kind. Text is never "enhanced": names may hold anything.
 std::string script_of(const Picture& picture, const std::set<std::string>& formats) {
   return fmt::format(
@@ -43,7 +52,7 @@ unset key
 set multiplot
 set label 1 {title} at screen {left:.4f}, screen {title_y:.4f} left font title_font textcolor rgb '{ink}'
 set label 2 {subtitle} at screen {left:.4f}, screen {subtitle_y:.4f} left font small_font textcolor rgb '{muted}'
-{body}
+{legend}{body}
 unset multiplot
 unset output
 unset label
@@ -59,7 +68,8 @@ unset object
       fmt::arg("title", gnuplot_string(shortened(picture.title, 60))),
       fmt::arg("title_y", 1 - 22.0 / picture.height),
       fmt::arg("subtitle", gnuplot_string(shortened(picture.subtitle, 92))),
-      fmt::arg("subtitle_y", 1 - 43.0 / picture.height), fmt::arg("body", picture.script));
+      fmt::arg("subtitle_y", 1 - 43.0 / picture.height), fmt::arg("legend", legend_of(picture)),
+      fmt::arg("body", picture.script));
 }
 
 /// Runs gnuplot on scripts in their directory, and no shell in between.

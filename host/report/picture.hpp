@@ -10,6 +10,28 @@
 
 namespace normlab {
 
+/// Values that the page shows beside the pointer: lines over one x axis.
+struct HoverChart {
+  struct Point {
+    double x = 0, y = 0, low = 0, high = 0;  // low and high are NaN where there is no spread
+  };
+  struct Line {
+    std::string name, color;
+    std::vector<Point> points;
+  };
+  double left = 0, right = 1, top = 0, bottom = 1;  // the axes, as shares of the picture from its top left
+  double x_low = 0, x_high = 1;
+  bool log_x = false;
+  std::string x_name;
+  std::vector<Line> lines;
+};
+
+/// A name in its colour, in pixels from the picture's top left.
+struct LegendLabel {
+  std::string text, color;
+  double x = 0, y = 0;
+};
+
 /// One picture before it is drawn. The script draws from `<name>.dat`, for any terminal; what comes before
 /// and after (terminal, output, title, and the fonts small_font and tiny_font) is added by write_pictures.
 struct Picture {
@@ -20,6 +42,9 @@ struct Picture {
   int width = 560, height = 380;  // pixels of the SVG; the PNG has twice as many
   std::string data = {};
   std::string script = {};
+  int header = 46;  // pixels at the top, for title, subtitle and legend
+  std::vector<LegendLabel> legend = {};
+  std::vector<HoverChart> hover = {};
 };
 
 // What is drawn in these colours is ink and paper, not data: the report adapts them to a dark screen.

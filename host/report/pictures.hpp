@@ -10,7 +10,19 @@
 namespace normlab {
 
 /// What a picture belongs to: the report has a section for each.
-enum class Topic { comparison, norms, steps, confusion, mistakes };
+enum class Topic {
+  sweep,
+  laws,
+  comparison,
+  norms,
+  gradients,
+  activations,
+  weights,
+  landscape,
+  steps,
+  confusion,
+  mistakes
+};
 
 struct TopicPicture {
   Topic topic;
@@ -28,6 +40,13 @@ void make_norm_curves(const StudyView&, Pictures&, std::vector<std::string>& not
 void make_step_curves(const StudyView&, Pictures&, std::vector<std::string>& notes);
 void make_learning_rates(const StudyView&, Pictures&, std::vector<std::string>& notes);
 void make_final_accuracies(const StudyView&, Pictures&, std::vector<std::string>& notes);
+void make_sweeps(const StudyView&, Pictures&, std::vector<std::string>& notes);
+void make_modes(const StudyView&, Pictures&, std::vector<std::string>& notes);
+void make_laws(const StudyView&, Pictures&, std::vector<std::string>& notes);
+void make_layer_heat_maps(const StudyView&, Pictures&, std::vector<std::string>& notes);
+void make_layer_curves(const StudyView&, Pictures&, std::vector<std::string>& notes);
+void make_distributions(const StudyView&, Pictures&, std::vector<std::string>& notes);
+void make_landscapes(const StudyView&, Pictures&, std::vector<std::string>& notes);
 void make_confusion_matrices(const StudyView&, Pictures&, std::vector<std::string>& notes);
 void make_misclassified(const StudyView&, Pictures&, std::vector<std::string>& notes);
 

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "host/report/pictures.hpp"
+#include "host/report/sweep.hpp"
 
 namespace normlab {
 
@@ -96,7 +97,8 @@ std::optional<Picture> misclassified_picture(const StudyView& study, const ArmVi
 }
 
 void make_misclassified(const StudyView& study, Pictures& pictures, std::vector<std::string>& /*notes*/) {
-  for (const ArmView& arm : study.arms) {
+  for (const ArmView* shown : representative(study).arms) {
+    const ArmView& arm = *shown;
     const auto runs = arm.finished();
     const auto run = std::find_if(runs.begin(), runs.end(),
                                   [](const RunView* candidate) { return !candidate->predictions.empty(); });

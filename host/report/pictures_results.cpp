@@ -8,6 +8,7 @@
 
 #include "host/report/palette.hpp"
 #include "host/report/pictures.hpp"
+#include "host/report/sweep.hpp"
 
 namespace normlab {
 
@@ -61,10 +62,10 @@ Picture confusion_picture(const StudyView& study, const ArmView& arm,
   const std::size_t classes = study.classes.size();
   const auto matrix = confusion_of(runs, classes);
   Picture picture{.name = "confusion-" + arm.slug,
-                  .title = arm.label() + ": which class is taken for which, %",
+                  .title = arm.name + ": which class is taken for which, %",
                   .subtitle = fmt::format("{} · row: true class, column: prediction; mean of {} run{}",
-                                          study.description(), runs.size(), runs.size() == 1 ? "" : "s")};
-  picture.alt = fmt::format("Confusion matrix of {} in percent of each true class.", arm.label());
+                                          described(study), runs.size(), runs.size() == 1 ? "" : "s")};
+  picture.alt = fmt::format("Confusion matrix of {} in percent of each true class.", arm.name);
   picture.height = 540;
   picture.data =
       "# predicted, true (from the top), percent of the true class, colour, colour of the number\n";
@@ -99,15 +100,16 @@ Picture confusion_picture(const StudyView& study, const ArmView& arm,
 void make_final_accuracies(const StudyView& study, Pictures& pictures, std::vector<std::string>& /*notes*/) {
   Picture picture{.name = "final-accuracy",
                   .title = "Final test accuracy of every seed, %",
-                  .subtitle = study.description() + " · bar: mean, 95 % t-interval"};
+                  .subtitle = described(study) + " · bar: mean, 95 % t-interval"};
   picture.alt = "Final test accuracy: a dot for each seed, a bar for the mean of each norm.";
   std::string seeds, means, boxes, names;
   double low = INFINITY, high = -INFINITY;
   std::size_t most_seeds = 0;
-  for (std::size_t i = 0; i < study.arms.size(); ++i) {
-    const ArmView& arm = study.arms[i];
+  const std::vector<const ArmView*> arms = representative(study).arms;
+  for (std::size_t i = 0; i < arms.size(); ++i) {
+    const ArmView& arm = *arms[i];
     const std::string color = "0x" + arm.color.substr(1);
-    const std::string name = gnuplot_string(arm.label().empty() ? "?" : shortened(arm.label(), 14));
+    const std::string name = gnuplot_string(arm.name.empty() ? "?" : shortened(arm.name, 14));
     names += fmt::format("{}{} {}", i == 0 ? "" : ", ", name, i);
     if (arm.summary.finished < arm.summary.runs)
       picture.script += fmt::format(
@@ -147,10 +149,10 @@ void make_final_accuracies(const StudyView& study, Pictures& pictures, std::vect
   std::string& script = picture.script;
   script += margins(picture, 62, 24, 66, 46);
   script += fmt::format("set xrange [-0.6:{}]; set yrange [{}:{}]\n",
-                        number(static_cast<double>(study.arms.size()) - 0.4),
+                        number(static_cast<double>(arms.size()) - 0.4),
                         number(std::max(0.0, low - 0.3 * size)), number(std::min(100.0, high + 0.3 * size)));
   script += fmt::format("set xtics ({}) {}\nset format y '%h'\n", names,
-                        study.arms.size() > 8 ? "rotate by 30 right" : "");
+                        arms.size() > 8 ? "rotate by 30 right" : "");
   const std::string file = gnuplot_string(picture.name + ".dat");
   script += "plot ";
   if (has_boxes)
@@ -175,7 +177,8 @@ void make_confusion_matrices(const StudyView& study, Pictures& pictures, std::ve
                                 study.classes.size(), most_classes));
     return;
   }
-  for (const ArmView& arm : study.arms) {
+  for (const ArmView* shown : representative(study).arms) {
+    const ArmView& arm = *shown;
     std::vector<const RunView*> runs = arm.finished();
     std::erase_if(runs, [](const RunView* run) { return run->predictions.empty(); });
     if (!runs.empty()) pictures.push_back({Topic::confusion, confusion_picture(study, arm, runs)});

@@ -55,24 +55,6 @@ std::string slug_of(std::string_view name, std::set<std::string>& taken) {
   return slug;
 }
 
-std::vector<ArmView> arms_of(const std::vector<RunView>& runs, const std::vector<RunResults>& results) {
-  std::vector<ArmView> arms;
-  std::set<std::string> taken;
-  std::map<std::string, int> same_color;
-  for (ArmSummary& summary : summarize(results)) {
-    ArmView& arm = arms.emplace_back();
-    arm.slug = slug_of(summary.arm, taken);
-    arm.summary = std::move(summary);
-    for (const RunView& run : runs)
-      if (run.results.arm == arm.summary.arm && run.results.norm == arm.summary.norm)
-        arm.runs.push_back(&run);
-    // Arms of one norm at several settings are lighter and lighter shades of its colour.
-    const std::string color = norm_color(arm.summary.norm);
-    arm.color = shade(color, 0.18 * (same_color[color]++ % 4));
-  }
-  return arms;
-}
-
 std::vector<std::string> split(const std::string& text) {
   std::vector<std::string> parts;
   for (std::size_t at = 0; !text.empty() && at <= text.size();) {
@@ -81,6 +63,38 @@ std::vector<std::string> split(const std::string& text) {
     at = comma + 1;
   }
   return parts;
+}
+
+/// Keys that any run says it is one value of.
+std::vector<std::string> swept_keys(const std::vector<RunResults>& results) {
+  std::vector<std::string> keys;
+  for (const RunResults& run : results)
+    for (const std::string& key : split(run.config.text("swept")))
+      if (!key.empty() && std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
+  return keys;
+}
+
+std::vector<ArmView> arms_of(const std::vector<RunView>& runs, const std::vector<RunResults>& results,
+                             const std::vector<std::string>& swept) {
+  std::vector<ArmView> arms;
+  std::set<std::string> taken;
+  std::map<std::string, int> same_color;
+  for (ArmSummary& summary : summarize(results)) {
+    ArmView& arm = arms.emplace_back();
+    arm.slug = slug_of(summary.arm, taken);
+    arm.summary = std::move(summary);
+    arm.name = swept.empty() || arm.summary.norm.empty() ? arm.summary.label : arm.summary.norm;
+    for (const RunView& run : runs)
+      if (run.results.arm == arm.summary.arm && run.results.norm == arm.summary.norm)
+        arm.runs.push_back(&run);
+    for (const std::string& key : swept)
+      arm.setting[key] = arm.runs.empty() ? "" : arm.runs.front()->results.config.text(key);
+    // Arms of one norm that nothing says the difference of are lighter and lighter shades of its colour;
+    // those of a sweep never share a chart but at one setting.
+    const std::string color = norm_color(arm.summary.norm);
+    arm.color = swept.empty() ? shade(color, 0.18 * (same_color[color]++ % 4)) : color;
+  }
+  return arms;
 }
 
 /// What load_dataset takes for the set that a configuration names: its `data` is a path or "synthetic seed
@@ -160,12 +174,14 @@ StudyView view_study(std::span<const std::filesystem::path> paths, const std::st
     run.results = read_run(directory, &log);
     run.steps = binned(run.results, step_results(log));
     run.predictions = log.last_predictions("test.predictions");
+    run.channels = channel_views(log);
     study.results.push_back(run.results);
     study.problems.insert(study.problems.end(), run.results.problems.begin(), run.results.problems.end());
   }
   const std::string classes = common_value(study.results, "classes");
   if (classes != "various") study.classes = split(classes);
-  study.arms = arms_of(study.runs, study.results);
+  study.swept = swept_keys(study.results);
+  study.arms = arms_of(study.runs, study.results, study.swept);
   load_images(study, data);
   complete_classes(study);
   return study;

@@ -3,6 +3,7 @@
 // in bins, and the predictions.
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,6 +12,7 @@
 #include "host/data/dataset.hpp"
 #include "host/record/run_results.hpp"
 #include "host/record/summary.hpp"
+#include "host/report/channels.hpp"
 
 namespace normlab {
 
@@ -24,6 +26,7 @@ struct RunView {
   RunResults results;
   std::vector<StepBin> steps;           // at most about 100
   std::vector<Prediction> predictions;  // for the test images, after the last epoch; empty if not recorded
+  std::vector<ChannelView> channels;    // diagnostics and what experiments add, thinned
 
   [[nodiscard]] bool is_finished() const { return results.status == "done"; }
 };
@@ -31,6 +34,8 @@ struct RunView {
 /// All seeds of one norm, or of one norm at one swept setting.
 struct ArmView {
   ArmSummary summary;
+  std::map<std::string, std::string> setting;  // value of each swept key; "" where a run has none
+  std::string name;   // in charts of one setting: the norm as typed, or the label where nothing says more
   std::string slug;   // for file names: letters, digits, '-' and '_'; unique in its study
   std::string color;  // #rrggbb
   std::vector<const RunView*> runs;
@@ -49,6 +54,7 @@ struct StudyView {
   std::vector<RunView> runs;         // in the order of the tables
   std::vector<RunResults> results;   // of the same runs
   std::vector<ArmView> arms;         // in that order, too
+  std::vector<std::string> swept;    // configuration keys that the study varies besides norm and seed
   std::vector<std::string> classes;  // names, by label; "0", "1", ... if nothing tells
   std::optional<Images> test_images;
   std::vector<std::string> problems;  // damage that was read around, one sentence each
