@@ -103,6 +103,7 @@ std::string Frame::margins() const {
 std::vector<Place> panel_places(Picture& picture, std::size_t count, int row_height) {
   if (count <= 1) return std::vector<Place>(count);
   const std::size_t rows = (count + 1) / 2;
+  if (rows == 1) row_height += 50;
   picture.height = picture.header + static_cast<int>(rows) * row_height;
   std::vector<Place> places;
   for (std::size_t i = 0; i < count; ++i) {

@@ -69,8 +69,8 @@ std::vector<ChannelView> channel_views(const Log& log) {
     ChannelView& view = views.emplace_back();
     view.name = channel.name;
     view.labels = channel.labels;
-    for (std::size_t k = view.labels.size(); k < rows[i].front()->count; ++k)
-      view.labels.push_back(std::to_string(k + 1));
+    const std::size_t named = channel.kind == ChannelKind::histogram ? 0 : rows[i].front()->count;
+    for (std::size_t k = view.labels.size(); k < named; ++k) view.labels.push_back(std::to_string(k + 1));
     for (const std::size_t k : kept(rows[i].size(), channel.kind)) {
       const Row& row = *rows[i][k];
       const auto values = log.values_of(row);

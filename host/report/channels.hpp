@@ -21,7 +21,8 @@ struct ChannelRow {
 
 struct ChannelView {
   std::string name;                 // layer.grad_norm
-  std::vector<std::string> labels;  // of the values, one for each; numbers from 1 if the channel has none
+  std::vector<std::string> labels;  // of the values, one for each; numbers from 1 if the channel has none;
+                                    // none of a histogram
   std::vector<ChannelRow> rows;     // at most most_channel_rows; never empty
 };
 

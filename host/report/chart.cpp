@@ -13,7 +13,7 @@ namespace normlab {
 namespace {
 
 /// x and y as pixels of the axes' margins.
-constexpr double left_margin = 62, bottom_margin = 56, top_margin = 20, heading_height = 18;
+constexpr double left_margin = 62, bottom_margin = 52, top_margin = 20, heading_height = 18;
 
 bool came_through(const Curve& curve) {
   return !curve.broken_off && end_of(curve) != nullptr;
@@ -54,7 +54,7 @@ std::string x_axis(const Chart& chart, const Range& x, double pixels) {
     script += fmt::format("set xtics {}\n", tic_list(thinned(count_tics(x, 8), x, pixels)));
   else
     script += "set xtics autofreq\n";
-  return script + fmt::format("set xlabel {} offset 0, 0.3 textcolor rgb '{}'\n",
+  return script + fmt::format("set xlabel {} offset 0, 0.5 textcolor rgb '{}'\n",
                               gnuplot_string(chart.x_label), ink_color);
 }
 
@@ -145,7 +145,7 @@ std::string references_of(const Chart& chart, const Range& y, double height) {
         "'{1}'\n",
         number(line.y), line.color);
     script +=
-        fmt::format("set label {} at graph 0.02, graph {:.4f} left font small_font textcolor rgb '{}'\n",
+        fmt::format("set label {} at graph 0.98, graph {:.4f} right font small_font textcolor rgb '{}'\n",
                     gnuplot_string(line.label), y.share(line.y) + 8 / height, line.color);
   }
   return script;
@@ -192,6 +192,17 @@ Range y_range(std::span<const Chart> charts) {
   if (!range.log && most > least) range.high = std::min(range.high, most + 1.5 * (most - least));
   for (const Chart& chart : charts)
     for (const Reference& line : chart.references) range.add(line.y);
+  // Intervals belong to the picture as long as they do not flatten it: those of two seeds may be huge.
+  const double room = 0.3 * (range.high - range.low);
+  const Range means_only = range;
+  for (const Chart& chart : charts)
+    for (const Curve& curve : chart.curves)
+      for (const CurvePoint& point : curve.points)
+        if (const double half = point.over_seeds.half_width;
+            curve.intervals && !range.log && std::isfinite(half)) {
+          range.add(std::max(point.over_seeds.mean - half, means_only.low - room));
+          range.add(std::min(point.over_seeds.mean + half, means_only.high + room));
+        }
   if (!range.log && any_of_curves([](const Curve& c) { return !c.failed.empty(); }))
     range.low -= 0.12 * (range.high - range.low);  // room for the crosses
   return range.padded(charts.front().floor, charts.front().ceiling);
@@ -258,11 +269,15 @@ std::size_t add_panels(Picture& picture, std::vector<Chart> charts) {
   }
   std::vector<LegendEntry> names;
   for (const Chart& chart : charts)
-    for (const Curve& curve : chart.curves)
-      if (!curve.label.empty() && std::none_of(names.begin(), names.end(), [&](const LegendEntry& known) {
-            return known.text == curve.label && known.color == curve.color;
+    for (const Curve& curve : chart.curves) {
+      // What became of a run stands in its own chart.
+      const std::string name =
+          curve.label.substr(0, curve.broken_off ? curve.label.rfind(" (") : std::string::npos);
+      if (!name.empty() && std::none_of(names.begin(), names.end(), [&](const LegendEntry& known) {
+            return known.text == name && known.color == curve.color;
           }))
-        names.push_back({curve.label, curve.color});
+        names.push_back({name, curve.color});
+    }
   add_legend(picture, names);
   const std::vector<Place> places = panel_places(picture, charts.size());
   const Range y = y_range(charts);

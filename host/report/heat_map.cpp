@@ -9,7 +9,7 @@ namespace normlab {
 
 namespace {
 
-constexpr int key_height = 64;  // pixels below the maps
+constexpr int key_height = 74;  // pixels below the maps
 // Viridis: even in lightness, and readable for colour-blind people.
 constexpr std::string_view palette =
     "set palette defined (0 '#440154', 1 '#482878', 2 '#3e4a89', 3 '#31688e', 4 '#26828e', 5 '#1f9e89', "
@@ -102,7 +102,7 @@ std::size_t add_heat_maps(Picture& picture, std::vector<HeatMap> maps, const std
       "set colorbox horizontal user origin screen 0.2, screen {:.4f} size screen 0.6, screen {:.4f}\n",
       38.0 / picture.height, 10.0 / picture.height);
   script +=
-      fmt::format("set label 4 {} at screen 0.5, screen {:.4f} center font small_font textcolor rgb '{}'\n",
+      fmt::format("set label 99 {} at screen 0.5, screen {:.4f} center font small_font textcolor rgb '{}'\n",
                   gnuplot_string(value_name), 58.0 / picture.height, muted_color);
   for (std::size_t i = 0; i < maps.size(); ++i)
     add_map(picture, maps[i], places[i], x_label, names_width + 16);

@@ -5,6 +5,7 @@
 #include <array>
 #include <cctype>
 #include <charconv>
+#include <cmath>
 
 #include "host/report/picture.hpp"
 
@@ -57,6 +58,18 @@ void remove_between(std::string& text, std::string_view open, std::string_view c
   }
 }
 
+/// A text as JSON within a script element: what could end that is written as a code.
+std::string json_string(std::string_view text) {
+  std::string json = "\"";
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == '<' || c == '>' || c == '&' || c == '"' || c == '\\')
+      json += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    else
+      json += c;
+  }
+  return json + '"';
+}
+
 }  // namespace
 
 std::string escaped(std::string_view text) {
@@ -93,92 +106,29 @@ std::string inline_svg(std::string_view svg, std::string_view name, std::string_
   return text;
 }
 
-const std::string_view page_style = R"(
-:root { color-scheme: light dark; --ink: #24262b; --muted: #62666e; --grid: #e2e4e8; --card: #ffffff;
-  --page: #f4f5f7; --link: #0067a3; --mark: #b04a00; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8e9ec; --muted: #a3a8b1; --grid: #34383f;
-  --card: #1d2025; --page: #131519; --link: #6bb8ea; --mark: #f0a35e; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink); line-height: 1.5;
-  font-family: system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-main { max-width: 78rem; margin: 0 auto; padding: 1.2rem; }
-h1 { font-size: 1.7rem; margin: .4rem 0 .2rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.2rem; margin: 2rem 0 .7rem; }
-p { margin: .4rem 0; }
-.lead, .note, figcaption { color: var(--muted); }
-.note { font-size: .875rem; }
-.card { background: var(--card); border: 1px solid var(--grid); border-radius: .6rem; padding: 1rem; }
-.verdict { border-left: .35rem solid var(--link); font-size: 1.06rem; margin: 1rem 0; }
-.grid { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); }
-figure { margin: 0; break-inside: avoid; }
-figure.card { padding: .3rem; }
-figure svg { display: block; width: 100%; height: auto; }
-figure image { image-rendering: pixelated; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: .4rem .55rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--grid); white-space: nowrap; }
-th { font-weight: 600; vertical-align: bottom; white-space: normal; }
-th:first-child, td:first-child { text-align: left; }
-tbody tr:last-child td { border-bottom: 0; }
-th button { all: unset; cursor: pointer; }
-th button:hover, th button:focus-visible { text-decoration: underline; }
-th[aria-sort=ascending] button::after { content: " ▲"; }
-th[aria-sort=descending] button::after { content: " ▼"; }
-.swatch { display: inline-block; width: .8em; height: .8em; border-radius: .2em; margin-right: .5em; }
-.best { font-weight: 700; }
-.open { color: var(--mark); }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: 0; }
-dt { color: var(--muted); }
-dd { margin: 0; overflow-wrap: anywhere; }
-pre { margin: .4rem 0; white-space: pre-wrap; overflow-wrap: anywhere; }
-details { margin: .5rem 0; }
-summary { cursor: pointer; overflow-wrap: anywhere; }
-details > :not(summary) { margin: .6rem 0; }
-.scroll { overflow-x: auto; }
-@media (max-width: 46rem) {
-  main { padding: .7rem; }
-  h1 { font-size: 1.35rem; }
-  .card.scroll { font-size: 1rem; }
-  .norms thead { position: absolute; clip-path: inset(50%); }
-  .norms, .norms tbody, .norms tr, .norms td { display: block; }
-  .norms tr { padding: .5rem 0; border-bottom: 1px solid var(--grid); }
-  .norms tbody tr:last-child { border-bottom: 0; }
-  .norms td > span { text-align: right; }
-  .norms td { display: flex; justify-content: space-between; gap: 1rem; border: 0; }
-  .scroll .norms td { padding: .1rem 0; }
-  .norms td::before { content: attr(data-label); color: var(--muted); }
-  .norms td:first-child { font-weight: 600; justify-content: flex-start; gap: 0; }
-  .norms td:first-child::before { content: none; }
-  dl, .scroll { font-size: .9rem; }
-  .scroll th, .scroll td { padding: .3rem .3rem; }
+std::string hover_data(const Picture& picture) {
+  const auto json_number = [](double value) {
+    return std::isfinite(value) ? fmt::format("{:.4g}", value) : "null";
+  };
+  std::string charts;
+  for (const HoverChart& chart : picture.hover) {
+    std::string lines;
+    for (const HoverChart::Line& line : chart.lines) {
+      std::string points;
+      for (const HoverChart::Point& p : line.points)
+        points += fmt::format("{}[{:.7g},{},{},{}]", points.empty() ? "" : ",", p.x, json_number(p.y),
+                              json_number(p.low), json_number(p.high));
+      lines += fmt::format("{}{{\"name\":{},\"color\":\"{}\",\"points\":[{}]}}", lines.empty() ? "" : ",",
+                           json_string(line.name), line.color, points);
+    }
+    charts += fmt::format(
+        "{}{{\"box\":[{:.4f},{:.4f},{:.4f},{:.4f}],\"x\":[{:.7g},{:.7g}],\"log\":{},\"name\":{},\"lines\":[{}"
+        "]}}",
+        charts.empty() ? "" : ",", chart.left, chart.right, chart.top, chart.bottom, chart.x_low,
+        chart.x_high, chart.log_x, json_string(chart.x_name), lines);
+  }
+  if (charts.empty()) return "";
+  return fmt::format("<script type=\"application/json\" class=\"values\">[{}]</script>", charts);
 }
-@media print {
-  :root { --ink: #000; --muted: #444; --grid: #ccc; --card: #fff; --page: #fff; --link: #0067a3; --mark: #8a3a00; }
-  * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  body { font-size: 10pt; }
-  main { max-width: none; padding: 0; }
-  .grid { grid-template-columns: 1fr 1fr; }
-  h2 { break-after: avoid; }
-  tr { break-inside: avoid; }
-}
-)";
-
-const std::string_view page_script = R"(
-for (const table of document.querySelectorAll("table.sortable")) {
-  const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
-  heads.forEach((head, column) => {
-    const button = document.createElement("button");
-    button.append(...head.childNodes);
-    head.append(button);
-    button.addEventListener("click", () => {
-      const down = head.getAttribute("aria-sort") !== "descending";
-      heads.forEach(other => other.removeAttribute("aria-sort"));
-      head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const key = row => parseFloat(row.cells[column].dataset.value);
-      const order = (a, b) => isNaN(a) || isNaN(b) ? isNaN(a) - isNaN(b) : down ? b - a : a - b;
-      body.append(...[...body.rows].sort((a, b) => order(key(a), key(b))));
-    });
-  });
-}
-)";
 
 }  // namespace normlab

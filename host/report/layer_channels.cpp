@@ -57,10 +57,13 @@ double epochs_at(const RunView& run, const ChannelRow& row) {
   return steps > 0 && epochs > 0 ? static_cast<double>(row.step) * epochs / steps : row.epoch;
 }
 
-std::string moment_of(const ChannelRow& row) {
+std::string moment_of(const RunView& run, const ChannelRow& row) {
   if (row.step == 0) return "at initialization";
-  return row.epoch == 0 ? fmt::format("after step {}", row.step)
-                        : fmt::format("epoch {}, step {}", row.epoch, row.step);
+  const auto& epochs = run.results.epochs;
+  const bool ends_epoch = std::any_of(epochs.begin(), epochs.end(), [&](const EpochResult& epoch) {
+    return epoch.epoch == row.epoch && epoch.step == row.step;
+  });
+  return ends_epoch ? fmt::format("after epoch {}", row.epoch) : fmt::format("after step {}", row.step);
 }
 
 std::vector<const RunView*> shown_runs(const ArmView& arm) {
@@ -81,7 +84,7 @@ Chart chart_by_layer(const std::vector<const ArmView*>& arms, const LayerMetric&
     const RunView* run = run_with(*arm, metric.channel);
     if (run == nullptr) continue;
     const ChannelView& channel = *find_channel(run->channels, metric.channel);
-    if (chart.heading.empty()) chart.heading = moment_of(row_of(channel, last));
+    if (chart.heading.empty()) chart.heading = moment_of(*run, row_of(channel, last));
     const std::vector<std::size_t> layers = drawn_layers(channel);
     if (layers.size() > chart.x_tics.size()) {
       chart.x_tics.clear();

@@ -30,7 +30,7 @@ struct LayerMetric {
 [[nodiscard]] double epochs_at(const RunView& run, const ChannelRow& row);
 
 /// "at initialization", "after epoch 3", "after step 10".
-[[nodiscard]] std::string moment_of(const ChannelRow& row);
+[[nodiscard]] std::string moment_of(const RunView& run, const ChannelRow& row);
 
 /// The runs of an arm whose layers are shown: those that finished, or all if none did.
 [[nodiscard]] std::vector<const RunView*> shown_runs(const ArmView& arm);

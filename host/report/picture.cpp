@@ -22,8 +22,9 @@ namespace {
 
 std::string legend_of(const Picture& picture) {
   std::string text;
+  int tag = 100;  // labels without a number take the smallest one that is free
   for (const LegendLabel& label : picture.legend)
-    text += fmt::format("set label {} at screen {:.4f}, screen {:.4f} left textcolor rgb '{}'\n",
+    text += fmt::format("set label {} {} at screen {:.4f}, screen {:.4f} left textcolor rgb '{}'\n", tag++,
                         gnuplot_string(label.text), label.x / picture.width, 1 - label.y / picture.height,
                         label.color);
   return text;
@@ -70,6 +71,16 @@ unset object
       fmt::arg("subtitle", gnuplot_string(shortened(picture.subtitle, 92))),
       fmt::arg("subtitle_y", 1 - 43.0 / picture.height), fmt::arg("legend", legend_of(picture)),
       fmt::arg("body", picture.script));
+}
+
+/// Cells and pixels stay sharp however large an SVG is shown.
+void keep_pixels(const std::filesystem::path& svg) {
+  constexpr std::string_view image = "<image ";
+  std::string text = read_text_file(svg, std::uint64_t{1} << 30);
+  if (text.find(image) == std::string::npos) return;
+  for (std::size_t at = 0; (at = text.find(image, at)) != std::string::npos; at += image.size())
+    text.insert(at + image.size(), "style=\"image-rendering:pixelated\" ");
+  atomic_write_file(svg, text);
 }
 
 /// Runs gnuplot on scripts in their directory, and no shell in between.
@@ -154,6 +165,8 @@ std::vector<std::filesystem::path> write_pictures(std::span<const Picture> pictu
     for (const std::string& format : formats) drawn.push_back(out / (picture.name + "." + format));
   }
   if (!scripts.empty()) run_gnuplot(scripts, out);
+  for (const auto& file : drawn)
+    if (file.extension() == ".svg") keep_pixels(file);
   return drawn;
 }
 

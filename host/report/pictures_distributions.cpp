@@ -30,9 +30,10 @@ RidgePlot plot_of(const RunView& run, const ArmView& arm, const std::string& pre
 std::string moments_of(const RunView& run) {
   for (const ChannelView& channel : run.channels)
     if (channel.name.starts_with("before."))
-      return channel.rows.size() > 1 ? fmt::format("filled: {}; dashed: {}", moment_of(channel.rows.back()),
-                                                   moment_of(channel.rows.front()))
-                                     : moment_of(channel.rows.back());
+      return channel.rows.size() > 1
+                 ? fmt::format("filled: {}; dashed: {}", moment_of(run, channel.rows.back()),
+                               moment_of(run, channel.rows.front()))
+                 : moment_of(run, channel.rows.back());
   return "";
 }
 

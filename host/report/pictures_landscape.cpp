@@ -67,7 +67,7 @@ void add_bands(const StudyView& study, Pictures& pictures, const BandOf& what) {
   }
   if (panels.empty()) return;
   const std::string subtitle =
-      described(study) + " · band: lowest to highest over 10 step sizes, mean over seeds";
+      described(study) + " · band: lowest to highest over step sizes (line: middle), mean over seeds";
   Picture one{.name = what.name, .title = what.title, .subtitle = subtitle};
   one.alt = what.alt + ", all norms in one chart.";
   add_picture(pictures, Topic::landscape, std::move(one), std::move(together));

@@ -12,7 +12,7 @@ namespace normlab {
 namespace {
 
 const LayerMetric profiles[]{
-    {"layer.output_grad_norm", "law-gradient", "Norm of the loss gradient at each convolution's output"},
+    {"layer.output_grad_norm", "law-gradient", "Loss gradient at each convolution's output"},
     {"layer.cosine", "law-cosine", "Mean cosine between two samples", false, -1, 1},
     {"layer.stable_rank", "law-stable-rank", "Stable rank of the samples' Gram matrix"},
 };
@@ -24,8 +24,7 @@ void add_growth(const StudyView& study, Pictures& pictures) {
     Chart& chart = charts.emplace_back();
     chart.heading = setting.name;
     chart.label_ends = false;
-    chart.references.push_back(
-        {theory_growth_bn, "theory for bn: √(π/(π−1)) = 1.2112", std::string(muted_color)});
+    chart.references.push_back({theory_growth_bn, "", std::string(muted_color)});
     for (const ArmView* arm : setting.arms) {
       const double x = static_cast<double>(chart.x_tics.size());
       std::vector<double> values;
@@ -40,7 +39,7 @@ void add_growth(const StudyView& study, Pictures& pictures) {
   }
   Picture picture{.name = "law-growth",
                   .title = "Growth of the gradient norm per layer, going back",
-                  .subtitle = study.description() + " · mean, 95 % t-interval"};
+                  .subtitle = study.description() + " · mean, 95 % t-interval; dotted: theory for bn"};
   picture.alt =
       "Growth of the gradient norm per layer for each norm, beside the value of theory for batch norm.";
   add_picture(pictures, Topic::laws, std::move(picture), std::move(charts));

@@ -17,11 +17,12 @@ namespace {
 
 const LayerMetric gradient{"layer.grad_norm", "gradient", "Norm of each layer's weight gradient"};
 const LayerMetric output_gradient{"layer.output_grad_norm", "output-gradient",
-                                  "Norm of the loss gradient at each block's output"};
+                                  "Loss gradient at each block's output"};
 const LayerMetric weight_norm{"layer.weight_norm", "weight-norm", "Norm of all convolution weights"};
 const LayerMetric update_ratio{"layer.update_ratio", "update-ratio",
                                "Update ratio |Δw| / |w|, median over layers"};
-const LayerMetric dead{"layer.dead_fraction", "dead-relu", "Dead ReLUs, share", false, 0, 1};
+const LayerMetric dead{
+    "layer.dead_fraction", "dead-relu", "Dead channels (0 for every probe image), share", false, 0, 1};
 const LayerMetric mean{"layer.activation_mean", "activation-mean", "Mean activation after the ReLU", false,
                        -1e300};
 const LayerMetric variance{"layer.activation_variance", "activation-variance", "Variance of the activations"};

@@ -10,7 +10,11 @@
 #include <system_error>
 
 #include "host/record/file.hpp"
+#include "host/report/findings.hpp"
 #include "host/report/html.hpp"
+#include "host/report/laws.hpp"
+#include "host/report/report_tables.hpp"
+#include "host/report/sweep_verdict.hpp"
 #include "host/report/verdict.hpp"
 
 namespace normlab {
@@ -18,144 +22,25 @@ namespace normlab {
 namespace {
 
 constexpr std::uint64_t largest_picture = 64 << 20;
-
-// --- The table of norms ----------------------------------------------------------------------------------
-
-/// A cell: what it shows (HTML), and what it is sorted by.
-struct Cell {
-  std::string html;
-  double value = NAN;
-};
-
-struct Column {
-  std::string head;
-  std::vector<Cell> cells;  // one for each arm
-};
-
-std::string plus_minus(const std::string& mean, const Estimate& estimate) {
-  return estimate.n > 1 ? fmt::format("{} ± {}", mean, percent_text(estimate.half_width)) : mean;
-}
-
-Cell accuracy_cell(const Estimate& accuracy) {
-  return {plus_minus(percent_text(accuracy.mean), accuracy), accuracy.mean};
-}
-
-Cell difference_cell(const Estimate& gap) {
-  if (gap.n == 0) return {"-"};
-  const std::string text = plus_minus(fmt::format("{:+.2f}", 100 * gap.mean), gap);
-  if (is_distinguishable(gap)) return {text, gap.mean};
-  return {fmt::format("<span class=\"open\" title=\"{}\">{} ?</span>",
-                      gap.n > 1 ? "the 95 % interval contains 0" : "one pair of runs has no interval", text),
-          gap.mean};
-}
-
-Cell seeds_cell(const ArmSummary& arm) {
-  std::string text = std::to_string(arm.runs);
-  const std::size_t unfinished = arm.runs - arm.finished - arm.diverged;
-  if (arm.diverged > 0) text += fmt::format("<br><span class=\"open\">{} diverged</span>", arm.diverged);
-  if (unfinished > 0) text += fmt::format("<br><span class=\"open\">{} unfinished</span>", unfinished);
-  return {text, static_cast<double>(arm.runs)};
-}
-
-Cell threshold_cell(const ArmSummary& arm) {
-  const Estimate& epochs = arm.epochs_to_threshold;
-  if (epochs.n == 0) return {"-"};
-  std::string text = fmt::format("{:.1f}", epochs.mean);
-  if (epochs.n < arm.runs) text += fmt::format(" ({} of {})", epochs.n, arm.runs);
-  return {text, epochs.mean};
-}
-
-Cell whole_number_cell(std::optional<double> value) {
-  if (!value || !std::isfinite(*value)) return {"-"};
-  return {grouped(std::llround(*value)), *value};
-}
-
-/// Final accuracy in training, over the runs that finished.
-Estimate training_accuracy(const ArmView& arm) {
-  std::vector<double> values;
-  for (const RunView* run : arm.finished())
-    if (const EpochResult* last = run->results.last("train"); last != nullptr && last->accuracy)
-      values.push_back(*last->accuracy);
-  return estimate(values);
-}
-
-template <typename CellOf>
-Column column(std::string head, const StudyView& study, const CellOf& cell_of) {
-  Column made{std::move(head), {}};
-  for (const ArmView& arm : study.arms) made.cells.push_back(cell_of(arm));
-  return made;
-}
-
-std::string norms_table(const StudyView& study, const ArmSummary* best) {
-  std::vector<Column> columns;
-  const auto add = [&](std::string head, const auto& cell_of) {
-    columns.push_back(column(std::move(head), study, cell_of));
-  };
-  add("norm", [&](const ArmView& arm) {
-    return Cell{fmt::format("<span class=\"swatch\" style=\"background:{}\"></span>{}", arm.color,
-                            escaped(arm.label())),
-                static_cast<double>(study.arms.size()) - static_cast<double>(&arm - study.arms.data())};
-  });
-  add("parameters", [](const ArmView& arm) {
-    return whole_number_cell(
-        arm.summary.parameters ? std::optional(static_cast<double>(*arm.summary.parameters)) : std::nullopt);
-  });
-  add("seeds", [](const ArmView& arm) { return seeds_cell(arm.summary); });
-  add("test accuracy\u00a0%", [&](const ArmView& arm) {
-    Cell cell = accuracy_cell(arm.summary.final_accuracy);
-    if (best != nullptr && best->arm == arm.summary.arm)
-      cell.html = fmt::format("<span class=\"best\">{}</span>", cell.html);
-    return cell;
-  });
-  const auto is_against_baseline = [](const ArmView& arm) { return arm.summary.to_baseline.has_value(); };
-  if (std::any_of(study.arms.begin(), study.arms.end(), is_against_baseline))
-    add("minus bn", [](const ArmView& arm) {
-      return arm.summary.to_baseline ? difference_cell(*arm.summary.to_baseline) : Cell{"-", 0};
-    });
-  if (best != nullptr && best->norm != "bn" && study.arms.size() > 1)
-    add("minus " + best->label, [&](const ArmView& arm) {
-      return arm.summary.arm == best->arm ? Cell{"-", 0} : difference_cell(difference(arm.summary, *best));
-    });
-  add("training accuracy\u00a0%", [](const ArmView& arm) { return accuracy_cell(training_accuracy(arm)); });
-  add("epochs to 70\u00a0%", [](const ArmView& arm) { return threshold_cell(arm.summary); });
-  add("images/s", [](const ArmView& arm) { return whole_number_cell(arm.summary.images_per_second); });
-  add("(best epoch\u00a0%)", [](const ArmView& arm) {
-    const double mean = arm.summary.best_accuracy.mean;
-    return Cell{arm.summary.best_accuracy.n == 0 ? "-" : fmt::format("({})", percent_text(mean)), mean};
-  });
-
-  std::string html = "<table class=\"norms sortable\"><thead><tr>";
-  for (const Column& c : columns) html += fmt::format("<th scope=\"col\">{}</th>", escaped(c.head));
-  html += "</tr></thead>\n<tbody>\n";
-  for (std::size_t row = 0; row < study.arms.size(); ++row) {
-    html += "<tr>";
-    for (const Column& c : columns)
-      html += fmt::format("<td data-label=\"{}\" data-value=\"{:.9g}\"><span>{}</span></td>", escaped(c.head),
-                          c.cells[row].value, c.cells[row].html);
-    html += "</tr>\n";
-  }
-  return html + "</tbody></table>\n";
-}
-
-constexpr std::string_view table_notes =
-    "Test accuracy is that after the last epoch: mean over seeds ± half of its 95 % t-interval. Differences "
-    "are in points, paired by seed; <span class=\"open\">?</span> marks those whose interval contains 0, or "
-    "that have none; intervals are not corrected for the number of comparisons. Images/s is training alone, "
-    "median over epochs. The best epoch is chosen on the test set: not for comparisons. Runs that diverged "
-    "or "
-    "did not finish are counted, and in none of the means.";
+constexpr std::size_t most_epoch_rows = 4000;
 
 // --- Pictures --------------------------------------------------------------------------------------------
 
-std::string pictures_of(Topic topic, std::string_view heading, const Pictures& pictures,
-                        const std::filesystem::path& drawn) {
+/// A section of the page: its pictures in a grid, below the sentence that sums them up. Nothing if the study
+/// has no such pictures.
+std::string section(const StudyView& study, Topic topic, std::string_view heading, const Pictures& pictures,
+                    const std::filesystem::path& drawn) {
   std::string html;
   for (const auto& [its_topic, picture] : pictures)
     if (its_topic == topic)
       html += fmt::format("<figure class=\"card\">{}</figure>\n",
                           inline_svg(read_text_file(drawn / (picture.name + ".svg"), largest_picture),
-                                     picture.name, picture.alt));
-  return html.empty() ? "" : fmt::format("<h2>{}</h2>\n<div class=\"grid\">\n{}</div>\n", heading, html);
+                                     picture.name, picture.alt) +
+                              hover_data(picture));
+  if (html.empty()) return "";
+  const std::string sentence = finding(study, topic);
+  return fmt::format("<h2>{}</h2>\n{}<div class=\"grid\">\n{}</div>\n", heading,
+                     sentence.empty() ? "" : fmt::format("<p>{}</p>\n", escaped(sentence)), html);
 }
 
 // --- Where it comes from ---------------------------------------------------------------------------------
@@ -209,6 +94,13 @@ std::string epochs_table(const RunResults& run) {
 /// One line for each run, which opens: how it ended, what only it has in its configuration, its epochs.
 std::string runs_of(const StudyView& study) {
   std::string html = "<h2>Runs</h2>\n<div class=\"card\">\n";
+  std::size_t rows = 0;
+  for (const RunResults& run : study.results) rows += run.epochs.size();
+  const bool with_epochs = rows <= most_epoch_rows;
+  if (!with_epochs)
+    html += fmt::format(
+        "<p class=\"note\">{} rows of epochs are too many for a page: `normlog csv` writes them.</p>\n",
+        grouped(static_cast<std::int64_t>(rows)));
   for (const RunResults& run : study.results) {
     const EpochResult* last = run.last("test");
     std::string line = fmt::format("{}: {}", run.run, run.status);
@@ -221,7 +113,7 @@ std::string runs_of(const StudyView& study) {
     for (const ConfigEntry& e : run.config.entries())
       if (common_value(study.results, e.key) == "various" || e.key == "norm" || e.key == "seed")
         html += entry(e.key, text_of(e.value));
-    html += "</dl>\n" + epochs_table(run) + "</details>\n";
+    html += "</dl>\n" + (with_epochs ? epochs_table(run) : "") + "</details>\n";
   }
   return html + "</div>\n";
 }
@@ -250,22 +142,49 @@ std::string list_of(std::string_view heading, const std::vector<std::string>& se
   return html + "</ul>\n";
 }
 
+/// Every norm once, in the order of the tables.
+std::string norms_of(const StudyView& study) {
+  std::vector<std::string> names;
+  for (const ArmView& arm : study.arms)
+    if (std::find(names.begin(), names.end(), arm.name) == names.end()) names.push_back(arm.name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+std::vector<ArmSummary> summaries_of(const StudyView& study) {
+  std::vector<ArmSummary> arms;
+  for (const ArmView& arm : study.arms) arms.push_back(arm.summary);
+  return arms;
+}
+
+std::vector<std::string> verdict_of(const StudyView& study) {
+  if (has_laws(study)) return laws_verdict(study);
+  const std::optional<Sweep> sweep = sweep_of(study);
+  if (sweep && !study.swept.empty()) return sweep_verdict(study, *sweep);
+  const auto three = verdict(summaries_of(study));
+  std::vector<std::string> sentences(three.begin(), three.end());
+  if (sweep) sentences.push_back(sweep_verdict(study, *sweep).back());
+  return sentences;
+}
+
+std::string tables_of(const StudyView& study) {
+  if (has_laws(study)) return laws_table(study);
+  const std::vector<ArmSummary> arms = summaries_of(study);
+  const std::string norms = fmt::format("<div class=\"card scroll\">\n{}</div>\n<p class=\"note\">{}</p>\n",
+                                        norms_table(study, best_arm(arms)), norms_table_notes);
+  const std::optional<Sweep> sweep = sweep_of(study);
+  if (!sweep || study.swept.empty()) return norms;
+  return sweep_tables(*sweep) +
+         fmt::format("<details><summary>All {} settings of all norms, a row each</summary>\n{}</details>\n",
+                     study.arms.size(), norms);
+}
+
 }  // namespace
 
 std::string report_html(const StudyView& study, const Pictures& pictures,
                         const std::filesystem::path& drawn) {
-  std::vector<ArmSummary> arms;
-  std::vector<std::string> labels;
-  for (const ArmView& arm : study.arms) {
-    arms.push_back(arm.summary);
-    labels.push_back(arm.label());
-  }
   const std::string experiment = common_value(study.results, "experiment");
-  const std::string title =
-      fmt::format("{}: {}", experiment.empty() ? "study" : experiment, fmt::join(labels, ", "));
-  const auto [first, second, third] = verdict(arms);
+  const std::string title = fmt::format("{}: {}", experiment.empty() ? "study" : experiment, norms_of(study));
   const std::string epochs = common_value(study.results, "epochs");
-
   std::string html = fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{0}</title>\n"
@@ -274,18 +193,32 @@ std::string report_html(const StudyView& study, const Pictures& pictures,
       epochs.empty() || epochs == "various"
           ? ""
           : fmt::format(" · {} epoch{}", escaped(epochs), epochs == "1" ? "" : "s"));
-  html += fmt::format("<div class=\"card verdict\">\n<p>{}</p>\n<p>{}</p>\n<p>{}</p>\n</div>\n",
-                      escaped(first), escaped(second), escaped(third));
+  html += "<div class=\"card verdict\">\n";
+  for (const std::string& sentence : verdict_of(study)) html += fmt::format("<p>{}</p>\n", escaped(sentence));
+  html += "</div>\n";
   if (const std::string note = common_value(study.results, "data_note"); !note.empty())
     html += fmt::format("<p class=\"open\">Data: {}</p>\n", escaped(note));
-  html += fmt::format("<div class=\"card scroll\">\n{}</div>\n<p class=\"note\">{}</p>\n",
-                      norms_table(study, best_arm(arms)), table_notes);
-  html += list_of("Damage", study.problems);
-  html += pictures_of(Topic::comparison, "The norms side by side", pictures, drawn);
-  html += pictures_of(Topic::norms, "Each norm by itself", pictures, drawn);
-  html += pictures_of(Topic::steps, "Step by step", pictures, drawn);
-  html += pictures_of(Topic::confusion, "Which classes they confuse", pictures, drawn);
-  html += pictures_of(Topic::mistakes, "What they get wrong and are sure of", pictures, drawn);
+  html += tables_of(study) + list_of("Damage", study.problems);
+  const SettingView shown = representative(study);
+  const auto add = [&](Topic topic, std::string_view heading) {
+    html += section(study, topic, heading, pictures, drawn);
+  };
+  add(Topic::sweep, "What the settings change");
+  add(Topic::laws, "Laws at initialization");
+  if (!study.swept.empty() && !has_laws(study))
+    html += fmt::format(
+        "<p class=\"note\">Pictures of a single setting are those at {}: where most norms have finished "
+        "runs and, of those, their mean accuracy is highest.</p>\n",
+        escaped(shown.name));
+  add(Topic::comparison, "The norms side by side");
+  add(Topic::norms, "Each norm by itself");
+  add(Topic::gradients, "Gradients, layer by layer");
+  add(Topic::activations, "Activations, layer by layer");
+  add(Topic::weights, "Weights and updates");
+  add(Topic::landscape, "The loss landscape along the gradient");
+  add(Topic::steps, "Step by step");
+  add(Topic::confusion, "Which classes they confuse");
+  add(Topic::mistakes, "What they get wrong and are sure of");
   html += list_of("Left out", study.notes);
   html += provenance(study) + runs_of(study);
   return html + fmt::format("</main>\n<script>{}</script>\n</body>\n</html>\n", page_script);

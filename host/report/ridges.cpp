@@ -40,14 +40,14 @@ bool add_ridges(Picture& picture, const RidgePlot& plot) {
     names_width = std::max(names_width, text_width(plot.ridges[i].name, 12));
     tics += fmt::format("{}{} {}", i == 0 ? "" : ", ", gnuplot_string(plot.ridges[i].name), rows - 1 - i);
   }
-  const Frame frame(picture, plot.place, names_width + 14, 12, 40, 50);
+  const Frame frame(picture, plot.place, names_width + 14, 12, 40, 54);
   std::string& script = picture.script;
   script += frame.margins();
   script += fmt::format("set xrange [{}:{}]; set yrange [-0.1:{}]\n", number(x.low), number(x.high),
                         number(static_cast<double>(rows) - 1 + overlap));
   script += "unset logscale x; unset logscale y; set border 1; set xtics autofreq\n";
   script += fmt::format("set ytics ({}) scale 0 font small_font\n", tics);
-  script += fmt::format("set xlabel {} offset 0, 0.3 textcolor rgb '{}'\n", gnuplot_string(plot.x_label),
+  script += fmt::format("set xlabel {} offset 0, 0.5 textcolor rgb '{}'\n", gnuplot_string(plot.x_label),
                         ink_color);
   script += fmt::format("set label 3 {} at graph 0, graph {:.4f} left textcolor rgb '{}'\n",
                         gnuplot_string(plot.heading), 1 + 14 / frame.height(picture), ink_color);

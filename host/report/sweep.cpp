@@ -22,10 +22,10 @@ std::optional<double> number_of(const std::string& text) {
   return value;
 }
 
-std::string setting_text(const ArmView& arm, const std::string& without) {
+std::string setting_text(const StudyView& study, const ArmView& arm, const std::string& without) {
   std::string text;
-  for (const auto& [key, value] : arm.setting)
-    if (key != without) text += (text.empty() ? "" : ", ") + words_for(key, value);
+  for (const std::string& key : study.swept)
+    if (key != without) text += (text.empty() ? "" : ", ") + words_for(key, arm.setting.at(key));
   return text;
 }
 
@@ -153,7 +153,7 @@ std::optional<Sweep> sweep_of(const StudyView& study) {
   const auto positions = positions_of(values);
   for (const auto& [value, x] : positions) sweep.tics.push_back({x, value.empty() ? "-" : value});
   for (const ArmView& arm : study.arms) {
-    SweepPanel& panel = panel_for(sweep, setting_text(arm, sweep.key));
+    SweepPanel& panel = panel_for(sweep, setting_text(study, arm, sweep.key));
     line_for(panel, arm.summary.norm, arm.color)
         .points.push_back({positions.at(arm.setting.at(sweep.key)), &arm});
   }
@@ -164,7 +164,7 @@ std::optional<Sweep> sweep_of(const StudyView& study) {
 std::vector<SettingView> settings_of(const StudyView& study) {
   std::vector<SettingView> settings;
   for (const ArmView& arm : study.arms) {
-    const std::string name = setting_text(arm, "");
+    const std::string name = setting_text(study, arm, "");
     auto known =
         std::find_if(settings.begin(), settings.end(), [&](const SettingView& s) { return s.name == name; });
     if (known == settings.end()) known = settings.insert(settings.end(), SettingView{name, {}});

@@ -10,14 +10,6 @@ namespace normlab {
 
 namespace {
 
-/// "a", "a and b", "a, b and c".
-std::string listed(const std::vector<std::string>& parts) {
-  std::string text;
-  for (std::size_t i = 0; i < parts.size(); ++i)
-    text += (i == 0 ? "" : i + 1 == parts.size() ? " and " : ", ") + parts[i];
-  return text;
-}
-
 std::string seeds_text(std::size_t n) {
   return fmt::format("{} seed{}", n, n == 1 ? "" : "s");
 }
@@ -138,6 +130,13 @@ std::string doubts(std::span<const ArmSummary> arms) {
 }
 
 }  // namespace
+
+std::string listed(const std::vector<std::string>& parts) {
+  std::string text;
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    text += (i == 0 ? "" : i + 1 == parts.size() ? " and " : ", ") + parts[i];
+  return text;
+}
 
 const ArmSummary* best_arm(std::span<const ArmSummary> arms) {
   const ArmSummary* best = nullptr;

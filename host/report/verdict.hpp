@@ -4,6 +4,7 @@
 #include <array>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "host/record/summary.hpp"
 
@@ -11,6 +12,9 @@ namespace normlab {
 
 /// The arm with the highest mean final accuracy; nullptr if no run finished.
 [[nodiscard]] const ArmSummary* best_arm(std::span<const ArmSummary> arms);
+
+/// "a", "a and b", "a, b and c".
+[[nodiscard]] std::string listed(const std::vector<std::string>& parts);
 
 /// "93.17", from a fraction; "-" for NaN.
 [[nodiscard]] std::string percent_text(double fraction);

@@ -11,6 +11,17 @@
 
 namespace normlab::test {
 
+/// A channel with rows of its own, appended after everything else.
+struct SampleChannel {
+  struct Row {
+    int epoch;
+    std::int64_t step;
+    std::vector<double> values;
+  };
+  Channel channel;
+  std::vector<Row> rows;
+};
+
 struct SampleRun {
   std::string norm;
   int seed = 0;
@@ -20,6 +31,8 @@ struct SampleRun {
   bool has_layers = false;
   std::vector<Prediction> predictions = {};                      // for the test images, at the end
   std::vector<std::pair<std::string, std::string>> config = {};  // more of it
+  std::vector<SampleChannel> more = {};
+  std::vector<std::pair<std::string, double>> numbers = {};  // of the configuration
 };
 
 inline std::vector<Channel> sample_channels(bool has_layers) {
@@ -51,11 +64,13 @@ inline std::filesystem::path write_run(const StudyDirectory& study, const Sample
   for (const auto& [key, value] : sample.swept) config.set("swept_" + key, value);
   config.set("device", "cpu");
   for (const auto& [key, value] : sample.config) config.set(key, value);
+  for (const auto& [key, value] : sample.numbers) config.set(key, value);
   run.write_config(config);
 
   std::vector<Channel> channels = sample_channels(sample.has_layers);
   if (!sample.predictions.empty())
     channels.push_back({"test.predictions", ChannelKind::prediction, "", {}, {}});
+  for (const SampleChannel& one : sample.more) channels.push_back(one.channel);
   LogWriter log(run.metrics(), channels);
   std::int64_t step = 0;
   int epoch = 0;
@@ -78,6 +93,14 @@ inline std::filesystem::path write_run(const StudyDirectory& study, const Sample
   }
   if (!sample.predictions.empty())
     log.append(log.channel("test.predictions"), epoch, step, std::span<const Prediction>(sample.predictions));
+  for (const SampleChannel& one : sample.more)
+    for (const SampleChannel::Row& row : one.rows) {
+      const std::uint32_t channel = log.channel(one.channel.name);
+      if (one.channel.kind == ChannelKind::scalar)
+        log.append(channel, row.epoch, row.step, row.values.at(0));
+      else
+        log.append(channel, row.epoch, row.step, std::span<const double>(row.values));
+    }
   log.close(sample.status);
   return run.path();
 }
