@@ -83,8 +83,8 @@ std::string tic_list(const std::vector<Tic>& tics) {
   return fmt::format("({})", text);
 }
 
-Frame::Frame(const Picture& picture, const Place& place, double left_px, double right_px, double top_px,
-             double bottom_px) {
+AxesBox::AxesBox(const Picture& picture, const Place& place, double left_px, double right_px, double top_px,
+                 double bottom_px) {
   const double area = picture.height - picture.header;
   const double width = picture.width, height = picture.height;
   left = place.left + left_px / width;
@@ -93,7 +93,7 @@ Frame::Frame(const Picture& picture, const Place& place, double left_px, double 
   bottom = std::min(top - 0.05, 1 - (picture.header + place.bottom * area - bottom_px) / height);
 }
 
-std::string Frame::margins() const {
+std::string AxesBox::margins() const {
   return fmt::format(
       "set lmargin at screen {:.4f}; set rmargin at screen {:.4f}\n"
       "set bmargin at screen {:.4f}; set tmargin at screen {:.4f}\n",

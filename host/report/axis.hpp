@@ -49,11 +49,11 @@ struct Place {
 };
 
 /// Axes in screen coordinates of gnuplot (from the bottom left, 0 to 1), with their margins in pixels.
-struct Frame {
+struct AxesBox {
   double left = 0, right = 1, top = 1, bottom = 0;
 
-  Frame(const Picture& picture, const Place& place, double left_px, double right_px, double top_px,
-        double bottom_px);
+  AxesBox(const Picture& picture, const Place& place, double left_px, double right_px, double top_px,
+          double bottom_px);
   [[nodiscard]] std::string margins() const;
   [[nodiscard]] double width(const Picture& picture) const { return (right - left) * picture.width; }
   [[nodiscard]] double height(const Picture& picture) const { return (top - bottom) * picture.height; }

@@ -37,6 +37,7 @@ struct Histogram {
 
   /// None (no counts) if the row is not one: a range that is empty or not finite, no count above 0.
   [[nodiscard]] static Histogram of(const ChannelRow& row);
+  static Histogram of(ChannelRow&& row) = delete;  // the counts lie in the row
   [[nodiscard]] bool empty() const { return counts.empty(); }
   [[nodiscard]] double bin_width() const { return (high - low) / static_cast<double>(counts.size()); }
   /// The value below which a share q of the counts lies, to a bin.

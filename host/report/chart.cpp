@@ -80,7 +80,7 @@ std::string data_of(const std::vector<Curve>& curves) {
   return text;
 }
 
-HoverChart hover_of(const Chart& chart, const Frame& frame, const Range& x) {
+HoverChart hover_of(const Chart& chart, const AxesBox& frame, const Range& x) {
   HoverChart hover{frame.left,    frame.right, 1 - frame.top, 1 - frame.bottom, x.low, x.high, x.log,
                    chart.x_label, {}};
   for (const Curve& curve : chart.curves) {
@@ -225,8 +225,8 @@ bool add_chart(Picture& picture, const Chart& chart) {
   // The label begins 4.5 % of the axis behind its end.
   const double inside = (chart.place.right - chart.place.left) * picture.width - left_margin - widest - 12;
   const double right_margin = widest + 12 + (widest > 0 ? inside * 0.043 : 0);
-  const Frame frame(picture, chart.place, left_margin, right_margin,
-                    top_margin + (chart.heading.empty() ? 0 : heading_height), bottom_margin);
+  const AxesBox frame(picture, chart.place, left_margin, right_margin,
+                      top_margin + (chart.heading.empty() ? 0 : heading_height), bottom_margin);
   const double width = frame.width(picture), height = frame.height(picture);
 
   std::string& script = picture.script;

@@ -43,7 +43,7 @@ std::vector<Tic> row_tics(const std::vector<std::string>& names, double pixels) 
 
 void add_map(Picture& picture, const HeatMap& map, const Place& place, const std::string& x_label,
              double names_width) {
-  const Frame frame(picture, place, names_width, 14, 30, 48);
+  const AxesBox frame(picture, place, names_width, 14, 30, 48);
   const std::size_t rows = map.rows.size(), columns = map.columns.size();
   const Range x{-0.5, static_cast<double>(columns) - 0.5, false};
   std::string& script = picture.script;

@@ -40,7 +40,7 @@ bool add_ridges(Picture& picture, const RidgePlot& plot) {
     names_width = std::max(names_width, text_width(plot.ridges[i].name, 12));
     tics += fmt::format("{}{} {}", i == 0 ? "" : ", ", gnuplot_string(plot.ridges[i].name), rows - 1 - i);
   }
-  const Frame frame(picture, plot.place, names_width + 14, 12, 40, 54);
+  const AxesBox frame(picture, plot.place, names_width + 14, 12, 40, 54);
   std::string& script = picture.script;
   script += frame.margins();
   script += fmt::format("set xrange [{}:{}]; set yrange [-0.1:{}]\n", number(x.low), number(x.high),

@@ -8,44 +8,14 @@
 #include "host/data/synthetic.hpp"
 #include "host/report/chart.hpp"
 #include "host/report/palette.hpp"
-#include "host/report/pictures.hpp"
-#include "tests/report/designed_studies.hpp"
-#include "tests/support/program.hpp"
+#include "tests/report/pictures_of_study.hpp"
 
 namespace normlab {
 namespace {
 
 using test::SampleRun;
 
-class Plot : public test::StudyTest {
- protected:
-  std::vector<Picture> pictures;
-  std::vector<std::string> notes;
-
-  void make() {
-    const StudyView study = view();
-    notes = study.notes;
-    for (TopicPicture& made : make_pictures(study, notes)) pictures.push_back(std::move(made.picture));
-  }
-  [[nodiscard]] const Picture& picture(const std::string& name) const {
-    for (const Picture& one : pictures)
-      if (one.name == name) return one;
-    throw std::runtime_error("no picture " + name);
-  }
-  [[nodiscard]] bool has(const std::string& name) const {
-    return std::any_of(pictures.begin(), pictures.end(), [&](const Picture& p) { return p.name == name; });
-  }
-  /// Draws everything and looks at the files.
-  void expect_all_drawn() {
-    for (const auto& file : write_pictures(pictures, directory / "plots")) {
-      const std::string bytes = test::read_text(file);
-      if (file.extension() == ".png")
-        EXPECT_TRUE(bytes.starts_with("\x89PNG\r\n\x1a\n") && bytes.find("IEND") == bytes.size() - 8) << file;
-      else
-        EXPECT_TRUE(bytes.starts_with("<?xml") && test::is_well_formed(bytes)) << file;
-    }
-  }
-};
+using Plot = test::PicturesTest;
 
 TEST_F(Plot, DataAreTheNumbersOfTheTable) {
   write(test::clear_winner());
