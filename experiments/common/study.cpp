@@ -98,6 +98,12 @@ std::vector<RunOutcome> train_all(const StudyOptions& options, std::span<const R
   return outcomes;
 }
 
+std::string summary_of(std::span<const RunFigures> figures) {
+  std::vector<RunResults> results;
+  for (const RunFigures& figure : figures) results.push_back(figure.run);
+  return summary_text(results);
+}
+
 /// One line on what --full would do.
 std::string full_line(CLI::App& app, const Experiment& experiment, Planner& planner) {
   const OtherDefaults full(app, experiment.full);
@@ -150,10 +156,8 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
     times.saving += outcome.times.saving;
     times.total += outcome.times.total;
   }
-  std::vector<RunResults> results;
-  for (const auto& path : find_runs(std::vector<std::filesystem::path>{study.path()}))
-    results.push_back(read_run(path));
-  fmt::print("\n{}\n", experiment.table ? experiment.table(results) : summary_text(results));
+  const std::vector<RunFigures> figures = read_figures(study.path());
+  fmt::print("\n{}\n", experiment.table ? experiment.table(figures) : summary_of(figures));
   fmt::print(
       "time: {} in all, {:.1f} s of it loading data and looking around; of the runs' own time {} training "
       "steps, {} evaluation, {} diagnosis, {} the rest (order of images, log, set-up)\n",

@@ -8,7 +8,7 @@
 
 #include "experiments/common/command_line.hpp"
 #include "experiments/common/run_spec.hpp"
-#include "host/record/run_results.hpp"
+#include "experiments/common/sweep_table.hpp"
 
 namespace normlab {
 
@@ -19,7 +19,7 @@ struct Experiment {
   /// The defaults of --full.
   OptionValues full;
   /// What is printed when all is done; if there is none: the table of every study.
-  std::function<std::string(std::span<const RunResults>)> table = {};
+  std::function<std::string(std::span<const RunFigures>)> table = {};
 };
 
 /// The body of every main: parses the command line, says what it will do and what --full would do, trains

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "experiments/common/backends.hpp"
+#include "experiments/common/batch_statistics.hpp"
 #include "experiments/common/checkpoint.hpp"
 #include "experiments/common/device_images.hpp"
 #include "experiments/common/diagnostics.hpp"
@@ -81,29 +82,36 @@ class Run {
       record("train", epoch, train);
       std::string line = fmt::format("{} epoch {}/{}: train loss {:.4f}, accuracy {:.2f} %", spec_.name(),
                                      epoch, spec_.epochs, train.loss, 100 * train.accuracy);
-      if (!val_indices_.empty()) {
-        const Score val = evaluate(epoch, train, train_images_, val_indices_);
-        outcome.times.evaluation += val.seconds;
-        record("val", epoch, val);
-        line += fmt::format("; val {:.4f}, {:.2f} %", val.loss, 100 * val.accuracy);
-        ending = fmt::format(", val {:.2f} %", 100 * val.accuracy);
+      ending.clear();
+      const auto test_on = [&](const char* split, DeviceImages& images,
+                               std::span<const std::uint32_t> indices, bool keep_predictions) {
+        const Score score = evaluate(epoch, train, images, indices, keep_predictions);
+        outcome.times.evaluation += score.seconds;
+        record(split, epoch, score);
+        if (!std::isfinite(score.loss)) outcome.status = RunOutcome::Status::diverged;
+        line += fmt::format("; {} {:.4f}, {:.2f} %", split, score.loss, 100 * score.accuracy);
+        ending += fmt::format("{}{} {:.2f} %", ending.empty() ? "" : ", ", split, 100 * score.accuracy);
+        return score;
+      };
+      const bool is_last = epoch == spec_.epochs;
+      if (!val_indices_.empty())
+        outcome.val_accuracy = test_on("val", train_images_, val_indices_, false).accuracy;
+      if (!test_indices_.empty()) {
+        const Score test = test_on("test", test_images_, test_indices_, is_last);
+        outcome.test_accuracy = test.accuracy;
+        if (spec_.other_statistics && is_last) outcome.times.evaluation += use_other_statistics(train, test);
       }
-      const Score test = evaluate(epoch, train, test_images_, test_indices_, epoch == spec_.epochs);
-      outcome.times.evaluation += test.seconds;
-      outcome.test_accuracy = test.accuracy;
-      record("test", epoch, test);
-      if (!std::isfinite(test.loss)) outcome.status = RunOutcome::Status::diverged;
-      progress_.epoch(
-          index_, test.accuracy,
-          line + fmt::format("; test {:.4f}, {:.2f} %; {:.0f} images/s", test.loss, 100 * test.accuracy,
-                             static_cast<double>(train_indices_.size()) / train.seconds));
+      progress_.epoch(index_, test_indices_.empty() ? outcome.val_accuracy : outcome.test_accuracy,
+                      line + fmt::format("; {:.0f} images/s",
+                                         static_cast<double>(train_indices_.size()) / train.seconds));
     }
     std::string message;
     switch (outcome.status) {
       case RunOutcome::Status::done:
-        log_->append(log_->channel("test.predictions"), spec_.epochs, optimizer_->steps(), predictions_);
+        if (!test_indices_.empty())
+          log_->append(log_->channel("test.predictions"), spec_.epochs, optimizer_->steps(), predictions_);
         write_parameters(graph_, at_.passes, spec_.net, spec_.norm.str(), directory_.final_parameters());
-        message = fmt::format("test {:.2f} %{}", 100 * outcome.test_accuracy, ending);
+        message = ending;
         log_->close(RunStatus::done);
         break;
       case RunOutcome::Status::diverged:
@@ -258,6 +266,44 @@ class Run {
     return {loss_sum / count, static_cast<double>(correct) / count, timer.seconds()};
   }
 
+  /// Tests once more, with the statistics of each batch and with running statistics re-estimated over the
+  /// training images; without running statistics there is nothing else to find. Returns the seconds.
+  double use_other_statistics(const Score& train, const Score& test) {
+    const Timer timer;
+    Score batch_statistics = test, reestimated = test;
+    if (graph_.state_count() > 0) {
+      const std::vector<float> trained = running_statistics(graph_);
+      const auto size = static_cast<std::size_t>(spec_.pass_size());
+      const auto pass_of = [&](DeviceImages& images, std::span<const std::uint32_t> indices, std::size_t i) {
+        const Batch batch =
+            images.batch(indices.subspan(i * size, std::min(size, indices.size() - i * size)));
+        const int workers = take_workers();
+        progress_.advance(index_, {spec_.epochs, batch.count * kEvaluationWork, train.loss, workers});
+        return batch;
+      };
+      const auto passes = [size](std::span<const std::uint32_t> indices) {
+        return (indices.size() + size - 1) / size;
+      };
+      PassResult sum;
+      for (std::size_t i = 0; i < passes(test_indices_); ++i) {
+        const PassResult pass = graph_.forward(pass_of(test_images_, test_indices_, i));
+        sum.loss_sum += pass.loss_sum;
+        sum.correct += pass.correct;
+      }
+      const auto count = static_cast<double>(test_indices_.size());
+      batch_statistics = {sum.loss_sum / count, sum.correct / count, timer.seconds()};
+      set_running_statistics(graph_,
+                             average_statistics(graph_, static_cast<int>(passes(train_indices_)), [&](int i) {
+                               return pass_of(train_images_, train_indices_, static_cast<std::size_t>(i));
+                             }));
+      reestimated = evaluate(spec_.epochs, train, test_images_, test_indices_);
+      set_running_statistics(graph_, trained);
+    }
+    record("train_mode", spec_.epochs, batch_statistics);
+    record("reestimated", spec_.epochs, reestimated);
+    return timer.seconds();
+  }
+
   void write_config() {
     RunConfig c = settings_of(options_, spec_, data_);
     c.set("command", options_.command);
@@ -277,13 +323,21 @@ class Run {
     std::vector<Channel> channels{{"step.loss", ChannelKind::scalar, "nat", {}, {}},
                                   {"step.lr", ChannelKind::scalar, "", {}, {}},
                                   {"step.grad_norm", ChannelKind::scalar, "", {}, {}}};
-    for (const char* split : {"train", "val", "test"}) {
-      if (split == std::string_view("val") && val_indices_.empty()) continue;
-      channels.push_back({fmt::format("{}.loss", split), ChannelKind::scalar, "nat", {}, {}});
-      channels.push_back({fmt::format("{}.accuracy", split), ChannelKind::scalar, "", {}, {}});
-      channels.push_back({fmt::format("{}.seconds", split), ChannelKind::time, "s", {}, {}});
+    const auto add_split = [&](const std::string& split) {
+      channels.push_back({split + ".loss", ChannelKind::scalar, "nat", {}, {}});
+      channels.push_back({split + ".accuracy", ChannelKind::scalar, "", {}, {}});
+      channels.push_back({split + ".seconds", ChannelKind::time, "s", {}, {}});
+    };
+    add_split("train");
+    if (!val_indices_.empty()) add_split("val");
+    if (!test_indices_.empty()) {
+      add_split("test");
+      channels.push_back({"test.predictions", ChannelKind::prediction, "", {}, {}});
     }
-    channels.push_back({"test.predictions", ChannelKind::prediction, "", {}, {}});
+    if (spec_.other_statistics) {
+      add_split("train_mode");
+      add_split("reestimated");
+    }
     for (Channel& channel : diagnostics_->channels()) channels.push_back(std::move(channel));
     log_ = resumes_ ? std::make_unique<LogWriter>(directory_.metrics(), std::move(channels), at_.log)
                     : std::make_unique<LogWriter>(directory_.metrics(), std::move(channels));

@@ -21,7 +21,7 @@ struct RunTimes {
 struct RunOutcome {
   enum class Status { done, diverged, interrupted };
   Status status = Status::done;
-  double test_accuracy = 0;
+  double val_accuracy = 0, test_accuracy = 0;  ///< the last ones
   RunTimes times;
 };
 

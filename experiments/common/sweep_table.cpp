@@ -1,0 +1,122 @@
+#include "experiments/common/sweep_table.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "experiments/common/options.hpp"
+#include "experiments/common/screen.hpp"
+
+namespace normlab {
+
+namespace {
+
+std::string row_of(const RunResults& run, const std::string& columns) {
+  std::string row = run.norm;
+  const std::string swept = run.config.text("swept");
+  if (swept.empty()) return row;
+  for (const std::string& key : split_list(swept)) {
+    if (key == columns) continue;
+    row += key == "init" ? ", " : fmt::format(", {} ", key);
+    row += run.config.text(key);
+  }
+  return row;
+}
+
+void add(std::vector<std::string>& to, const std::string& value) {
+  if (std::find(to.begin(), to.end(), value) == to.end()) to.push_back(value);
+}
+
+}  // namespace
+
+std::vector<RunFigures> read_figures(const std::filesystem::path& study) {
+  std::vector<RunFigures> all;
+  for (const auto& path : find_runs(std::vector<std::filesystem::path>{study})) {
+    Log log;
+    RunFigures figures{read_run(path, &log), {}};
+    for (const Row& row : log.rows) {
+      const Channel& channel = log.channels[row.channel];
+      if (channel.kind == ChannelKind::scalar) figures.last[channel.name] = log.values_of(row)[0];
+    }
+    all.push_back(std::move(figures));
+  }
+  return all;
+}
+
+std::vector<Cell> cells_of(std::span<const RunFigures> runs, const std::string& columns,
+                           const Figure& figure) {
+  std::vector<Cell> cells;
+  std::vector<std::vector<double>> values;
+  for (const RunFigures& figures : runs) {
+    const std::string row = row_of(figures.run, columns), column = figures.run.config.text(columns);
+    auto cell = std::find_if(cells.begin(), cells.end(),
+                             [&](const Cell& known) { return known.row == row && known.column == column; });
+    if (cell == cells.end()) {
+      cell = cells.insert(cells.end(), {row, column, 0, 0, {}});
+      values.emplace_back();
+    }
+    ++cell->runs;
+    if (!figures.finished()) continue;
+    ++cell->finished;
+    if (const auto value = figure(figures))
+      values[static_cast<std::size_t>(cell - cells.begin())].push_back(*value);
+  }
+  for (std::size_t i = 0; i < cells.size(); ++i) cells[i].value = estimate(values[i]);
+  return cells;
+}
+
+std::string sweep_table(std::span<const RunFigures> runs, const TableOptions& options) {
+  const std::vector<Cell> cells = cells_of(runs, options.columns, options.figure);
+  std::vector<std::string> rows, columns;
+  for (const Cell& cell : cells) {
+    add(rows, cell.row);
+    add(columns, cell.column);
+  }
+  std::stable_sort(columns.begin(), columns.end(), [](const std::string& a, const std::string& b) {
+    return std::strtod(a.c_str(), nullptr) < std::strtod(b.c_str(), nullptr);
+  });
+  std::vector<std::vector<std::string>> text{{options.columns}};
+  text[0].insert(text[0].end(), columns.begin(), columns.end());
+  for (const std::string& row : rows) {
+    std::vector<std::string>& line = text.emplace_back(std::vector<std::string>{row});
+    for (const std::string& column : columns) {
+      const auto cell = std::find_if(cells.begin(), cells.end(), [&](const Cell& known) {
+        return known.row == row && known.column == column;
+      });
+      line.push_back(cell == cells.end() ? "" : options.text(*cell));
+    }
+  }
+  std::vector<int> widths(text[0].size());
+  for (const auto& line : text) {
+    for (std::size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], text_width(line[i]));
+  }
+  std::string result = options.title + "\n";
+  for (const auto& line : text) {
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      const std::string space(static_cast<std::size_t>(widths[i] - text_width(line[i])), ' ');
+      result += i == 0 ? line[i] + space : "  " + space + line[i];
+    }
+    result.erase(result.find_last_not_of(' ') + 1);
+    result += '\n';
+  }
+  return result;
+}
+
+Figure last_of(std::string channel) {
+  return [channel = std::move(channel)](const RunFigures& figures) {
+    const auto found = figures.last.find(channel);
+    return found == figures.last.end() ? std::nullopt : std::optional(found->second);
+  };
+}
+
+std::string percent_text(const Cell& cell) {
+  if (cell.finished == 0) return "diverged";
+  if (cell.value.n == 0) return "-";
+  std::string text = fmt::format("{:.2f}", 100 * cell.value.mean);
+  if (cell.value.n > 1) text += fmt::format(" ± {:.2f}", 100 * cell.value.half_width);
+  if (cell.finished < cell.runs) text += fmt::format(" ({} of {})", cell.finished, cell.runs);
+  return text;
+}
+
+}  // namespace normlab

@@ -1,0 +1,75 @@
+// Depth: which of the plain networks train at all? Without residual connections gradients vanish or explode
+// with depth unless something holds them: the initialization, clipping, or a norm.
+
+#include "experiments/common/study.hpp"
+#include "experiments/common/sweep_table.hpp"
+
+namespace {
+
+using namespace normlab;
+
+struct Lists {
+  std::string depths = "5,10,20,40", inits = "he,torch", clips = "0,1";
+};
+
+std::vector<RunSpec> runs_of(const StudyOptions& options, const Lists& lists) {
+  std::vector<RunSpec> runs;
+  for (const std::uint64_t seed : options.seed_list())
+    for (const int depth : number_list("--depths", lists.depths))
+      for (const std::string& init : word_list("--inits", lists.inits))
+        for (const double clip : real_list("--clips", lists.clips))
+          for (const Norm& norm : options.norm_list()) {
+            RunSpec run = run_of(options, norm, seed);
+            run.net = fmt::format("plain:{}", depth);
+            run.init = init;
+            run.clip = clip;
+            run.swept = {"depth", "init", "clip"};
+            runs.push_back(run);
+          }
+  return runs;
+}
+
+/// A network that got nowhere is below twice what guessing gives.
+std::string text(const Cell& cell) {
+  constexpr double kGuessing = 0.1;
+  return percent_text(cell) + (cell.value.n > 0 && cell.value.mean < 2 * kGuessing ? " x" : "  ");
+}
+
+std::string table(std::span<const RunFigures> runs) {
+  return sweep_table(runs,
+                     {"final test accuracy %, mean over seeds ± half of its 95 % t-interval; x = did not "
+                      "train (below 20 %)",
+                      "depth", last_of("test.accuracy"), text});
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Trains plain:D (D blocks of 3x3 convolution, norm, ReLU) with each norm, depth D, initialization and\n"
+      "gradient clipping: which of them train at all? Without options: a few minutes on two cores.\n\n"
+      "  depth --norms none,bn --depths 40 --inits he,lecun,xavier,torch,orthogonal --clips 0\n"
+      "  depth --data DIR --depths 10,20,30 --clips 0,0.1,1 --seeds 3\n",
+      "depth"};
+  StudyOptions options;
+  options.norms = "none,bn,gn:4";
+  options.seeds = "1";
+  options.epochs = 2;
+  options.limit_train = 4000;
+  Lists lists;
+  add_study_options(app, options, {"--net", "--init", "--clip"});
+  CLI::App* what = app.get_option_group("What is compared");
+  what->add_option("--depths", lists.depths, "Blocks of the network, a list");
+  what->add_option("--inits", lists.inits,
+                   "he, lecun, xavier, torch (PyTorch's default), orthogonal: a list");
+  what->add_option("--clips", lists.clips, "Largest norm of the whole gradient, a list (0: no clipping)");
+  return run_experiment(app, argc, argv, options,
+                        {.runs = [&] { return runs_of(options, lists); },
+                         .full = {{"--norms", "none,bn,ln,gn:4,in"},
+                                  {"--inits", "he,xavier,torch,orthogonal"},
+                                  {"--clips", "0,0.1,1"},
+                                  {"--seeds", "3"},
+                                  {"--epochs", "10"},
+                                  {"--limit-train", "0"}},
+                         .table = table});
+}

@@ -1,0 +1,71 @@
+// Learning rate: how far up can it go with each norm, and what is lost on either side of the best? Nothing is
+// chosen on the test set: rates are judged on training images that are held out.
+
+#include "experiments/common/study.hpp"
+#include "experiments/common/sweep_table.hpp"
+#include "experiments/common/usable_rate.hpp"
+
+namespace {
+
+using namespace normlab;
+
+struct Lists {
+  std::string lrs = "0.003,0.01,0.03,0.1,0.3,1,3", widths = "1";
+  double within = 5;  ///< points
+};
+
+std::vector<RunSpec> runs_of(const StudyOptions& options, const Lists& lists) {
+  if (options.val < 1) throw UsageError("--val: must be at least 1: rates are judged on images held out");
+  if (!(lists.within > 0)) throw UsageError("--within: must be above 0, in points of accuracy");
+  std::vector<RunSpec> runs;
+  const std::vector<double> widths = real_list("--widths", lists.widths);
+  for (const std::uint64_t seed : options.seed_list())
+    for (const double width : widths)
+      for (const double lr : real_list("--lrs", lists.lrs))
+        for (const Norm& norm : options.norm_list()) {
+          RunSpec run = run_of(options, norm, seed);
+          run.lr = lr;
+          run.width = width;
+          run.swept =
+              widths.size() > 1 ? std::vector<std::string>{"lr", "width"} : std::vector<std::string>{"lr"};
+          runs.push_back(run);
+        }
+  return runs;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Trains with each norm at each peak learning rate of a grid: which rates work, which diverge.\n"
+      "Without options: five norms, seven rates, a few minutes on two cores.\n\n"
+      "  learning_rate --norms bn,ln --lrs 0.01,0.03,0.1,0.3,1 --widths 0.5,1,2\n"
+      "  learning_rate --data DIR --schedule constant --seeds 3\n",
+      "learning_rate"};
+  StudyOptions options;
+  options.seeds = "1";
+  options.epochs = 3;
+  options.val = 2000;
+  options.limit_train = 7000;
+  Lists lists;
+  add_study_options(app, options, {"--lr", "--width"});
+  CLI::App* what = app.get_option_group("What is compared");
+  what->add_option("--lrs", lists.lrs, "Peak learning rates, a list");
+  what->add_option("--widths", lists.widths, "Multiply the network's channels, a list");
+  what->add_option("--within", lists.within, "A rate is usable within this many points of the norm's best");
+  const auto table = [&](std::span<const RunFigures> runs) {
+    return sweep_table(runs,
+                       {"accuracy % on held-out training images after the last epoch, mean over seeds ± half "
+                        "of its 95 % t-interval",
+                        "lr", last_of("val.accuracy"), percent_text}) +
+           "\n" + usable_rates_text(usable_rates(runs, lists.within), lists.within);
+  };
+  return run_experiment(app, argc, argv, options,
+                        {.runs = [&] { return runs_of(options, lists); },
+                         .full = {{"--lrs", "0.001,0.003,0.01,0.03,0.1,0.3,1,3,10"},
+                                  {"--widths", "0.5,1,2"},
+                                  {"--seeds", "3"},
+                                  {"--epochs", "10"},
+                                  {"--limit-train", "0"}},
+                         .table = table});
+}
