@@ -160,7 +160,7 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
   fmt::print("\n{}\n", experiment.table ? experiment.table(figures) : summary_of(figures));
   fmt::print(
       "time: {} in all, {:.1f} s of it loading data and looking around; of the runs' own time {} training "
-      "steps, {} evaluation, {} diagnosis, {} the rest (order of images, log, set-up)\n",
+      "steps, {} evaluation, {} diagnosis, {} checkpoints, {} the rest (order of images, log, set-up)\n",
       clock_text(wall), loading, percent(times.training, times.total), percent(times.evaluation, times.total),
       percent(times.diagnosis, times.total), percent(times.saving, times.total),
       percent(times.total - times.training - times.evaluation - times.diagnosis - times.saving, times.total));
