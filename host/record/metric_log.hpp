@@ -27,7 +27,7 @@ enum class ChannelKind : std::uint8_t {
 
 /// One quantity that a run records. Names used by the experiments: `step.loss`, `step.lr`, `step.grad_norm`;
 /// `train.loss`, `train.accuracy`, `train.seconds` (and so for `val.`, `test.`); `test.predictions`;
-/// `layer.<metric>`, a vector over layers whose labels are the layers' names.
+/// what diagnostic_channels.hpp lists, such as `layer.<metric>`, a vector over layers.
 struct Channel {
   std::string name;  // at most 255 bytes, unique in its log
   ChannelKind kind = ChannelKind::scalar;
