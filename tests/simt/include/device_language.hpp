@@ -3,6 +3,7 @@
 // half.
 
 #include "cuda_runtime.h"
+#include "platform.hpp"
 
 /// `type name[count]` in the block's shared memory, one for each place in the source. Unset: every byte is
 /// 0xFF.
