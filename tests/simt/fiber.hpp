@@ -1,4 +1,5 @@
-#pragma once
+#ifndef SIMT_FIBER_HPP  // a test includes it twice
+#define SIMT_FIBER_HPP
 // A fiber: a stack of its own, and a switch that costs some nanoseconds. The sanitizers hear of each.
 
 #include <cstddef>
@@ -40,3 +41,5 @@ void happens_before(void* at);
 void happens_after(void* at);
 
 }  // namespace simt
+
+#endif

@@ -40,15 +40,16 @@ void thread_loop() {
   }
 }
 
-void make_threads() {
-  if (machine.threads) return;
-  machine.threads = new Thread[kThreads];
-  static Fiber fibers[kThreads];
-  make_stacks(fibers, kThreads);
-  for (unsigned i = 0; i < kThreads; ++i) {
-    machine.threads[i].fiber = fibers[i];
-    begin_fiber(machine.threads[i].fiber, thread_loop);
+// The first `count` threads have begun. (A fiber is dear to ThreadSanitizer: no more than are used.)
+void make_threads(unsigned count) {
+  static unsigned begun = 0;
+  if (!machine.threads) {
+    machine.threads = new Thread[kThreads];
+    static Fiber fibers[kThreads];
+    make_stacks(fibers, kThreads);
+    for (unsigned i = 0; i < kThreads; ++i) machine.threads[i].fiber = fibers[i];
   }
+  for (; begun < count; ++begun) begin_fiber(machine.threads[begun].fiber, thread_loop);
 }
 
 // Draws which position each thread has: the first ready position goes on.
@@ -80,6 +81,7 @@ void begin_block(const Grid& grid, std::uint64_t number) {
 #ifdef NORMLAB_SIMT_TSAN  // other fibers for each block, while there are: what one fiber does is in order
   machine.first = static_cast<unsigned>(number % std::max<std::uint64_t>(1, kThreads / count)) * count;
 #endif
+  make_threads(machine.first + count);
   machine.count = machine.alive = count;
   machine.at_barrier = 0;
   machine.barrier_number = number % kArenas * 2;
@@ -158,14 +160,14 @@ void fail(const char* format, ...) {
     va_end(values);
   }
   machine.failed = true;
-  if (machine.current) machine.current->state = State::kBarrier;  // it did not end, whatever it was about to do
+  if (machine.current)
+    machine.current->state = State::kBarrier;  // it did not end, whatever it was about to do
   happens_before(&machine.finished);
   go_on_in(nullptr);
   __builtin_unreachable();
 }
 
 std::string run_grid(const std::string& name, const Grid& grid, const std::function<void()>& thread) {
-  make_threads();
   machine.name = name.c_str();
   machine.body = &thread;
   machine.failed = false;
