@@ -186,20 +186,19 @@ int add_norm_relu(Graph& graph, const std::string& block, Norm norm, int channel
   return fuse ? x : graph.add(std::make_unique<Relu>(block + ".relu"), x);
 }
 
+int add_network(Graph& graph, const NetworkOptions& options) {
+  if (options.net == "net_a") return net_a(graph, options);
+  if (const int depth = depth_of(options.net, "plain:"); depth > 0) return plain(graph, options, depth);
+  if (const int depth = depth_of(options.net, "resnet:"); residual_blocks(depth) > 0)
+    return resnet(graph, options, depth);
+  throw UsageError(
+      "unknown network '{}'; choose net_a, plain:D with D from 1 to {} (such as plain:10), or resnet:D "
+      "with D = 8, 14, 20, ... (6 n + 2, such as resnet:20)",
+      options.net, kMaxDepth);
+}
+
 void build_network(Graph& graph, const NetworkOptions& options) {
-  int logits = 0;
-  if (options.net == "net_a") {
-    logits = net_a(graph, options);
-  } else if (const int depth = depth_of(options.net, "plain:"); depth > 0) {
-    logits = plain(graph, options, depth);
-  } else if (const int depth = depth_of(options.net, "resnet:"); residual_blocks(depth) > 0) {
-    logits = resnet(graph, options, depth);
-  } else {
-    throw UsageError(
-        "unknown network '{}'; choose net_a, plain:D with D from 1 to {} (such as plain:10), or resnet:D "
-        "with D = 8, 14, 20, ... (6 n + 2, such as resnet:20)",
-        options.net, kMaxDepth);
-  }
+  const int logits = add_network(graph, options);
   graph.add(std::make_unique<SoftmaxCrossEntropyLoss>(options.label_smoothing), logits);
 }
 

@@ -43,6 +43,9 @@ struct NetworkOptions {
 /// fc.
 void build_network(Graph& graph, const NetworkOptions& options);
 
+/// The same without the loss. Returns the logits' value.
+int add_network(Graph& graph, const NetworkOptions& options);
+
 /// Appends the norm as <block>.norm, with a ReLU in it if `relu`. For `none` that is the ReLU alone, as
 /// <block>.relu, or nothing.
 int add_norm(Graph& graph, const std::string& block, Norm norm, int channels, int x, bool relu);

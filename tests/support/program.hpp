@@ -16,11 +16,10 @@ struct ProgramResult {
   std::string output;  ///< stdout and stderr
 };
 
-/// `command` is the program's name and arguments, for the shell.
-inline ProgramResult run_program(const std::string& command) {
-  const std::string line = "cd \"" + std::string(NORMLAB_BIN_DIR) + "\" && ./" + command + " 2>&1";
+/// `line` is for the shell.
+inline ProgramResult run_command(const std::string& line) {
   ProgramResult result;
-  FILE* pipe = popen(line.c_str(), "r");
+  FILE* pipe = popen((line + " 2>&1").c_str(), "r");
   if (pipe == nullptr) return result;
   std::array<char, 4096> buffer{};
   while (const std::size_t count = fread(buffer.data(), 1, buffer.size(), pipe)) {
@@ -29,6 +28,11 @@ inline ProgramResult run_program(const std::string& command) {
   const int status = pclose(pipe);
   result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return result;
+}
+
+/// `command` is the program's name and arguments, for the shell.
+inline ProgramResult run_program(const std::string& command) {
+  return run_command("cd \"" + std::string(NORMLAB_BIN_DIR) + "\" && ./" + command);
 }
 
 /// The same on a terminal of a given size; presses Ctrl-C when `interrupt_at` was seen.
