@@ -113,6 +113,22 @@ TEST(Landscape, WhatIsNotFiniteIsInfinite) {
   EXPECT_EQ(found.beta, 0);
 }
 
+TEST(Diagnostics, TakeMemoryOnlyWhereWanted) {
+  const auto backend = testing::make_test_backend("cpu_blocked", 2);
+  const auto megabytes = [&](const char* net, const char* norm, int every) {
+    StudyOptions options;
+    options.diagnose = every;
+    return static_cast<double>(
+               diagnosis_memory(options, {.net = net, .norm = Norm::parse(norm)}, *backend, {1, 3, 32, 32})) /
+           1e6;
+  };
+  EXPECT_EQ(megabytes("net_a", "bn", 0), 0);
+  EXPECT_LT(megabytes("net_a", "gn:4", 1), 50);
+  EXPECT_LT(megabytes("net_a", "bn", 1), 110);
+  EXPECT_LT(megabytes("plain:40", "ln", 1), 120);
+  EXPECT_LT(megabytes("plain:40", "bn", 1), 200);
+}
+
 TEST(DiagnosisSteps, ComeFromTheOptions) {
   const auto steps = [](int every_epochs, const char* listed, int first, int every) {
     StudyOptions options;
