@@ -3,12 +3,9 @@
 // the growth is sqrt(pi / (pi - 1)) = 1.2112 a layer (Yang et al., "A mean field theory of batch
 // normalization", 2019); without any norm all samples end up pointing the same way.
 
-#include <array>
 #include <atomic>
-#include <cmath>
 #include <cstdio>
 #include <mutex>
-#include <numbers>
 #include <optional>
 #include <span>
 #include <thread>
@@ -17,127 +14,21 @@
 #include "experiments/common/command_line.hpp"
 #include "experiments/common/interrupt.hpp"
 #include "experiments/common/laws.hpp"
+#include "experiments/common/options.hpp"
 #include "experiments/common/revision.hpp"
-#include "experiments/common/trainer.hpp"
+#include "experiments/common/screen.hpp"
+#include "experiments/common/timer.hpp"
+#include "experiments/init_laws/law_table.hpp"
 #include "host/record/metric_log.hpp"
 #include "host/record/run_directory.hpp"
-#include "host/record/statistics.hpp"
 
 namespace normlab {
 
 namespace {
 
-/// One network at one seed.
-struct LawRun {
-  LawNetwork network;
-  std::uint64_t seed = 0;
-  Laws laws;
-};
-
-std::string padding_name(bool circular) {
-  return circular ? "circular" : "zero";
-}
-
-/// A figure to reproduce: mean and standard error over 5 seeds of an independent float32 program, and a unit
-/// of the last digit given.
-struct Figure {
-  const char* norm;
-  double growth, growth_error, cosine, cosine_error, stable_rank, stable_rank_error, zero_padding_growth;
-};
-constexpr std::array<Figure, 7> kFigures{{
-    {"none", 0.995, 0.006, 0.95, 0.013, 1.05, 0.015, 0.956},
-    {"bn", 1.210, 0.0007, 0.32, 0.0005, 3.06, 0.004, 1.188},
-    {"ln", 1.020, 0.009, 0.92, 0.016, 1.08, 0.019, 1.020},
-    {"gn:2", 1.036, 0.007, 0.88, 0.024, 1.14, 0.031, 1.030},
-    {"gn:8", 1.102, 0.004, 0.66, 0.028, 1.51, 0.063, 1.075},
-    {"gn:32", 1.182, 0.0007, 0.41, 0.009, 2.41, 0.05, 1.157},
-    {"in", 1.222, 0.0005, 0.32, 0.0003, 3.02, 0.002, 1.201},
-}};
-
-/// A law of one kind of network over the seeds, and what is known about it.
-struct Line {
-  std::string padding, norm, law;
-  Estimate measured;
-  std::optional<double> known;
-  double known_error = 0, last_digit = 0;
-
-  [[nodiscard]] double standard_error() const {
-    return measured.deviation / std::sqrt(static_cast<double>(measured.n));
-  }
-  /// Within 6 of the known standard errors plus half a unit of the last digit given.
-  [[nodiscard]] bool is_reproduced() const {
-    return std::abs(measured.mean - *known) <= 6 * known_error + 0.5 * last_digit;
-  }
-};
-
-std::optional<Figure> figure_of(const std::string& norm) {
-  for (const Figure& figure : kFigures) {
-    if (figure.norm == norm) return figure;
-  }
-  return std::nullopt;
-}
-
-/// The lines of the table, from runs that lie together by network.
-std::vector<Line> lines_of(std::span<const LawRun> runs) {
-  std::vector<Line> lines;
-  for (std::size_t first = 0; first < runs.size();) {
-    const LawNetwork& network = runs[first].network;
-    std::vector<double> growth, cosine, stable_rank;
-    for (; first < runs.size() && runs[first].network.norm == network.norm &&
-           runs[first].network.circular == network.circular;
-         ++first) {
-      growth.push_back(runs[first].laws.growth);
-      cosine.push_back(runs[first].laws.cosine);
-      stable_rank.push_back(runs[first].laws.stable_rank);
-    }
-    const std::string padding = padding_name(network.circular), norm = network.norm.str();
-    lines.push_back({padding, norm, "growth", estimate(growth), {}});
-    lines.push_back({padding, norm, "cosine", estimate(cosine), {}});
-    lines.push_back({padding, norm, "stable rank", estimate(stable_rank), {}});
-    const std::optional<Figure> figure = figure_of(norm);
-    if (!figure) continue;
-    Line *const rank = &lines.back(), *const cosines = rank - 1, *const growths = rank - 2;
-    growths->known = network.circular ? figure->growth : figure->zero_padding_growth;
-    growths->known_error = figure->growth_error;
-    growths->last_digit = 0.001;
-    if (!network.circular) continue;  // nothing is known there but the growth
-    cosines->known = figure->cosine;
-    cosines->known_error = figure->cosine_error;
-    rank->known = figure->stable_rank;
-    rank->known_error = figure->stable_rank_error;
-    cosines->last_digit = rank->last_digit = 0.01;
-  }
-  return lines;
-}
-
-/// Prints the table; how many of the figures with a known value were reproduced.
-void print_table(const std::vector<Line>& lines) {
-  fmt::print("\n{:<9} {:<15} {:<12} {:>8} {:>8} {:>8}  {}\n", "padding", "norm", "law", "measured", "error",
-             "known", "reproduced");
-  int known = 0, reproduced = 0;
-  for (const Line& line : lines) {
-    fmt::print("{:<9} {:<15} {:<12} {:>8.4f} {:>8.4f}", line.padding, line.norm, line.law, line.measured.mean,
-               line.standard_error());
-    if (line.known) {
-      fmt::print(" {:>8.{}f}  {}", *line.known, line.last_digit < 0.005 ? 3 : 2,
-                 line.is_reproduced() ? "yes" : "no");
-      known += 1;
-      reproduced += line.is_reproduced() ? 1 : 0;
-    }
-    fmt::print("\n");
-  }
-  if (known > 0) fmt::print("\n{} of {} known figures are reproduced.\n", reproduced, known);
-  for (const Line& line : lines) {
-    if (line.norm != "bn" || line.padding != "circular" || line.law != "growth") continue;
-    const double theory = std::sqrt(std::numbers::pi / (std::numbers::pi - 1));
-    fmt::print("Theory for bn: sqrt(pi / (pi - 1)) = {:.4f}; measured {:.4f}, {:+.2f} %.\n", theory,
-               line.measured.mean, 100 * (line.measured.mean / theory - 1));
-  }
-}
-
-class Experiment {
+class LawStudy {
  public:
-  Experiment(const StudyOptions& options, const std::string& paddings) : options_(options) {
+  LawStudy(const StudyOptions& options, const std::string& paddings) : options_(options) {
     for (const std::string& padding : split_list(paddings)) {
       if (padding != "circular" && padding != "zero")
         throw UsageError("--padding: '{}' is neither circular nor zero", padding);
@@ -183,7 +74,7 @@ class Experiment {
       fmt::print(stderr, "init_laws: interrupted; what was measured is in {}\n", study.path().string());
       return 130;
     }
-    print_table(lines_of(runs_));
+    print_table(runs_);
     fmt::print("results: {0}\n  normlog report {0}   # a page with pictures; csv instead of report: tables\n",
                study.path().string());
     return 0;
@@ -193,10 +84,14 @@ class Experiment {
   void run_all(const StudyDirectory& study, int jobs) {
     std::atomic<std::size_t> next{0};
     std::mutex mutex;
+    std::size_t done = 0;
+    const Timer timer;
     const auto work = [&] {
       for (std::size_t i = next++; i < runs_.size() && !interrupted(); i = next++) {
         try {
           run_one(study, runs_[i]);
+          const std::lock_guard lock(mutex);
+          tell(++done, timer.seconds());
         } catch (const std::exception& cause) {
           const std::lock_guard lock(mutex);
           if (!failure_) failure_ = fmt::format("{}: {}", name_of(runs_[i]), cause.what());
@@ -207,6 +102,15 @@ class Experiment {
     std::vector<std::jthread> others;
     for (int i = 1; i < jobs; ++i) others.emplace_back(work);
     work();
+  }
+
+  /// A line for each tenth of the networks.
+  void tell(std::size_t done, double seconds) const {
+    const std::size_t all = runs_.size();
+    if (done * 10 / all == (done - 1) * 10 / all || done == all) return;
+    const double left = seconds * static_cast<double>(all - done) / static_cast<double>(done);
+    fmt::print("{} of {} networks, {} left\n", done, all, clock_text(left));
+    std::fflush(stdout);
   }
 
   [[nodiscard]] std::string name_of(const LawRun& run) const {
@@ -304,5 +208,5 @@ int main(int argc, char** argv) {
   StudyOptions options;
   std::string paddings = "circular,zero";
   add_options(app, options, paddings);
-  return run_program(app, argc, argv, [&] { return Experiment(options, paddings)(); });
+  return run_program(app, argc, argv, [&] { return LawStudy(options, paddings)(); });
 }
