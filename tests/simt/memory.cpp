@@ -163,10 +163,12 @@ std::string Memory::check(const Allocation& allocation) const {
         std::find_if(pointer(from), pointer(to), [](std::byte b) { return b != kGuard; });
     return found == pointer(to) ? nullptr : found;
   };
+  if (open_ == 0) protect(allocation, true);
   const std::uintptr_t end = allocation.begin + allocation.bytes;
   const std::byte* before =
       damaged(std::max(allocation.pages, allocation.begin - kAlignment), allocation.begin);
   const std::byte* after = damaged(end, allocation.pages + allocation.page_bytes);
+  if (open_ == 0) protect(allocation, false);
   if (!before && !after) return "";
   const std::byte* at = after ? after : before;
   return fmt::format("wrote {} bytes {} {}", after ? at - pointer(end) : pointer(allocation.begin) - at,

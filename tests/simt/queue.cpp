@@ -82,6 +82,9 @@ bool run_one() {
 
 void run_until(const TokenPtr& token) {
   if (token && token->done) return;
+  bool idle = true;
+  for_each_stream([&](const CUstream_st& stream) { idle = idle && stream.queue.empty(); });
+  if (idle) return;
   const Open open;
   while (!(token && token->done) && run_one()) {
   }

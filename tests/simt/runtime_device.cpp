@@ -252,7 +252,6 @@ std::size_t live_bytes() {
 
 std::string check_memory() {
   const Lock lock(device.mutex);
-  const Open open;
   return memory.check_all();
 }
 

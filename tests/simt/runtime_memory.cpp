@@ -134,7 +134,7 @@ cudaError_t release(void* data, bool pinned) {
   ++mutable_counters().synchronizations;
   run_until(nullptr);
   const Allocation* found = memory.find(data);
-  const std::string damage = found ? [&] { const Open open; return memory.check(*found); }() : "";
+  const std::string damage = found ? memory.check(*found) : "";
   if (!memory.release(data, pinned))
     return error(cudaErrorInvalidValue, fmt::format("{}: {} was not allocated by {}, or is free already",
                                                     pinned ? "cudaFreeHost" : "cudaFree", data,
