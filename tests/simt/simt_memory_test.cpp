@@ -24,8 +24,9 @@ __global__ void write_at(float* x, int at) {
 }
 __global__ void write_shared(float* y, int at) {
   NORMLAB_SHARED(float, values, 10);
-  values[at] = 1;
-  *y = values[at];
+  float* through = values;  // UndefinedBehaviorSanitizer knows the array's bounds
+  through[at] = 1;
+  *y = through[at];
 }
 __global__ void write_dynamic(int at) {
   normlab::dynamic_shared<float>()[at] = 1;
