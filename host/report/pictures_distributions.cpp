@@ -27,14 +27,15 @@ RidgePlot plot_of(const RunView& run, const ArmView& arm, const std::string& pre
 }
 
 /// "early" and "late" in the words of the rows that are drawn.
-std::string moments_of(const RunView& run) {
-  for (const ChannelView& channel : run.channels)
-    if (channel.name.starts_with("before."))
-      return channel.rows.size() > 1
-                 ? fmt::format("filled: {}; dashed: {}", moment_of(run, channel.rows.back()),
-                               moment_of(run, channel.rows.front()))
-                 : moment_of(run, channel.rows.back());
-  return "";
+std::vector<LegendEntry> moments_of(const RunView& run, const ArmView& arm) {
+  for (const ChannelView& channel : run.channels) {
+    if (!channel.name.starts_with("before.")) continue;
+    std::vector<LegendEntry> entries{{"filled: " + moment_of(run, channel.rows.back()), arm.color}};
+    if (channel.rows.size() > 1)
+      entries.push_back({"dashed: " + moment_of(run, channel.rows.front()), std::string(ink_color)});
+    return entries;
+  }
+  return {};
 }
 
 }  // namespace
@@ -49,11 +50,11 @@ void make_distributions(const StudyView& study, Pictures& pictures, std::vector<
     RidgePlot before = plot_of(**found, *arm, "before."), after = plot_of(**found, *arm, "after.");
     Picture picture{.name = "ridges-" + arm->slug,
                     .title = arm->name + ": what enters each norm, and what leaves it",
-                    .subtitle = fmt::format("{} · here seed {} · {}", described(study),
-                                            (*found)->results.seed, moments_of(**found))};
+                    .subtitle = fmt::format("{} · here seed {}", described(study), (*found)->results.seed)};
+    add_legend(picture, moments_of(**found, *arm));
     picture.alt =
         fmt::format("{}: distributions of the values before and after the norm, by layer.", arm->name);
-    picture.height = std::max(300, 130 + 32 * static_cast<int>(before.ridges.size()));
+    picture.height = std::max(300, 150 + 32 * static_cast<int>(before.ridges.size()));
     before.heading = "before the norm";
     after.heading = "after it, before the ReLU";
     if (after.ridges.empty()) {

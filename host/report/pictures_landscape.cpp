@@ -66,8 +66,7 @@ void add_bands(const StudyView& study, Pictures& pictures, const BandOf& what) {
     together.curves.push_back(std::move(curve));
   }
   if (panels.empty()) return;
-  const std::string subtitle =
-      described(study) + " · band: lowest to highest over step sizes (line: middle), mean over seeds";
+  const std::string subtitle = described(study) + " · band: range over step sizes, mean over seeds";
   Picture one{.name = what.name, .title = what.title, .subtitle = subtitle};
   one.alt = what.alt + ", all norms in one chart.";
   add_picture(pictures, Topic::landscape, std::move(one), std::move(together));

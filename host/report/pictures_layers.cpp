@@ -144,7 +144,7 @@ void make_layer_heat_maps(const StudyView& study, Pictures& pictures, std::vecto
     }
     if (columns < 2) continue;
     Picture picture = picture_of(study, *metric, "heat", "layer and step");
-    picture.subtitle += " · steps as measured, not to scale; geometric mean over seeds";
+    picture.subtitle += " · steps not to scale; mean over seeds";
     if (add_heat_maps(picture, std::move(maps), "step", "norm of the gradient") > 0)
       pictures.push_back({Topic::gradients, std::move(picture)});
   }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <set>
 
 #include "host/report/palette.hpp"
@@ -122,6 +123,15 @@ double mode_value(const RunView& run, const Mode& mode, bool accuracy) {
   return value ? scale * *value : NAN;
 }
 
+/// Whether it matters which statistics normalize: not to the norms that know no other samples.
+bool depends_on_statistics(const SweepLine& line) {
+  for (const SweepPoint& point : line.points)
+    for (const RunView* run : point.arm->finished())
+      for (const Mode& mode : modes)
+        if (std::abs(mode_value(*run, mode, false) - mode_value(*run, modes[0], false)) > 1e-4) return true;
+  return false;
+}
+
 }  // namespace
 
 void make_sweeps(const StudyView& study, Pictures& pictures, std::vector<std::string>& notes) {
@@ -142,12 +152,7 @@ void make_modes(const StudyView& study, Pictures& pictures, std::vector<std::str
   if (!sweep) return;
   for (const SweepPanel& panel : sweep->panels)
     for (const SweepLine& line : panel.lines) {
-      bool has_modes = false;
-      for (const SweepPoint& point : line.points)
-        for (const RunView* run : point.arm->finished())
-          has_modes |= find_channel(run->channels, "train_mode.loss") != nullptr ||
-                       find_channel(run->channels, "reestimated.loss") != nullptr;
-      if (!has_modes) continue;
+      if (!depends_on_statistics(line)) continue;
       std::vector<Chart> charts;
       for (const bool accuracy : {true, false}) {
         Chart& chart = charts.emplace_back(sweep_chart(*sweep, panel));

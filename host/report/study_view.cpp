@@ -151,7 +151,7 @@ std::vector<const RunView*> ArmView::finished(bool finished) const {
 std::string StudyView::description() const {
   std::vector<std::string> parts;
   const auto add = [&](std::string value, std::string_view after = "") {
-    if (!value.empty()) parts.push_back(value.append(after));
+    if (!value.empty() && value != "various") parts.push_back(value.append(after));
   };
   add(common_value(results, "net"));
   std::string data = common_value(results, "data");

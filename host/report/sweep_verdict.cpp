@@ -43,20 +43,19 @@ std::vector<std::string> sentences_of(const Sweep& sweep, const std::vector<std:
     settings[said[i]].push_back(sweep.panels[i].setting);
   }
   std::vector<std::string> sentences;
-  for (std::string& text : order) {
+  for (const std::string& text : order) {
     const auto& where = settings[text];
-    if (sweep.panels.size() > 1)
-      text = fmt::format("{}: {}",
-                         where.size() == sweep.panels.size() ? "at every setting"
-                                                             : fmt::format("{}", fmt::join(where, "; ")),
-                         text);
-    const bool is_norm = std::any_of(sweep.panels.begin(), sweep.panels.end(), [&](const SweepPanel& panel) {
-      return std::any_of(panel.lines.begin(), panel.lines.end(),
-                         [&](const SweepLine& line) { return text.starts_with(line.norm); });
-    });
-    if (!is_norm && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
-    sentences.push_back(text + ".");
+    if (sweep.panels.size() == 1)
+      sentences.push_back(text + ".");
+    else if (where.size() == sweep.panels.size())
+      sentences.push_back(fmt::format("At every setting: {}.", text));
+    else
+      sentences.push_back(fmt::format("{}: {}.", fmt::join(where, "; "), text));
   }
+  // Norms and settings keep their names as they are.
+  for (const std::string_view word : {"from ", "largest "})
+    for (std::string& sentence : sentences)
+      if (sentence.starts_with(word)) sentence[0] = static_cast<char>(sentence[0] - 'a' + 'A');
   return sentences;
 }
 
@@ -99,12 +98,17 @@ std::string batch_sentence(const Sweep& sweep, const SweepPanel& panel) {
   std::vector<double> below, open, above;
   std::string most;
   double largest = 0;
+  bool any_interval = false;
+  for (const SweepPoint& point : bn->points)
+    if (const ArmView* theirs = other->at(point.x); theirs != nullptr)
+      any_interval |= difference(point.arm->summary, theirs->summary).n > 1;
   for (const SweepPoint& point : bn->points) {
     const ArmView* theirs = other->at(point.x);
     if (theirs == nullptr || !has_result(*point.arm) || !has_result(*theirs)) continue;
     const Estimate gap = difference(point.arm->summary, theirs->summary);
-    (!is_distinguishable(gap) ? open : gap.mean < 0 ? below : above).push_back(point.x);
-    if (is_distinguishable(gap) && gap.mean < largest) {
+    const bool is_open = any_interval ? !is_distinguishable(gap) : gap.n == 0;
+    (is_open ? open : gap.mean < 0 ? below : above).push_back(point.x);
+    if (!is_open && gap.mean < largest) {
       largest = gap.mean;
       most = fmt::format(" (most at {}: {} against {} %)", values_text(sweep, {point.x}),
                          percent_text(mean_of(*point.arm)), percent_text(mean_of(*theirs)));
@@ -120,7 +124,8 @@ std::string batch_sentence(const Sweep& sweep, const SweepPanel& panel) {
   add("below", below, most);
   add("above", above, "");
   add("not distinguishable from", open, "");
-  return parts.empty() ? "" : "bn is " + listed(parts);
+  if (parts.empty()) return "";
+  return "bn is " + listed(parts) + (any_interval ? "" : " (of one seed, so this may be chance)");
 }
 
 /// How far each norm's means lie apart along the axis.
@@ -163,7 +168,7 @@ std::string depth_sentence(const Sweep& sweep, const SweepPanel& panel, double c
     if (failed.empty())
       everywhere.push_back(line.norm);
     else if (trained.empty())
-      parts.push_back(line.norm + " trains at none of them");
+      parts.push_back(fmt::format("{} trains at no {} tried", line.norm, sweep.axis));
     else
       parts.push_back(fmt::format("{} trains at {} but not at {}", line.norm, values_text(sweep, trained),
                                   values_text(sweep, failed)));
