@@ -27,6 +27,12 @@ std::string_view variable_of(std::string_view color) {
   return "";
 }
 
+/// The same colour in the page: ink and paper follow light and dark.
+std::string page_color(const std::string& color) {
+  const std::string_view variable = variable_of(color);
+  return variable.empty() ? color : std::string(variable);
+}
+
 /// gnuplot writes colours as rgb(1, 2, 3), with spaces here and there.
 std::string with_page_colors(std::string_view svg) {
   constexpr std::string_view open = "rgb(";
@@ -43,8 +49,7 @@ std::string with_page_colors(std::string_view svg) {
       next = std::from_chars(next, svg.data() + end, value).ptr;
       color += fmt::format("{:02x}", value & 0xFF);
     }
-    const std::string_view variable = variable_of(color);
-    text.append(svg.substr(0, at)).append(variable.empty() ? color : variable);
+    text.append(svg.substr(0, at)).append(page_color(color));
     svg.remove_prefix(end + 1);
   }
 }
@@ -119,7 +124,7 @@ std::string hover_data(const Picture& picture) {
         points += fmt::format("{}[{:.7g},{},{},{}]", points.empty() ? "" : ",", p.x, json_number(p.y),
                               json_number(p.low), json_number(p.high));
       lines += fmt::format("{}{{\"name\":{},\"color\":\"{}\",\"points\":[{}]}}", lines.empty() ? "" : ",",
-                           json_string(line.name), line.color, points);
+                           json_string(line.name), page_color(line.color), points);
     }
     charts += fmt::format(
         "{}{{\"box\":[{:.4f},{:.4f},{:.4f},{:.4f}],\"x\":[{:.7g},{:.7g}],\"log\":{},\"name\":{},\"lines\":[{}"

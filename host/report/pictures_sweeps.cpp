@@ -5,7 +5,6 @@
 #include <cmath>
 #include <set>
 
-#include "host/report/palette.hpp"
 #include "host/report/run_curves.hpp"
 #include "host/report/sweep.hpp"
 
@@ -165,8 +164,8 @@ void make_modes(const StudyView& study, Pictures& pictures, std::vector<std::str
               line, mode.label, [&](const RunView& run) { return mode_value(run, mode, accuracy); }));
           Curve& curve = chart.curves.back();
           curve.dash = mode.dash;
-          if (mode.channel != "test")
-            curve.color = shade(line.color, mode.dash == Dash::dashed ? -0.35 : 0.35);
+          // Ink and paper change with the page, so they are readable on dark, too.
+          if (mode.channel != "test") curve.color = mode.dash == Dash::dashed ? ink_color : muted_color;
           curve.failed.clear();
         }
       }
