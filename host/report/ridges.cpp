@@ -44,7 +44,7 @@ bool add_ridges(Picture& picture, const RidgePlot& plot) {
   std::string& script = picture.script;
   script += frame.margins();
   script += fmt::format("set xrange [{}:{}]; set yrange [-0.1:{}]\n", number(x.low), number(x.high),
-                        number(static_cast<double>(rows) - 1 + overlap));
+                        number(static_cast<double>(rows) - 0.85 + overlap));
   script += "unset logscale x; unset logscale y; set border 1; set xtics autofreq\n";
   script += fmt::format("set ytics ({}) scale 0 font small_font\n", tics);
   script += fmt::format("set xlabel {} offset 0, 0.5 textcolor rgb '{}'\n", gnuplot_string(plot.x_label),
