@@ -3,8 +3,10 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
-#include <set>
+#include <functional>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "host/record/compare.hpp"
@@ -20,7 +22,10 @@
 
 namespace {
 
-using Paths = std::vector<std::filesystem::path>;
+using namespace normlab;
+namespace fs = std::filesystem;
+
+using Paths = std::vector<fs::path>;
 
 constexpr const char* description =
     "Reads what Normlab's runs have recorded (runs/<study>/<run>/metrics.nlog).\n\n"
@@ -44,181 +49,232 @@ int report(const std::vector<std::string>& problems) {
 }
 
 /// The directory of the one study or run given: where what is made of it goes.
-std::filesystem::path beside(const Paths& paths) {
-  if (paths.size() > 1) throw normlab::UsageError("several paths need --out, where the results go");
-  return std::filesystem::is_directory(paths[0]) ? paths[0] : paths[0].parent_path();
-}
-
-int csv(const Paths& paths, std::filesystem::path out, bool allow_damage) {
-  if (out.empty()) out = beside(paths) / "csv";
-  const normlab::CsvExport done = normlab::export_csv(normlab::find_runs(paths), out);
-  for (const auto& file : done.files) fmt::print("{}\n", file.string());
-  const int status = report(done.problems);
-  return allow_damage ? 0 : status;
+fs::path beside(const Paths& paths) {
+  if (paths.size() > 1) throw UsageError("several paths need --out, where the results go");
+  return fs::is_directory(paths[0]) ? paths[0] : paths[0].parent_path();
 }
 
 /// The runs among or below `paths`; appends what is damaged to `problems`.
-std::vector<normlab::RunResults> read_runs(const Paths& paths, std::vector<std::string>& problems) {
-  std::vector<normlab::RunResults> runs;
-  for (const auto& directory : normlab::find_runs(paths)) {
-    runs.push_back(normlab::read_run(directory));
+std::vector<RunResults> read_runs(const Paths& paths, std::vector<std::string>& problems) {
+  std::vector<RunResults> runs;
+  for (const auto& directory : find_runs(paths)) {
+    runs.push_back(read_run(directory));
     problems.insert(problems.end(), runs.back().problems.begin(), runs.back().problems.end());
   }
   return runs;
 }
 
-int compare(const std::filesystem::path& a, const std::filesystem::path& b) {
-  std::vector<std::string> problems;
-  const auto first = read_runs({a}, problems), second = read_runs({b}, problems);
-  fmt::print("{}", normlab::comparison_text(normlab::compare(first, second), a.string(), b.string()));
-  return report(problems);
+void print_notes(const std::vector<std::string>& notes) {
+  for (const std::string& note : notes) fmt::print("note: {}\n", note);
 }
 
-int summary(const Paths& paths) {
-  std::vector<std::string> problems;
-  const std::vector<normlab::RunResults> runs = read_runs(paths, problems);
-  fmt::print("{}", normlab::summary_text(runs));
-  return report(problems);
-}
+// Each command declares itself on `app`, and runs; run() returns the exit status.
 
-struct PlotOptions {
-  std::filesystem::path out;
+constexpr const char* paths_help = "A study, or runs";
+
+struct Csv {
+  Paths paths;
+  fs::path out;
+  bool allow_damage = false;
+
+  CLI::App* add_to(CLI::App& app) {
+    CLI::App* command = app.add_subcommand("csv", "Write epochs.csv, steps.csv, runs.csv (and layers.csv)");
+    command->add_option("PATH", paths, paths_help)->required();
+    command->add_option("--out", out, "Directory for the CSV files (default: csv/ in the study or run)");
+    command->add_flag("--allow-damage", allow_damage,
+                      "Exit with 0 though something was damaged; it is said all the same");
+    return command;
+  }
+
+  [[nodiscard]] int run() const {
+    const CsvExport done = export_csv(find_runs(paths), out.empty() ? beside(paths) / "csv" : out);
+    for (const auto& file : done.files) fmt::print("{}\n", file.string());
+    const int status = report(done.problems);
+    return allow_damage ? 0 : status;
+  }
+};
+
+struct Summary {
+  Paths paths;
+
+  CLI::App* add_to(CLI::App& app) {
+    CLI::App* command = app.add_subcommand(
+        "summary", "Print accuracy, intervals, paired differences and speed for each norm");
+    command->add_option("PATH", paths, paths_help)->required();
+    return command;
+  }
+
+  [[nodiscard]] int run() const {
+    std::vector<std::string> problems;
+    fmt::print("{}", summary_text(read_runs(paths, problems)));
+    return report(problems);
+  }
+};
+
+struct Compare {
+  fs::path a, b;
+
+  CLI::App* add_to(CLI::App& app) {
+    CLI::App* command =
+        app.add_subcommand("compare", "Print two studies side by side: accuracy, loss, speed, settings");
+    command->add_option("A", a, "A study")->required();
+    command->add_option("B", b, "Another, with the same norms and seeds")->required();
+    return command;
+  }
+
+  [[nodiscard]] int run() const {
+    std::vector<std::string> problems;
+    const auto first = read_runs({a}, problems), second = read_runs({b}, problems);
+    fmt::print("{}", comparison_text(compare(first, second), a.string(), b.string()));
+    return report(problems);
+  }
+};
+
+struct Plot {
+  Paths paths;
+  fs::path out;
   std::string data;
   std::vector<std::string> formats{"svg", "png"};
-};
 
-int plot(const Paths& paths, const PlotOptions& options) {
-  normlab::StudyView study = normlab::view_study(paths, options.data);
-  std::vector<normlab::Picture> pictures;
-  for (normlab::TopicPicture& made : normlab::make_pictures(study, study.notes))
-    pictures.push_back(std::move(made.picture));
-  const auto out = options.out.empty() ? beside(paths) / "plots" : options.out;
-  const std::set<std::string> formats(options.formats.begin(), options.formats.end());
-  for (const auto& file : normlab::write_pictures(pictures, out, formats)) fmt::print("{}\n", file.string());
-  for (const std::string& note : study.notes) fmt::print("note: {}\n", note);
-  return report(study.problems);
-}
-
-struct ReportOptions {
-  std::filesystem::path out;
-  std::string data;
-};
-
-int write_report(const Paths& paths, const ReportOptions& options) {
-  normlab::StudyView study = normlab::view_study(paths, options.data);
-  // A page somewhere else comes alone; the study's own keeps its pictures beside it.
-  const bool alone = !options.out.empty();
-  const auto page = alone ? options.out : beside(paths) / "report.html";
-  normlab::write_report(study, page, alone ? "" : beside(paths) / "plots");
-  fmt::print("{}\n", page.string());
-  for (const std::string& note : study.notes) fmt::print("note: {}\n", note);
-  return report(study.problems);
-}
-
-int verify(const Paths& paths) {
-  constexpr const char* words[] = {"good", "unfinished", "DAMAGED"};
-  int status = 0;
-  for (const normlab::Verified& file : normlab::verify(paths)) {
-    fmt::print("{:<10}  {}\n", words[static_cast<int>(file.state)], file.path.string());
-    for (const std::string& line : file.lines) fmt::print("            {}\n", line);
-    if (file.state == normlab::Verified::State::damaged) status = 1;
+  CLI::App* add_to(CLI::App& app) {
+    CLI::App* command =
+        app.add_subcommand("plot", "Draw curves, accuracies, confusion matrices and misclassified images");
+    command->add_option("PATH", paths, paths_help)->required();
+    command->add_option("--out", out, "Directory for the pictures (default: plots/ in the study)");
+    command->add_option("--format", formats, "svg, png, or both (default)")->delimiter(',');
+    command->add_option("--data", data, data_help);
+    return command;
   }
-  return status;
-}
 
-struct TensorboardOptions {
-  std::filesystem::path out;
-  std::string data;
+  [[nodiscard]] int run() const {
+    StudyView study = view_study(paths, data);
+    std::vector<Picture> pictures;
+    for (TopicPicture& made : make_pictures(study, study.notes)) pictures.push_back(std::move(made.picture));
+    const auto where = out.empty() ? beside(paths) / "plots" : out;
+    for (const auto& file : write_pictures(pictures, where, {formats.begin(), formats.end()}))
+      fmt::print("{}\n", file.string());
+    print_notes(study.notes);
+    return report(study.problems);
+  }
 };
 
-int tensorboard(const Paths& paths, const TensorboardOptions& options) {
-  const auto out = options.out.empty() ? beside(paths) / "tensorboard" : options.out;
-  const normlab::TensorboardExport done = normlab::export_tensorboard(paths, out, options.data);
-  for (const auto& file : done.files) fmt::print("{}\n", file.string());
-  for (const std::string& note : done.notes) fmt::print("note: {}\n", note);
-  if (done.files.empty()) {
-    fmt::print("nothing new: {} has all of it\n", out.string());
-  } else {
-    fmt::print("look at it: tensorboard --logdir {}\n", out.string());
-  }
-  return report(done.problems);
-}
+struct Report {
+  Paths paths;
+  fs::path out;
+  std::string data;
 
-int info(const Paths& paths) {
-  std::vector<std::string> problems;
-  for (const auto& path : paths) {
-    if (!std::filesystem::is_directory(path)) {
-      fmt::print("{}", normlab::file_info(path, problems));
-      continue;
+  CLI::App* add_to(CLI::App& app) {
+    CLI::App* command =
+        app.add_subcommand("report", "Write one HTML page: verdict, table, pictures, configuration");
+    command->add_option("PATH", paths, paths_help)->required();
+    command->add_option("--out", out, "The page (default: report.html in the study, its pictures in plots/)");
+    command->add_option("--data", data, data_help);
+    return command;
+  }
+
+  [[nodiscard]] int run() const {
+    StudyView study = view_study(paths, data);
+    // A page somewhere else comes alone; the study's own keeps its pictures beside it.
+    const bool alone = !out.empty();
+    const auto page = alone ? out : beside(paths) / "report.html";
+    write_report(study, page, alone ? "" : beside(paths) / "plots");
+    fmt::print("{}\n", page.string());
+    print_notes(study.notes);
+    return report(study.problems);
+  }
+};
+
+struct Tensorboard {
+  Paths paths;
+  fs::path out;
+  std::string data;
+
+  CLI::App* add_to(CLI::App& app) {
+    CLI::App* command = app.add_subcommand(
+        "tensorboard", "Write event files for TensorBoard: scalars, histograms, misclassified images");
+    command->add_option("PATH", paths, paths_help)->required();
+    command->add_option("--out", out,
+                        "Directory for them, one below it for each run (default: tensorboard/ in the\n"
+                        "study); rows that an earlier export wrote there are not written again");
+    command->add_option("--data", data, data_help);
+    return command;
+  }
+
+  [[nodiscard]] int run() const {
+    const auto where = out.empty() ? beside(paths) / "tensorboard" : out;
+    const TensorboardExport done = export_tensorboard(paths, where, data);
+    for (const auto& file : done.files) fmt::print("{}\n", file.string());
+    print_notes(done.notes);
+    if (done.files.empty()) {
+      fmt::print("nothing new: {} has all of it\n", where.string());
+    } else {
+      fmt::print("look at it: tensorboard --logdir {}\n", where.string());
     }
-    for (const auto& run : normlab::find_runs({{path}})) fmt::print("{}\n", normlab::run_info(run, problems));
+    return report(done.problems);
   }
-  return report(problems);
-}
+};
+
+struct Verify {
+  Paths paths;
+
+  CLI::App* add_to(CLI::App& app) {
+    CLI::App* command =
+        app.add_subcommand("verify", "Read every byte: say which files are good, and what damage costs");
+    command->add_option("PATH", paths, "A study, runs, or their files")->required();
+    return command;
+  }
+
+  [[nodiscard]] int run() const {
+    constexpr const char* words[] = {"good", "unfinished", "DAMAGED"};
+    int status = 0;
+    for (const Verified& file : verify(paths)) {
+      fmt::print("{:<10}  {}\n", words[static_cast<int>(file.state)], file.path.string());
+      for (const std::string& line : file.lines) fmt::print("            {}\n", line);
+      if (file.state == Verified::State::damaged) status = 1;
+    }
+    return status;
+  }
+};
+
+struct Info {
+  Paths paths;
+
+  CLI::App* add_to(CLI::App& app) {
+    CLI::App* command =
+        app.add_subcommand("info", "Print channels, rows, blocks, damage, configuration and parameters");
+    command->add_option("PATH", paths, "A study, a run, a metrics.nlog or a .safetensors file")->required();
+    return command;
+  }
+
+  [[nodiscard]] int run() const {
+    std::vector<std::string> problems;
+    for (const auto& path : paths) {
+      if (!fs::is_directory(path)) {
+        fmt::print("{}", file_info(path, problems));
+        continue;
+      }
+      for (const auto& run : find_runs({{path}})) fmt::print("{}\n", run_info(run, problems));
+    }
+    return report(problems);
+  }
+};
 
 int run(int argc, char** argv) {
   CLI::App app(description, "normlog");
   app.require_subcommand(1);
-  Paths paths;
-  std::filesystem::path out;
-  CLI::App* csv_command = app.add_subcommand("csv", "Write epochs.csv, steps.csv, runs.csv (and layers.csv)");
-  csv_command->add_option("PATH", paths, "A study, or runs")->required();
-  csv_command->add_option("--out", out, "Directory for the CSV files (default: csv/ in the study or run)");
-  bool allow_damage = false;
-  csv_command->add_flag("--allow-damage", allow_damage,
-                        "Exit with 0 though something was damaged; it is said all the same");
-  CLI::App* summary_command =
-      app.add_subcommand("summary", "Print accuracy, intervals, paired differences and speed for each norm");
-  summary_command->add_option("PATH", paths, "A study, or runs")->required();
-  PlotOptions plot_options;
-  CLI::App* plot_command =
-      app.add_subcommand("plot", "Draw curves, accuracies, confusion matrices and misclassified images");
-  plot_command->add_option("PATH", paths, "A study, or runs")->required();
-  plot_command->add_option("--out", plot_options.out,
-                           "Directory for the pictures (default: plots/ in the study)");
-  plot_command->add_option("--format", plot_options.formats, "svg, png, or both (default)")->delimiter(',');
-  plot_command->add_option("--data", plot_options.data, data_help);
-  ReportOptions report_options;
-  CLI::App* report_command =
-      app.add_subcommand("report", "Write one HTML page: verdict, table, pictures, configuration");
-  report_command->add_option("PATH", paths, "A study, or runs")->required();
-  report_command->add_option("--out", report_options.out,
-                             "The page (default: report.html in the study, its pictures in plots/)");
-  report_command->add_option("--data", report_options.data, data_help);
-  CLI::App* verify_command =
-      app.add_subcommand("verify", "Read every byte: say which files are good, and what damage costs");
-  verify_command->add_option("PATH", paths, "A study, runs, or their files")->required();
-  TensorboardOptions tensorboard_options;
-  CLI::App* tensorboard_command = app.add_subcommand(
-      "tensorboard", "Write event files for TensorBoard: scalars, histograms, misclassified images");
-  tensorboard_command->add_option("PATH", paths, "A study, or runs")->required();
-  tensorboard_command->add_option(
-      "--out", tensorboard_options.out,
-      "Directory for them, one below it for each run (default: tensorboard/ in the\n"
-      "study); rows that an earlier export wrote there are not written again");
-  tensorboard_command->add_option("--data", tensorboard_options.data, data_help);
-  std::filesystem::path a, b;
-  CLI::App* compare_command =
-      app.add_subcommand("compare", "Print what study B does to accuracy, loss and speed of study A");
-  compare_command->add_option("A", a, "A study")->required();
-  compare_command->add_option("B", b, "Another, with the same norms and seeds")->required();
-  CLI::App* info_command =
-      app.add_subcommand("info", "Print channels, rows, blocks, damage, configuration and parameters");
-  info_command->add_option("PATH", paths, "A study, a run, a metrics.nlog or a .safetensors file")
-      ->required();
+  std::tuple<Csv, Summary, Compare, Plot, Report, Tensorboard, Verify, Info> commands;
+  std::vector<std::pair<CLI::App*, std::function<int()>>> known;
+  std::apply([&](auto&... one) { (known.emplace_back(one.add_to(app), [&one] { return one.run(); }), ...); },
+             commands);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  if (csv_command->parsed()) return csv(paths, out, allow_damage);
-  if (summary_command->parsed()) return summary(paths);
-  if (report_command->parsed()) return write_report(paths, report_options);
-  if (compare_command->parsed()) return compare(a, b);
-  if (tensorboard_command->parsed()) return tensorboard(paths, tensorboard_options);
-  if (plot_command->parsed()) return plot(paths, plot_options);
-  if (verify_command->parsed()) return verify(paths);
-  return info(paths);
+  for (const auto& [command, body] : known) {
+    if (command->parsed()) return body();
+  }
+  return 2;
 }
 
 int failed(const std::exception& error, int status) {
@@ -231,7 +287,7 @@ int failed(const std::exception& error, int status) {
 int main(int argc, char** argv) {
   try {
     return run(argc, argv);
-  } catch (const normlab::UsageError& error) {
+  } catch (const UsageError& error) {
     return failed(error, 2);
   } catch (const std::exception& error) {
     return failed(error, 1);
