@@ -232,6 +232,10 @@ void add_study_options(CLI::App& app, StudyOptions& o, const std::vector<std::st
                   "Runs side by side: a number, or auto for one on each processor while memory lasts.\n"
                   "Processors that find no run of their own help the others; results do not depend on it");
   run->add_flag("--full", o.full, "The whole study: see the last line of what is printed first");
+  run->add_option(
+      "--resume", o.resume,
+      "Go on with the study in this directory: with its options, where none are typed; runs that\n"
+      "ended stay as they are");
   run->add_option("--out", o.out, "New directory for the results (default: runs/<experiment>-<time>)");
 
   for (CLI::App* options : {what, data, how, inside, run}) {

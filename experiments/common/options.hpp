@@ -48,7 +48,8 @@ struct StudyOptions {
   int checkpoint_every = 0;  ///< steps; 0: after each epoch only
   int threads = 0;           ///< 0: all processors
   std::string jobs = "auto";
-  std::string out;  ///< empty: runs/<experiment>-<time>
+  std::string out;     ///< empty: runs/<experiment>-<time>
+  std::string resume;  ///< directory of a study to go on with; empty: a new one
   bool full = false;
 
   [[nodiscard]] std::vector<Norm> norm_list() const;

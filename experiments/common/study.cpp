@@ -13,6 +13,7 @@
 #include "experiments/common/backends.hpp"
 #include "experiments/common/interrupt.hpp"
 #include "experiments/common/processors.hpp"
+#include "experiments/common/resume.hpp"
 #include "experiments/common/study_plan.hpp"
 #include "experiments/common/trainer.hpp"
 #include "host/record/summary.hpp"
@@ -74,7 +75,7 @@ std::vector<RunOutcome> train_all(const StudyOptions& options, std::span<const R
       for (int i = next++; i < count && !interrupted(); i = next++) {
         const RunSpec& spec = runs[static_cast<std::size_t>(i)];
         try {
-          const RunDirectory directory = study.create_run(spec.name());
+          const RunDirectory directory = study.open_run(spec.name());
           outcomes[static_cast<std::size_t>(i)] = train(options, spec, data, share, directory, progress, i);
         } catch (const std::exception& cause) {
           const std::lock_guard lock(mutex);
@@ -116,12 +117,20 @@ std::string full_line(CLI::App& app, const Experiment& experiment, Planner& plan
 int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment) {
   const auto begin = std::chrono::steady_clock::now();
   handle_signals();
+  if (!options.resume.empty()) restore_options(app, options);
   if (options.full) OtherDefaults(app, experiment.full).keep();
   options.check();
-  const std::vector<RunSpec> runs = experiment.runs();
-  check_runs(options, runs);
+  const std::vector<RunSpec> all = experiment.runs();
+  check_runs(options, all);
   const Dataset data = load(options);
   Planner planner(options, data);
+  std::optional<StudyDirectory> study;
+  Remaining remaining{all};
+  if (!options.resume.empty()) {
+    study = StudyDirectory::open(options.resume);
+    remaining = remaining_runs(*study, options, all, data);
+  }
+  const std::vector<RunSpec>& runs = remaining.runs;
   const StudyPlan plan = planner.plan(runs);
   const std::string full = options.full ? "" : full_line(app, experiment, planner);
   if (interrupted()) return 130;
@@ -129,22 +138,30 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
   backend->set_active_workers(processor_share(plan.processors, plan.jobs, plan.jobs - 1));
 
   const std::string& name = options.experiment;
-  const StudyDirectory study = StudyDirectory::create(
-      name, options.out.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.out));
-  fmt::print("{}: {} runs of {} epochs on {}: {} training and {} test images\n", name, runs.size(),
+  if (!study) {
+    study = StudyDirectory::create(
+        name, options.out.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.out));
+  }
+  write_study_file(app, *study);
+  fmt::print("{}: {} runs of {} epochs on {}: {} training and {} test images\n", name, all.size(),
              options.epochs, data.source, data.train.count - options.val, data.test.count);
-  fmt::print("  {}\n", dimensions(runs));
+  fmt::print("  {}\n", dimensions(all));
+  if (!options.resume.empty()) {
+    fmt::print("resumed: {} runs are finished already, {} are to do, {} of them from a checkpoint\n",
+               remaining.finished, runs.size(), remaining.begun);
+  }
   fmt::print("device: {}; {}; about {}\n", backend->description(),
              plan.jobs == 1 ? "one run at a time" : fmt::format("{} runs side by side", plan.jobs),
              clock_text(plan.seconds()));
-  fmt::print("{}results: {}\n", full, study.path().string());
+  fmt::print("{}results: {}\n", full, study->path().string());
   std::fflush(stdout);
 
   const double loading = seconds_since(begin);
-  const std::vector<RunOutcome> outcomes = train_all(options, runs, data, plan, study);
+  const std::vector<RunOutcome> outcomes = train_all(options, runs, data, plan, *study);
   const double wall = seconds_since(begin);
   if (interrupted()) {
-    fmt::print(stderr, "{}: interrupted; what was measured is in {}\n", name, study.path().string());
+    fmt::print(stderr, "{0}: interrupted; what was measured is in {1}\n  {0} --resume {1}   # goes on\n",
+               name, study->path().string());
     return 130;
   }
 
@@ -156,7 +173,7 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
     times.saving += outcome.times.saving;
     times.total += outcome.times.total;
   }
-  const std::vector<RunFigures> figures = read_figures(study.path());
+  const std::vector<RunFigures> figures = read_figures(study->path());
   fmt::print("\n{}\n", experiment.table ? experiment.table(figures) : summary_of(figures));
   fmt::print(
       "time: {} in all, {:.1f} s of it loading data and looking around; of the runs' own time {} training "
@@ -165,7 +182,7 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
       percent(times.diagnosis, times.total), percent(times.saving, times.total),
       percent(times.total - times.training - times.evaluation - times.diagnosis - times.saving, times.total));
   fmt::print("results: {0}\n  normlog report {0}   # a page with pictures; csv instead of report: tables\n",
-             study.path().string());
+             study->path().string());
   return 0;
 }
 

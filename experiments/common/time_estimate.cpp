@@ -62,7 +62,7 @@ double TimeEstimate::done() const {
     sum += done(run) * seconds;
     all += seconds;
   }
-  return sum / all;
+  return all > 0 ? sum / all : 1;
 }
 
 double TimeEstimate::seconds_left() const {

@@ -1,5 +1,7 @@
 #include "host/record/run_directory.hpp"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +16,8 @@
 namespace normlab {
 
 namespace {
+
+constexpr std::string_view kAside = ".unfinished-";
 
 /// Makes the directory; false if something of this name exists.
 bool make_directory(const std::filesystem::path& path) {
@@ -65,6 +69,12 @@ std::string file_name_of(std::string_view text) {
 
 }  // namespace
 
+bool is_set_aside(std::string_view name) {
+  const std::size_t at = name.rfind(kAside);
+  if (at == std::string_view::npos || at + kAside.size() == name.size()) return false;
+  return name.find_first_not_of("0123456789", at + kAside.size()) == std::string_view::npos;
+}
+
 std::string run_name(std::string_view norm, const std::vector<std::pair<std::string, std::string>>& swept,
                      int seed) {
   std::string name(norm);
@@ -99,6 +109,33 @@ StudyDirectory StudyDirectory::create(std::string_view experiment,
   for (int number = 2; !make_directory(root / name); ++number) name = stem + "-" + std::to_string(number);
   replace_link(root / "latest", name);
   return StudyDirectory(root / name);
+}
+
+StudyDirectory::StudyDirectory(std::filesystem::path path)
+    : path_(std::move(path)), lock_(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), path_) {
+  if (lock_.descriptor() < 0) throw_system_error(errno, "open directory", path_);
+  // Where a file system knows no locks there is no protection.
+  if (::flock(lock_.descriptor(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    throw Error("'{}': another process is at work there; wait for it, or stop it", path_.string());
+  }
+}
+
+StudyDirectory StudyDirectory::open(const std::filesystem::path& path) {
+  return StudyDirectory(path.has_filename() ? path : path.parent_path());
+}
+
+void StudyDirectory::set_aside(std::string_view run) const {
+  for (int number = 1;; ++number) {
+    const std::filesystem::path aside = path_ / fmt::format("{}{}{}", run, kAside, number);
+    if (std::filesystem::exists(std::filesystem::symlink_status(aside))) continue;
+    if (::rename((path_ / run).c_str(), aside.c_str()) != 0) throw_system_error(errno, "rename", path_ / run);
+    return;
+  }
+}
+
+RunDirectory StudyDirectory::open_run(std::string_view run) const {
+  RunDirectory directory(path_ / run);
+  return std::filesystem::exists(directory.checkpoint()) ? directory : create_run(run);
 }
 
 RunDirectory StudyDirectory::create_run(std::string_view run) const {

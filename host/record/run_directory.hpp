@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "host/record/file.hpp"
 #include "host/record/run_config.hpp"
 
 namespace normlab {
@@ -37,7 +38,10 @@ class RunDirectory {
   std::filesystem::path path_;
 };
 
-/// The directory of a study, which holds those of its runs.
+/// Whether a directory of this name holds what is left of a run that was started anew: see set_aside.
+[[nodiscard]] bool is_set_aside(std::string_view name);
+
+/// The directory of a study, which holds those of its runs. One process at a time writes there.
 class StudyDirectory {
  public:
   /// Makes the directory: `out` if given, else <root>/<experiment>-<yyyymmdd-hhmmss> (local time), with
@@ -46,13 +50,22 @@ class StudyDirectory {
                                              const std::optional<std::filesystem::path>& out,
                                              const std::filesystem::path& root = "runs");
 
+  /// Opens the directory of a study to go on with it. Throws Error if it is not there or another process is
+  /// at work in it.
+  [[nodiscard]] static StudyDirectory open(const std::filesystem::path& path);
+
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  /// Renames the directory of a run to <run>.unfinished-1 (or -2, ...), where no table counts it.
+  void set_aside(std::string_view run) const;
   /// Makes the directory of a run. Throws Error if it exists. Several threads may call at once.
   [[nodiscard]] RunDirectory create_run(std::string_view run) const;
+  /// The directory of a run that goes on, or a new one.
+  [[nodiscard]] RunDirectory open_run(std::string_view run) const;
 
  private:
-  explicit StudyDirectory(std::filesystem::path path) : path_(std::move(path)) {}
+  explicit StudyDirectory(std::filesystem::path path);
   std::filesystem::path path_;
+  File lock_;  ///< the kernel lets go of it however the process ends
 };
 
 }  // namespace normlab

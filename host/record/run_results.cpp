@@ -132,7 +132,8 @@ std::vector<std::filesystem::path> find_runs(std::span<const std::filesystem::pa
     }
     const std::size_t before = runs.size();
     for (const auto& entry : std::filesystem::directory_iterator(path))
-      if (entry.is_directory() && is_run(entry.path())) add(entry.path());
+      if (entry.is_directory() && is_run(entry.path()) && !is_set_aside(entry.path().filename().string()))
+        add(entry.path());
     if (runs.size() == before && seen.empty())
       throw Error("'{}' holds no run: neither it nor a directory in it has a metrics.nlog", given.string());
   }

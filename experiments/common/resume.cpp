@@ -1,0 +1,136 @@
+#include "experiments/common/resume.hpp"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "experiments/common/backends.hpp"
+#include "experiments/common/revision.hpp"
+#include "host/record/file.hpp"
+#include "host/record/run_results.hpp"
+
+namespace normlab {
+
+namespace {
+
+/// Of a study's options, what has nothing to do with its results.
+const std::vector<std::string> kNotOfTheStudy{"out", "resume", "threads", "jobs"};
+
+/// The option that decides a key of config.toml; none for keys that follow from others.
+std::optional<std::string> option_of(std::string_view key) {
+  static const std::map<std::string_view, std::string_view> other{{"val_images", "--val"},
+                                                                  {"train_images", "--limit-train"},
+                                                                  {"test_images", "--limit-test"},
+                                                                  {"data_digest", "--data"}};
+  static const std::vector<std::string_view> derived{"data", "classes", "steps", "depth", "swept", "lr_test"};
+  if (const auto found = other.find(key); found != other.end()) return std::string(found->second);
+  if (std::find(derived.begin(), derived.end(), key) != derived.end()) return std::nullopt;
+  std::string option = "--" + std::string(key);
+  std::replace(option.begin(), option.end(), '_', '-');
+  return option;
+}
+
+/// Where a run was made with other options than these, says so; `may_differ` are keys that do not count.
+void check_settings(const StudyOptions& options, const std::string& run, const RunConfig& there,
+                    const RunConfig& wanted, const std::vector<std::string>& may_differ) {
+  std::vector<ConfigEntry> entries = wanted.entries();
+  // The number of training images follows from that of those held out.
+  std::stable_partition(entries.begin(), entries.end(),
+                        [](const ConfigEntry& entry) { return entry.key == "val_images"; });
+  for (const ConfigEntry& entry : entries) {
+    const std::optional<std::string> option = option_of(entry.key);
+    const ConfigValue* value = there.find(entry.key);
+    if (!option || value == nullptr || text_of(*value) == text_of(entry.value)) continue;
+    if (std::find(may_differ.begin(), may_differ.end(), entry.key) != may_differ.end()) continue;
+    if (entry.key == "experiment") {
+      throw UsageError("--resume {}: {} was made by {}, this is {}", options.resume, run, text_of(*value),
+                       text_of(entry.value));
+    }
+    if (entry.key == "data_digest") {
+      throw UsageError("--resume {}: {} was trained on other images ({}) than --data {} has now",
+                       options.resume, run, there.text("data"), options.data);
+    }
+    throw UsageError(
+        "--resume {}: {} was made with {} {}, now it is {}; leave the option out to go on with "
+        "that study, or leave --resume out to begin a new one",
+        options.resume, run, *option, text_of(*value), text_of(entry.value));
+  }
+}
+
+/// Whether a run that goes on here ends with the bits that it would have had there: that is promised for one
+/// build on one instruction set.
+bool same_machine(const StudyOptions& options, const RunDirectory& directory) {
+  const RunConfig there = RunConfig::read(directory.config());
+  const std::unique_ptr<Backend> backend = make_backend(options.device, 1);
+  return there.text("device") == backend->name() && there.text("isa") == backend->isa() &&
+         there.text("cpu") == cpu_model() && there.text("revision") == revision() &&
+         there.text("build") == build_description();
+}
+
+}  // namespace
+
+void write_study_file(CLI::App& app, const StudyDirectory& study) {
+  atomic_write_file(study.path() / kStudyFile, values_of(app, kNotOfTheStudy).to_toml());
+}
+
+void restore_options(CLI::App& app, const StudyOptions& options) {
+  if (!options.out.empty()) throw UsageError("--resume goes on in the directory it names; leave --out out");
+  const std::filesystem::path file = std::filesystem::path(options.resume) / kStudyFile;
+  if (!std::filesystem::exists(file)) {
+    throw UsageError(
+        "--resume {}: there is no study there ({} is missing); give the directory that a study "
+        "printed as its results",
+        options.resume, kStudyFile);
+  }
+  const bool typed_full = options.full;
+  const RunConfig study = RunConfig::read(file);
+  if (typed_full && study.text("full") == "false") {
+    throw UsageError("--resume {}: that study was made without --full; leave one of the two out",
+                     options.resume);
+  }
+  apply_config_file(app, file, "--resume");
+}
+
+Remaining remaining_runs(const StudyDirectory& study, const StudyOptions& options,
+                         std::span<const RunSpec> runs, const Dataset& data) {
+  std::map<std::string, const RunSpec*> planned;
+  for (const RunSpec& spec : runs) planned.emplace(spec.name(), &spec);
+  // What the study varies; runs that are there but not asked for now differ in that alone.
+  std::vector<std::string> varied{"norm", "seed", "lr"};
+  varied.insert(varied.end(), runs.front().swept.begin(), runs.front().swept.end());
+  if (std::find(varied.begin(), varied.end(), "depth") != varied.end()) varied.emplace_back("net");
+  for (const auto& entry : std::filesystem::directory_iterator(study.path())) {
+    const RunDirectory directory(entry.path());
+    // A run may have been killed before it could write its configuration.
+    if (!std::filesystem::exists(directory.config()) || is_set_aside(directory.name())) continue;
+    const RunConfig there = RunConfig::read(directory.config());
+    const auto spec = planned.find(directory.name());
+    const bool is_planned = spec != planned.end();
+    check_settings(options, directory.name(), there,
+                   settings_of(options, is_planned ? *spec->second : runs.front(), data),
+                   is_planned ? std::vector<std::string>{} : varied);
+  }
+  Remaining remaining;
+  for (const RunSpec& spec : runs) {
+    const RunDirectory directory(study.path() / spec.name());
+    if (!std::filesystem::exists(directory.path())) {
+      remaining.runs.push_back(spec);
+      continue;
+    }
+    const std::string status =
+        std::filesystem::exists(directory.config()) ? read_run(directory.path()).status : "";
+    if (status == "done" || status == "diverged") {
+      ++remaining.finished;
+      continue;
+    }
+    remaining.runs.push_back(spec);
+    if (std::filesystem::exists(directory.checkpoint()) && same_machine(options, directory)) {
+      ++remaining.begun;
+    } else {
+      study.set_aside(spec.name());
+    }
+  }
+  return remaining;
+}
+
+}  // namespace normlab

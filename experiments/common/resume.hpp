@@ -1,0 +1,39 @@
+#pragma once
+// Going on with a study that stopped: what is there already, and whether it was made the same way.
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "experiments/common/command_line.hpp"
+#include "experiments/common/run_spec.hpp"
+#include "host/record/run_directory.hpp"
+
+namespace normlab {
+
+/// The options of a study, in its directory, as a file for --config.
+inline constexpr const char* kStudyFile = "study.toml";
+
+/// Writes every option as it stands that decides what the study finds.
+void write_study_file(CLI::App& app, const StudyDirectory& study);
+
+/// Options that were not typed become those of the study. Throws UsageError where the directory holds no
+/// study, or where --full is typed and the study was made without.
+void restore_options(CLI::App& app, const StudyOptions& options);
+
+/// What a study directory still lacks.
+struct Remaining {
+  std::vector<RunSpec> runs;  ///< to do, in order
+  std::size_t finished = 0;   ///< runs that are done or diverged, and stay
+  std::size_t begun = 0;      ///< of `runs`: they go on from their checkpoints
+};
+
+/// Looks at each run. One that did not end is moved aside and will be started anew, unless it has a
+/// checkpoint that was made by this build on such a machine.
+/// Throws UsageError, before anything is moved, if a run that is there was made with other options: it names
+/// the option and both values.
+[[nodiscard]] Remaining remaining_runs(const StudyDirectory& study, const StudyOptions& options,
+                                       std::span<const RunSpec> runs, const Dataset& data);
+
+}  // namespace normlab
