@@ -39,6 +39,8 @@ struct CudnnError {
 /// Runs a call: with the device's lock, errors as status and text.
 cudnnStatus_t cudnn_call(const char* name, const std::function<void()>& call);
 
+/// Sets the strides of a dense tensor.
+void pack(Strided& tensor, cudnnTensorFormat_t format);
 void need(bool holds, cudnnStatus_t status, const std::string& text);
 /// Set, and of the memory order that operations take: N C H W or N H W C, dense.
 const Strided& dense(cudnnTensorDescriptor_t descriptor, const char* name);

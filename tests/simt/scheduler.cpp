@@ -171,6 +171,7 @@ std::string run_grid(const std::string& name, const Grid& grid, const std::funct
   machine.name = name.c_str();
   machine.body = &thread;
   machine.failed = false;
+  machine.host = Fiber();  // whichever thread of the program it is this time
   blockDim = grid.block;
   gridDim = grid.grid;
   shared::begin_grid(grid.shared, grid.shared_limit);

@@ -2,6 +2,7 @@
 // misuse that is promised to be reported is.
 
 #include <numeric>
+#include <thread>
 
 #include "tests/simt/kit.hpp"
 
@@ -146,6 +147,16 @@ TEST_F(SimtExecution, KernelsAreCountedByName) {
   EXPECT_EQ(simt::kernels()["simt_test::write_place"], before + 1);
   EXPECT_EQ(simt::counters().launches, counters.launches + 1);
   EXPECT_EQ(simt::counters().threads, counters.threads + 64);
+}
+
+TEST_F(SimtExecution, AnyThreadOfTheHostMayLaunch) {
+  const Array<unsigned> count(std::vector<unsigned>(64));
+  for (int i = 0; i < 5; ++i) {
+    std::thread other([&] { ok(run(write_place, 1, 64, 0, count.data(), 64)); });
+    ok(run(write_place, 1, 64, 0, count.data(), 64));
+    other.join();
+  }
+  EXPECT_EQ(count.values(), std::vector<unsigned>(64, 10));
 }
 
 TEST_F(SimtExecution, LimitsAreThoseOfADevice) {
