@@ -73,7 +73,11 @@ details > :not(summary) { margin: .6rem 0; }
   body { font-size: 10pt; }
   main { max-width: none; padding: 0; }
   .grid { columns: 2; }
-  h2 { break-after: avoid; }
+  h2, h3, h2 + p { break-after: avoid; }
+  .scroll { overflow: visible; }
+  .card.scroll { padding: .4rem; }
+  table { font-size: 7.5pt; }
+  th, td { padding: .2rem .25rem; }
   tr { break-inside: avoid; }
 }
 )";
