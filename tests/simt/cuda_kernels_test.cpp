@@ -1,0 +1,154 @@
+// Every kernel of cuda/ on tiny grids: none is left out, every order of threads gives the same bits, and
+// under ThreadSanitizer (tools/test --full) none has a race.
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <set>
+#include <sstream>
+
+#include "cuda/cuda_backend.hpp"
+#include "layers/add.hpp"
+#include "layers/circular_pad.hpp"
+#include "layers/conv2d.hpp"
+#include "layers/global_avg_pool.hpp"
+#include "layers/initialize.hpp"
+#include "layers/linear.hpp"
+#include "layers/max_pool.hpp"
+#include "layers/networks.hpp"
+#include "layers/optimizer.hpp"
+#include "layers/relu.hpp"
+#include "layers/softmax_cross_entropy.hpp"
+#include "tests/simt/simt.hpp"
+
+namespace normlab {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kBatch = 3, kSide = 6, kClasses = 5;
+const std::vector<std::string> kNorms = {"none", "bn", "ln", "ln-elementwise", "gn:2", "in", "rms"};
+
+// All layers there are, each with a few channels and pixels.
+void build(Graph& graph, Norm norm) {
+  const auto conv = [&](const char* name, int out, int kernel, int padding, bool bias, int x) {
+    return graph.add(std::make_unique<Conv2d>(name, Conv2d::Options{out, kernel, 1, padding, bias}), x);
+  };
+  int x = conv("first", 8, 3, 1, norm.kind == Norm::Kind::none, graph.input());
+  const int block = x = add_norm_relu(graph, "first", norm, 8, x);
+  x = graph.add(std::make_unique<CircularPad>("wrap"), x);
+  x = conv("second", 8, 3, 0, false, x);
+  x = add_norm(graph, "second", norm, 8, x, false);
+  x = graph.add(std::make_unique<Add>("add"), x, block);
+  x = graph.add(std::make_unique<Relu>("relu"), x);
+  x = graph.add(std::make_unique<MaxPool>("pool"), x);
+  x = conv("third", 12, 1, 0, true, x);
+  x = graph.add(std::make_unique<GlobalAvgPool>("gap"), x);
+  x = graph.add(std::make_unique<Linear>("fc", kClasses), x);
+  graph.add(std::make_unique<SoftmaxCrossEntropyLoss>(0.1F), x);
+}
+
+// Two steps on images and one on numbers, with either optimizer; an evaluation. Returns the parameters' bits.
+std::vector<float> train(const std::string& norm, DataType precision) {
+  const auto backend = NORMLAB_PLATFORM::make_cuda_backend();
+  Graph graph(*backend, {1, 3, kSide, kSide});
+  build(graph, Norm::parse(norm));
+  graph.setup({.batch = kBatch, .evaluation_batch = kBatch, .precision = precision});
+  initialize(graph, Initialization::he, 1);
+  Optimizer sgd(graph, {.clip = 0.5}), adamw(graph, {.kind = OptimizerOptions::Kind::adamw});
+
+  std::vector<std::uint8_t> bytes(4 * 3 * kSide * kSide);
+  std::vector<float> values(kBatch * 3 * kSide * kSide);
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i * 37 % 251);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 29 % 17) / 8 - 1;
+  const std::vector<std::uint32_t> indices = {2, 0, 3};
+  const std::vector<std::int32_t> labels = {1, 4, 0};
+  Buffer pixels(*backend, bytes.size());
+  backend->to_device(bytes.data(), pixels.data(), bytes.size());
+  const ImageSet images{reinterpret_cast<const std::uint8_t*>(pixels.data()), nullptr, 4, 3, kSide, kSide};
+  Batch batch;
+  batch.count = kBatch;
+  batch.labels = labels.data();
+  batch.images = &images;
+  batch.indices = indices.data();
+  batch.augmentation = {true, 5, 1};
+  batch.std = {1, 1, 1};
+  graph.forward_backward(batch);
+  (void)sgd.step({0.05, 0.9});
+  graph.forward_backward(batch);
+  (void)adamw.step({0.001, 0.9});
+  batch.images = nullptr;
+  batch.values = values.data();
+  batch.count = 2;  // less than was booked
+  graph.forward_backward(batch);
+  (void)sgd.step({0.05, 0.9});
+  const PassResult pass = graph.evaluate(batch);
+  EXPECT_TRUE(std::isfinite(pass.loss_sum));
+  std::vector<float> result(graph.parameter_count());
+  backend->add_lanes(graph.gradients(), 4, 4, 3);
+  backend->to_host(graph.values(), result.data(), result.size() * sizeof(float));
+  result.push_back(static_cast<float>(pass.loss_sum));
+  return result;
+}
+
+// The names that follow __global__ in the sources.
+std::set<std::string> kernels_in_sources() {
+  static const std::regex pattern(
+      R"(__global__\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\()");
+  std::set<std::string> names;
+  for (const auto& entry : fs::directory_iterator(fs::path(NORMLAB_SOURCE_DIR) / "cuda")) {
+    if (!entry.is_regular_file()) continue;
+    std::stringstream text;
+    text << std::ifstream(entry.path()).rdbuf();
+    const std::string source = text.str();
+    std::size_t qualifiers = 0, found = 0;
+    for (std::size_t at = 0; (at = source.find("__global__", at)) != std::string::npos; ++at) ++qualifiers;
+    for (std::sregex_iterator it(source.begin(), source.end(), pattern), end; it != end; ++it, ++found)
+      names.insert((*it)[1]);
+    EXPECT_EQ(found, qualifiers) << entry.path() << ": __global__ stands where no kernel was recognized";
+  }
+  return names;
+}
+
+class CudaKernels : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(CudaKernels, EqualBitsForEveryOrderOfThreads) {
+  for (const DataType precision : {DataType::f32, DataType::bf16}) {
+    simt::set_variant(0);
+    const std::vector<float> first = train(GetParam(), precision);
+#ifndef __SANITIZE_THREAD__  // one order is enough for it
+    for (int variant = 1; variant < 6; ++variant) {
+      simt::set_variant(variant);
+      ASSERT_EQ(train(GetParam(), precision), first) << "variant " << variant;
+    }
+#endif
+  }
+  EXPECT_EQ(simt::check_memory(), "");
+  EXPECT_EQ(simt::live_allocations(), 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Norms, CudaKernels, ::testing::ValuesIn(kNorms), [](const auto& info) {
+  return std::regex_replace(info.param, std::regex("[^a-z0-9]"), "_");
+});
+
+// The last one: what the others ran is counted.
+TEST(CudaKernelsCovered, AsManyAsThereAre) {
+  for (const std::string& norm : kNorms)
+    for (const DataType precision : {DataType::f32, DataType::bf16}) (void)train(norm, precision);
+  std::set<std::string> ran;
+  for (const auto& [name, launches] : simt::kernels()) {
+    const std::string prefix = "normlab::cuda_emulated::";
+    EXPECT_TRUE(name.starts_with(prefix))
+        << name << " has no name of its own: not static, nor in an anonymous namespace";
+    if (name.starts_with(prefix)) ran.insert(name.substr(prefix.size()));
+  }
+  const std::set<std::string> all = kernels_in_sources();
+  for (const std::string& name : all) EXPECT_TRUE(ran.contains(name)) << name << " did not run";
+  for (const std::string& name : ran) EXPECT_TRUE(all.contains(name)) << name << " is not in cuda/";
+}
+
+}  // namespace
+}  // namespace normlab
