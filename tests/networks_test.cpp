@@ -239,13 +239,8 @@ class WholeNetworkBf16 : public WholeNetwork {};
 /// layer's input, and the gradient of its output, from the run under test, exactly as they were stored: what
 /// the layer made of them then differs by fp32 arithmetic and one rounding, however deep the network. Every
 /// layer right on its own inputs is every gradient right.
-TEST_P(WholeNetworkBf16, EveryLayerMatchesTheReferenceOnItsOwnInputs) {
-  const auto& [backend_name, norm] = GetParam();
+void expect_layers_of_the_reference(const WholePass& ours, int samples) {
   constexpr auto kType = DataType::bf16;
-  if (const std::string missing = testing::make_test_backend(backend_name)->why_not(kType); !missing.empty())
-    GTEST_SKIP() << missing;
-  constexpr int kSamples = 6;
-  const WholePass ours(backend_name, norm, kSamples);
   reference::Options options;
   options.forced = &ours.decisions;
   options.activations = &ours.activations;
@@ -253,7 +248,7 @@ TEST_P(WholeNetworkBf16, EveryLayerMatchesTheReferenceOnItsOwnInputs) {
   const reference::Pass expected = reference::run(ours.network, ours.parameters, ours.x, ours.labels,
                                                   reference::initial_running(ours.network), options);
   EXPECT_LT(expected.forced_margin, 1e-5) << expected.forced_differences << " decisions differ";
-  EXPECT_NEAR(ours.result.loss_sum / kSamples, expected.loss.loss, 1e-6 * expected.loss.loss);
+  EXPECT_NEAR(ours.result.loss_sum / samples, expected.loss.loss, 1e-6 * expected.loss.loss);
   const auto check = [&](const Values& actual, const Values& wanted, const Values& tolerance,
                          const std::string& what) {
     testing::expect_within(testing::floats(actual), wanted, tolerance, what);
@@ -263,24 +258,30 @@ TEST_P(WholeNetworkBf16, EveryLayerMatchesTheReferenceOnItsOwnInputs) {
   };
   const std::string logits = ours.network.nodes.back().name;
   check(ours.gradients.at(logits).v, expected.loss.dlogits.v,
-        testing::stored(kType, expected.loss.dlogits.v, 1e-6 / kSamples), "dlogits");
+        testing::stored(kType, expected.loss.dlogits.v, 1e-6 / samples), "dlogits");
 
   using Kind = reference::Node::Kind;
+  std::map<std::string, int> readers;
+  for (std::size_t i = 0; i < ours.network.nodes.size(); ++i) {
+    for (const std::string& input : ours.network.inputs_of(i)) ++readers[input];
+  }
   for (std::size_t i = 0; i < ours.network.nodes.size(); ++i) {
     const reference::Node& node = ours.network.nodes[i];
-    const std::string before = i == 0 ? "input" : ours.network.nodes[i - 1].name;
-    if (ours.activations.count(before) == 0) continue;  // a ReLU within its norm's layer
-    const std::string after = node.kind == Kind::norm ? ours.network.nodes[i + 1].name : node.name;
+    const std::vector<std::string> inputs = ours.network.inputs_of(i);
+    const std::string& before = inputs.front();
+    if (ours.activations.count(before) == 0) continue;             // a ReLU within its norm's layer
+    const bool is_fused = ours.activations.count(node.name) == 0;  // a norm with its ReLU
+    const std::string after = is_fused ? ours.network.nodes[i + 1].name : node.name;
     const reference::Tensor &x = ours.activations.at(before), &dy = ours.gradients.at(after);
     Values y_tolerance(dy.size(), 0.0),
         dx_tolerance(x.size(), 0.0);  // ReLU and max pool move numbers as they are
-    if (node.kind == Kind::conv) {
+    if (node.kind == Kind::conv || node.kind == Kind::linear) {
+      const reference::Conv conv = node.kind == Kind::conv ? node.conv : reference::Conv{1, 1, 0};
       const Values weight = reference::absolute(ours.parameters.at(node.name + ".weight"));
       const Values bias = node.bias ? reference::absolute(ours.parameters.at(node.name + ".bias")) : Values();
       const reference::ConvGradients size =
-          reference::conv2d_backward(absolute(x), weight, absolute(dy), node.conv);
-      y_tolerance =
-          testing::conv_tolerance(reference::conv2d(absolute(x), weight, bias, node.outputs, node.conv));
+          reference::conv2d_backward(absolute(x), weight, absolute(dy), conv);
+      y_tolerance = testing::conv_tolerance(reference::conv2d(absolute(x), weight, bias, node.outputs, conv));
       dx_tolerance = testing::conv_tolerance(size.dx);
       // Where inputs or gradients of a channel are nearly all zeros, a kernel's taps say little about its
       // tiles.
@@ -291,9 +292,9 @@ TEST_P(WholeNetworkBf16, EveryLayerMatchesTheReferenceOnItsOwnInputs) {
     } else if (node.kind == Kind::norm) {
       const Values& gamma = ours.parameters.at(node.name + ".weight");
       const Values beta = node.norm.has_beta() ? ours.parameters.at(node.name + ".bias") : Values();
-      const testing::NormTolerance tolerance =
-          testing::norm_tolerance(node.norm, reference::norm_forward(node.norm, x, gamma, beta), gamma, beta,
-                                  reference::relu_backward(ours.decisions.relu.at(after), dy));
+      const testing::NormTolerance tolerance = testing::norm_tolerance(
+          node.norm, reference::norm_forward(node.norm, x, gamma, beta), gamma, beta,
+          is_fused ? reference::relu_backward(ours.decisions.relu.at(after), dy) : dy);
       y_tolerance.assign(dy.size(), tolerance.y);
       dx_tolerance = tolerance.dx;
       check_parameter(node.name + ".weight", tolerance.dgamma);
@@ -301,6 +302,8 @@ TEST_P(WholeNetworkBf16, EveryLayerMatchesTheReferenceOnItsOwnInputs) {
     } else if (node.kind == Kind::global_average_pool) {
       y_tolerance = testing::scaled(reference::global_average_pool(absolute(x)).v, 1e-6);
       dx_tolerance.assign(x.size(), 1e-6 * reference::largest(dy.v));
+    } else if (node.kind == Kind::add) {
+      y_tolerance = testing::scaled(reference::absolute(expected.activations.at(after).v), 1e-6);
     }
     const bool is_exact = node.kind == Kind::relu || node.kind == Kind::max_pool;
     const auto within = [&](const Values& values, const Values& tolerance) {
@@ -308,9 +311,32 @@ TEST_P(WholeNetworkBf16, EveryLayerMatchesTheReferenceOnItsOwnInputs) {
     };
     const Values& y = expected.activations.at(after).v;
     check(ours.activations.at(after).v, y, within(y, y_tolerance), after);
-    if (i == 0) continue;
+    // Where several layers read a value, the reference has the sum of what they say.
+    if (i == 0 || readers.at(before) > 1) continue;
     const Values& dx = expected.activation_gradients.at(before).v;
     check(ours.gradients.at(before).v, dx, within(dx, dx_tolerance), "gradient of " + before);
+  }
+}
+
+TEST_P(WholeNetworkBf16, EveryLayerMatchesTheReferenceOnItsOwnInputs) {
+  const auto& [backend_name, norm] = GetParam();
+  if (const std::string missing = testing::make_test_backend(backend_name)->why_not(DataType::bf16);
+      !missing.empty())
+    GTEST_SKIP() << missing;
+  constexpr int kSamples = 6;
+  expect_layers_of_the_reference(WholePass(backend_name, norm, kSamples), kSamples);
+}
+
+TEST(ResidualNetworkBf16, EveryLayerMatchesTheReferenceOnItsOwnInputs) {
+  for (const char* backend_name : {"cpu_blocked_bf16", "cpu_nhwc_bf16"}) {
+    if (const std::string missing = testing::make_test_backend(backend_name)->why_not(DataType::bf16);
+        !missing.empty())
+      GTEST_SKIP() << missing;
+    for (const char* norm : {"none", "bn", "gn:4"}) {
+      SCOPED_TRACE(fmt::format("{} {}", backend_name, norm));
+      constexpr int kSamples = 3;
+      expect_layers_of_the_reference(WholePass(backend_name, norm, kSamples, "resnet:8"), kSamples);
+    }
   }
 }
 
