@@ -3,6 +3,7 @@
 // the growth is sqrt(pi / (pi - 1)) = 1.2112 a layer (Yang et al., "A mean field theory of batch
 // normalization", 2019); without any norm all samples end up pointing the same way.
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <mutex>
@@ -15,10 +16,12 @@
 #include "experiments/common/interrupt.hpp"
 #include "experiments/common/laws.hpp"
 #include "experiments/common/options.hpp"
+#include "experiments/common/resume.hpp"
 #include "experiments/common/revision.hpp"
 #include "experiments/common/screen.hpp"
 #include "experiments/common/timer.hpp"
 #include "experiments/init_laws/law_table.hpp"
+#include "host/record/log_reader.hpp"
 #include "host/record/metric_log.hpp"
 #include "host/record/run_directory.hpp"
 
@@ -28,7 +31,8 @@ namespace {
 
 class LawStudy {
  public:
-  LawStudy(const StudyOptions& options, const std::string& paddings) : options_(options) {
+  LawStudy(CLI::App& app, const StudyOptions& options, const std::string& paddings)
+      : app_(app), options_(options) {
     for (const std::string& padding : split_list(paddings)) {
       if (padding != "circular" && padding != "zero")
         throw UsageError("--padding: '{}' is neither circular nor zero", padding);
@@ -45,7 +49,7 @@ class LawStudy {
         if (norm.kind == Norm::Kind::gn && network.channels % norm.groups != 0)
           throw UsageError("--norms {}: the {} channels do not make {} groups", norm.str(), network.channels,
                            norm.groups);
-        for (const std::uint64_t seed : options.seed_list()) runs_.push_back({network, seed, {}});
+        for (const std::uint64_t seed : options.seed_list()) runs_.push_back({network, seed, {}, false});
       }
     }
   }
@@ -63,15 +67,17 @@ class LawStudy {
       fmt::print("device: {}; {} side by side; about half a second of a processor each\n",
                  backend->description(), jobs);
     }
-    const StudyDirectory study = StudyDirectory::create(
-        "init_laws",
-        options_.out.empty() ? std::nullopt : std::optional<std::filesystem::path>(options_.out));
+    const StudyDirectory study = open();
+    write_study_file(app_, study);
     fmt::print("results: {}\n", study.path().string());
     std::fflush(stdout);
     run_all(study, jobs);
     if (failure_) throw Error("{}", *failure_);
     if (interrupted()) {
-      fmt::print(stderr, "init_laws: interrupted; what was measured is in {}\n", study.path().string());
+      fmt::print(
+          stderr,
+          "init_laws: interrupted; what was measured is in {0}\n  init_laws --resume {0}   # goes on\n",
+          study.path().string());
       return 130;
     }
     print_table(runs_);
@@ -81,17 +87,58 @@ class LawStudy {
   }
 
  private:
+  /// The study's directory: a new one, or one to go on with, whose finished networks are read back.
+  StudyDirectory open() {
+    if (options_.resume.empty()) {
+      return StudyDirectory::create("init_laws", options_.out.empty()
+                                                     ? std::nullopt
+                                                     : std::optional<std::filesystem::path>(options_.out));
+    }
+    StudyDirectory study = StudyDirectory::open(options_.resume);
+    std::size_t finished = 0;
+    for (LawRun& run : runs_) {
+      const RunDirectory directory(study.path() / name_of(run));
+      if (!std::filesystem::exists(directory.path())) continue;
+      run.is_measured = read_back(directory, run.laws);
+      if (run.is_measured) {
+        ++finished;
+      } else {
+        study.set_aside(directory.name());
+      }
+    }
+    fmt::print("resumed: {} networks are measured already, {} are to do\n", finished,
+               runs_.size() - finished);
+    return study;
+  }
+
+  /// Whether the run was finished; then its laws, as far as the table needs them.
+  static bool read_back(const RunDirectory& directory, Laws& laws) {
+    if (!std::filesystem::exists(directory.metrics())) return false;
+    const Log log = read_log(directory.metrics());
+    if (!log.outcome || log.outcome->status != RunStatus::done || !log.damage.empty()) return false;
+    for (const Row& row : log.rows) {
+      const std::string& name = log.channels[row.channel].name;
+      if (name == "law.growth") laws.growth = log.values_of(row)[0];
+      if (name == "law.cosine") laws.cosine = log.values_of(row)[0];
+      if (name == "law.stable_rank") laws.stable_rank = log.values_of(row)[0];
+    }
+    return true;
+  }
+
   void run_all(const StudyDirectory& study, int jobs) {
     std::atomic<std::size_t> next{0};
     std::mutex mutex;
     std::size_t done = 0;
+    const auto all = static_cast<std::size_t>(
+        std::count_if(runs_.begin(), runs_.end(), [](const LawRun& run) { return !run.is_measured; }));
     const Timer timer;
     const auto work = [&] {
       for (std::size_t i = next++; i < runs_.size() && !interrupted(); i = next++) {
+        if (runs_[i].is_measured) continue;
         try {
           run_one(study, runs_[i]);
           const std::lock_guard lock(mutex);
-          tell(++done, timer.seconds());
+          tell(++done, all, timer.seconds());
         } catch (const std::exception& cause) {
           const std::lock_guard lock(mutex);
           if (!failure_) failure_ = fmt::format("{}: {}", name_of(runs_[i]), cause.what());
@@ -105,8 +152,7 @@ class LawStudy {
   }
 
   /// A line for each tenth of the networks.
-  void tell(std::size_t done, double seconds) const {
-    const std::size_t all = runs_.size();
+  static void tell(std::size_t done, std::size_t all, double seconds) {
     if (done * 10 / all == (done - 1) * 10 / all || done == all) return;
     const double left = seconds * static_cast<double>(all - done) / static_cast<double>(done);
     fmt::print("{} of {} networks, {} left\n", done, all, clock_text(left));
@@ -169,6 +215,7 @@ class LawStudy {
     log.close(RunStatus::done);
   }
 
+  CLI::App& app_;
   const StudyOptions& options_;
   std::vector<bool> paddings_;  ///< circular?
   std::vector<LawRun> runs_;
@@ -190,6 +237,9 @@ void add_options(CLI::App& app, StudyOptions& o, std::string& paddings) {
   run->add_option("--device", o.device, "auto, cpu or cuda");
   run->add_option("--threads", o.threads, "Processors to use (0: all); results do not depend on it");
   run->add_option("--jobs", o.jobs, "Networks side by side: a number, or auto for one on each processor");
+  run->add_option("--resume", o.resume,
+                  "Go on with the study in this directory: with its options, where none are typed;\n"
+                  "networks that were measured stay as they are");
   run->add_option("--out", o.out, "New directory for the results (default: runs/init_laws-<time>)");
 }
 
@@ -208,5 +258,15 @@ int main(int argc, char** argv) {
   StudyOptions options;
   std::string paddings = "circular,zero";
   add_options(app, options, paddings);
-  return run_program(app, argc, argv, [&] { return LawStudy(options, paddings)(); });
+  return run_program(app, argc, argv, [&] {
+    if (!options.resume.empty()) {
+      restore_options(app, options);
+      const std::string those =
+          RunConfig::read(std::filesystem::path(options.resume) / kStudyFile).text("padding");
+      if (those != paddings)
+        throw UsageError("--resume {}: that study was made with --padding {}, now it is {}", options.resume,
+                         those, paddings);
+    }
+    return LawStudy(app, options, paddings)();
+  });
 }

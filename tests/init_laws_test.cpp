@@ -88,6 +88,29 @@ TEST(InitLawsProgram, WritesWhatItPrints) {
   EXPECT_EQ(RunConfig::read(out / "gn8-zero-seed0" / "config.toml").text("padding"), "zero");
 }
 
+TEST(InitLawsProgram, GoesOnWhereItStopped) {
+  const test::TemporaryDirectory directory;
+  const std::string out = (directory / "study").string();
+  const std::string options = " --norms bn,in --padding circular --seeds 2";
+  const auto whole = run_program("init_laws" + options + " --out " + out);
+  ASSERT_EQ(whole.status, 0) << whole.output;
+  const std::string table = whole.output.substr(whole.output.find("\npadding"));
+  // One network is missing, one was cut short.
+  std::filesystem::remove_all(directory / "study" / "bn-seed1");
+  std::filesystem::remove(directory / "study" / "in-seed0" / "metrics.nlog");
+  const auto before = std::filesystem::last_write_time(directory / "study" / "bn-seed0" / "metrics.nlog");
+  const auto resumed = run_program("init_laws --resume " + out);
+  ASSERT_EQ(resumed.status, 0) << resumed.output;
+  EXPECT_HAS(resumed.output, "2 networks are measured already, 2 are to do");
+  EXPECT_EQ(resumed.output.substr(resumed.output.find("\npadding")), table);
+  EXPECT_EQ(std::filesystem::last_write_time(directory / "study" / "bn-seed0" / "metrics.nlog"), before);
+  EXPECT_TRUE(std::filesystem::exists(directory / "study" / "in-seed0.unfinished-1"));
+  const auto other = run_program("init_laws --padding zero --resume " + out);
+  EXPECT_EQ(other.status, 2) << other.output;
+  EXPECT_HAS(other.output, "made with --padding circular");
+  EXPECT_EQ(run_program("init_laws --resume " + directory.path().string()).status, 2);
+}
+
 TEST(InitLawsProgram, RefusesWhatMakesNoSense) {
   for (const char* options :
        {"--padding round", "--padding zero,zero", "--norms gn:3", "--seeds x", "--epochs 3"}) {

@@ -13,6 +13,7 @@ struct LawRun {
   LawNetwork network;
   std::uint64_t seed = 0;
   Laws laws;
+  bool is_measured = false;  ///< by an earlier call
 };
 
 [[nodiscard]] inline std::string padding_name(bool circular) {
