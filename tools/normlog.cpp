@@ -137,8 +137,8 @@ struct Plot {
   std::vector<std::string> formats{"svg", "png"};
 
   CLI::App* add_to(CLI::App& app) {
-    CLI::App* command =
-        app.add_subcommand("plot", "Draw curves, accuracies, confusion matrices and misclassified images");
+    CLI::App* command = app.add_subcommand(
+        "plot", "Draw curves, layers, distributions, sweeps, confusion matrices, misclassified images");
     command->add_option("PATH", paths, paths_help)->required();
     command->add_option("--out", out, "Directory for the pictures (default: plots/ in the study)");
     command->add_option("--format", formats, "svg, png, or both (default)")->delimiter(',');

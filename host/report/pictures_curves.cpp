@@ -87,8 +87,11 @@ void make_norm_curves(const StudyView& study, Pictures& pictures, std::vector<st
                  : quantity.split == "val" ? Dash::dotted
                                            : Dash::solid,
                  values_of(quantity));
+    const bool held_out = std::any_of(arm.runs.begin(), arm.runs.end(),
+                                      [](const RunView* run) { return run->results.last("val") != nullptr; });
     Picture picture{.name = "norm-" + arm.slug,
-                    .title = arm.name + ": training (dashed) and test",
+                    .title = arm.name + (held_out ? ": training (dashed), held out (dotted), test"
+                                                  : ": training (dashed) and test"),
                     .subtitle = described(study) + std::string(how_drawn)};
     picture.alt = fmt::format("{}: accuracy and loss by epoch, in training and on the test set.", arm.name);
     explain_crosses(accuracy);

@@ -87,6 +87,18 @@ TEST_F(Plot, NothingFinishedOrRecordedBreaksNothing) {
   expect_all_drawn();
 }
 
+TEST_F(Plot, HeldOutImagesHaveCurvesOfTheirOwn) {
+  SampleRun run{"bn", 0, {0.5, 0.6}};
+  run.more = {{{"val.accuracy", ChannelKind::scalar, "", {}, {}}, {{1, 2, {0.45}}, {2, 4, {0.55}}}},
+              {{"val.loss", ChannelKind::scalar, "", {}, {}}, {{1, 2, {2.5}}, {2, 4, {1.5}}}}};
+  write({run});
+  make();
+  EXPECT_NEAR(test::block_of(picture("val-accuracy").data, 0)[1][1], 55, 1e-6);
+  EXPECT_NEAR(test::block_of(picture("val-loss").data, 0)[0][1], 2.5, 1e-6);
+  EXPECT_HAS(picture("norm-bn").script, "'val'");
+  expect_all_drawn();
+}
+
 TEST_F(Plot, FiveSeedsHaveABox) {
   std::vector<SampleRun> runs;
   for (const int seed : {0, 1, 2, 3, 4}) runs.push_back({"bn", seed, {0.5, 0.70 + 0.01 * seed}});
