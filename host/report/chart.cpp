@@ -108,9 +108,9 @@ Drawn drawn_of(const Curve& curve, const std::string& from, bool dots) {
         fmt::format("{}1:3:4 with filledcurves fillstyle transparent solid 0.18 noborder linecolor rgb '{}'",
                     from, curve.color);
   if (curve.intervals)
-    drawn.band =
-        fmt::format("{}1:($6 > 1 ? $2 : NaN):5 with yerrorbars pointtype 0 linewidth 1.5 linecolor rgb '{}'",
-                    from, curve.color);
+    drawn.band = fmt::format(
+        "{}1:($6 > 1 ? $2 - $5 : NaN):(0):(2 * $5) with vectors nohead linewidth 1.5 linecolor rgb '{}'",
+        from, curve.color);
   dots = (dots || curve.intervals) && !curve.broken_off;
   const int dash = curve.broken_off ? 3 : curve.dash == Dash::dashed ? 2 : curve.dash == Dash::dotted ? 4 : 1;
   drawn.line = fmt::format("{}1:2 with {} linewidth {} dashtype {} linecolor rgb '{}'{}", from,

@@ -111,8 +111,10 @@ void load_images(StudyView& study, const std::string& data) {
   const auto leave_out = [&](const std::string& why) {
     study.notes.push_back("The misclassified images are left out: " + why);
   };
-  if (std::all_of(study.runs.begin(), study.runs.end(),
-                  [](const RunView& run) { return run.predictions.empty(); }))
+  const auto none_has = [&](auto has) { return std::none_of(study.runs.begin(), study.runs.end(), has); };
+  if (none_has([](const RunView& run) { return !run.results.epochs.empty(); }))
+    return;  // nothing was trained
+  if (none_has([](const RunView& run) { return !run.predictions.empty(); }))
     return leave_out("no run has recorded its predictions.");
   if (data.empty() && (source.empty() || source == "various"))
     return leave_out("the runs do not name one data set; --data DIR does.");
