@@ -2,6 +2,8 @@
 // in the end is what the normalization did. The same seed gives every norm the same initial convolutions,
 // order and augmentation, so that differences pair.
 
+#include <algorithm>
+
 #include "experiments/common/study.hpp"
 
 int main(int argc, char** argv) {
@@ -11,18 +13,27 @@ int main(int argc, char** argv) {
       "Without options: five norms, three seeds, four epochs on synthetic data, a few minutes on two "
       "cores.\n\n"
       "  compare_norms --data DIR --epochs 8             on CIFAR-10 (see `dataset --help`)\n"
-      "  compare_norms --norms bn,gn:2,gn:4,gn:8 --seeds 5\n"
+      "  compare_norms --norms bn,ln --groups 1,2,4,8,16 --seeds 5\n"
+      "  compare_norms --lr auto                         a short test on held-out images finds each norm's\n"
       "  compare_norms --val 5000 --lr 0.05              choose settings on held-out training images\n",
       "compare_norms"};
   StudyOptions options;
+  std::string groups;
   add_study_options(app, options);
+  app.get_option_group("What is compared")
+      ->add_option("--groups", groups, "Group norm with each of these numbers of groups, too: 1,2,4,8,16");
   const auto runs = [&] {
+    std::vector<Norm> norms = options.norm_list();
+    for (const int g : groups.empty() ? std::vector<int>{} : number_list("--groups", groups)) {
+      const Norm norm = Norm::parse(fmt::format("gn:{}", g));
+      if (std::find(norms.begin(), norms.end(), norm) == norms.end()) norms.push_back(norm);
+    }
     std::vector<RunSpec> all;
     for (const std::uint64_t seed : options.seed_list()) {
-      for (const Norm& norm : options.norm_list()) all.push_back(run_of(options, norm, seed));
+      for (const Norm& norm : norms) all.push_back(run_of(options, norm, seed));
     }
     return all;
   };
   return run_experiment(app, argc, argv, options,
-                        {.runs = runs, .full = {{"--seeds", "5"}, {"--epochs", "20"}}});
+                        {.runs = runs, .full = {{"--seeds", "5"}, {"--epochs", "20"}}, .finds_lr = true});
 }

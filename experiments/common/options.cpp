@@ -94,6 +94,7 @@ std::vector<std::uint64_t> StudyOptions::seed_list() const {
 }
 
 double StudyOptions::lr_for(const Norm& norm) const {
+  if (finds_lr()) return 1;
   std::optional<double> general, own;
   for (const std::string& part : split_list(lr)) {
     const std::size_t equals = part.find('=');

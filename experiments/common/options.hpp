@@ -55,9 +55,10 @@ struct StudyOptions {
   [[nodiscard]] std::vector<Norm> norm_list() const;
   /// "3" is 0, 1, 2; "4,7" are those seeds.
   [[nodiscard]] std::vector<std::uint64_t> seed_list() const;
-  /// The learning rate for one norm, from "0.1" or "0.1,none=0.02,gn=0.05,gn:8=0.02": gn stands for every G
-  /// that is not named itself.
+  /// 1 where a range test will find it (--lr auto). Else the learning rate for one norm, from "0.1" or
+  /// "0.1,none=0.02,gn=0.05,gn:8=0.02": gn stands for every G that is not named itself.
   [[nodiscard]] double lr_for(const Norm& norm) const;
+  [[nodiscard]] bool finds_lr() const { return lr == "auto"; }
   /// From "1,10,100".
   [[nodiscard]] std::vector<int> diagnose_step_list() const;
   [[nodiscard]] int total_threads() const;

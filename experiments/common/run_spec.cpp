@@ -153,6 +153,7 @@ RunConfig settings_of(const StudyOptions& options, const RunSpec& spec, const Da
   c.set("steps", (training + spec.batch_size - 1) / spec.batch_size * spec.epochs);
   c.set("optimizer", options.optimizer);
   c.set("lr", ConfigValue(spec.lr));
+  if (!spec.lr_test.empty()) c.set("lr_test", spec.lr_test);
   c.set("schedule", options.schedule);
   c.set("momentum", ConfigValue(options.momentum));
   c.set("nesterov", ConfigValue(options.nesterov));

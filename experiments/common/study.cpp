@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -13,6 +14,7 @@
 #include "experiments/common/backends.hpp"
 #include "experiments/common/interrupt.hpp"
 #include "experiments/common/processors.hpp"
+#include "experiments/common/range_test.hpp"
 #include "experiments/common/resume.hpp"
 #include "experiments/common/study_plan.hpp"
 #include "experiments/common/trainer.hpp"
@@ -105,6 +107,34 @@ std::string summary_of(std::span<const RunFigures> figures) {
   return summary_text(results);
 }
 
+/// Finds the rate of each norm by a study in a directory of the study's own, whose finished runs are not
+/// repeated either, and sets it in `runs`.
+void find_rates(const StudyOptions& options, const Dataset& data, const StudyDirectory& study,
+                std::vector<RunSpec>& runs) {
+  const RangeTest test(options, data, runs);
+  const std::filesystem::path path = study.path() / "lr-test";
+  const bool is_there = std::filesystem::exists(path);
+  const StudyDirectory directory =
+      is_there ? StudyDirectory::open(path) : StudyDirectory::create(options.experiment, path);
+  const Remaining remaining = remaining_runs(directory, test.options, test.runs, test.data);
+  const StudyPlan plan = Planner(test.options, test.data).plan(remaining.runs);
+  fmt::print("--lr auto: {} short runs on {} training images with {} held out, about {}\n",
+             remaining.runs.size(), test.data.train.count - test.options.val, test.options.val,
+             clock_text(plan.seconds()));
+  std::fflush(stdout);
+  static_cast<void>(train_all(test.options, remaining.runs, test.data, plan, directory));
+  if (interrupted()) return;
+  const std::map<std::string, FoundRate> found = best_rates(read_figures(path));
+  fmt::print("accuracy on the images held out, by rate:\n");
+  for (const auto& [norm, rate] : found) {
+    fmt::print("  {:<15} takes {:<6} {}\n", norm, rate.lr, rate.accuracies);
+  }
+  for (RunSpec& run : runs) {
+    run.lr *= found.at(run.norm.str()).lr;
+    run.lr_test = found.at(run.norm.str()).accuracies;
+  }
+}
+
 /// One line on what --full would do.
 std::string full_line(CLI::App& app, const Experiment& experiment, Planner& planner) {
   const OtherDefaults full(app, experiment.full);
@@ -119,8 +149,11 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
   handle_signals();
   if (!options.resume.empty()) restore_options(app, options);
   if (options.full) OtherDefaults(app, experiment.full).keep();
+  if (options.finds_lr() && !experiment.finds_lr)
+    throw UsageError("--lr auto: {} needs rates, such as 0.1; compare_norms can find them",
+                     options.experiment);
   options.check();
-  const std::vector<RunSpec> all = experiment.runs();
+  std::vector<RunSpec> all = experiment.runs();
   check_runs(options, all);
   const Dataset data = load(options);
   Planner planner(options, data);
@@ -128,9 +161,11 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
   Remaining remaining{all};
   if (!options.resume.empty()) {
     study = StudyDirectory::open(options.resume);
+    if (options.finds_lr()) find_rates(options, data, *study, all);
+    if (interrupted()) return 130;
     remaining = remaining_runs(*study, options, all, data);
   }
-  const std::vector<RunSpec>& runs = remaining.runs;
+  std::vector<RunSpec>& runs = remaining.runs;
   const StudyPlan plan = planner.plan(runs);
   const std::string full = options.full ? "" : full_line(app, experiment, planner);
   if (interrupted()) return 130;
@@ -155,6 +190,7 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
              clock_text(plan.seconds()));
   fmt::print("{}results: {}\n", full, study->path().string());
   std::fflush(stdout);
+  if (options.finds_lr() && options.resume.empty()) find_rates(options, data, *study, runs);
 
   const double loading = seconds_since(begin);
   const std::vector<RunOutcome> outcomes = train_all(options, runs, data, plan, *study);

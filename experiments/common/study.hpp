@@ -18,6 +18,8 @@ struct Experiment {
   std::function<std::vector<RunSpec>()> runs;
   /// The defaults of --full.
   OptionValues full;
+  /// Whether it takes --lr auto.
+  bool finds_lr = false;
   /// What is printed when all is done; if there is none: the table of every study.
   std::function<std::string(std::span<const RunFigures>)> table = {};
 };
