@@ -39,7 +39,6 @@ void check_values(const RunSpec& spec) {
     if (!fine) throw UsageError("{}: {}", option, remedy);
   };
   static_cast<void>(parse_initialization(spec.init));
-  require(spec.lr > 0 && std::isfinite(spec.lr), "--lr", "must be positive and finite");
   require(spec.epochs >= 1, "--epochs", "must be at least 1");
   require(spec.batch_size >= 1, "--batch-size", "must be at least 1");
   require(spec.micro_batch >= 0, "--micro-batch", "must not be negative (0: whole batches)");
@@ -48,6 +47,7 @@ void check_values(const RunSpec& spec) {
   require(spec.width > 0 && spec.width <= 64, "--width", "must be above 0 and at most 64");
   require(spec.clip >= 0 && std::isfinite(spec.clip), "--clip",
           "must be finite and not negative (0: no clipping)");
+  require(spec.lr > 0 && std::isfinite(spec.lr), "--lr", "must be positive and finite");
 }
 
 /// Channels, groups and the network's name: setting it up on paper finds what does not fit.

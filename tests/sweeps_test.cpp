@@ -1,0 +1,153 @@
+// Sweeps over depth and learning rate, rates that are found, names, and what --full says.
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "experiments/common/range_test.hpp"
+#include "experiments/common/usable_rate.hpp"
+#include "tests/support/program.hpp"
+#include "tests/support/temporary_directory.hpp"
+
+namespace normlab {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ProgramResult;
+using testing::run_program;
+
+class Sweeps : public ::testing::Test {
+ protected:
+  [[nodiscard]] std::string out(const std::string& name) const { return (directory_.path() / name).string(); }
+
+  test::TemporaryDirectory directory_;
+};
+
+TEST(RunNames, HaveTheSweptValuesInAFixedOrder) {
+  RunSpec run;
+  run.norm = Norm::parse("none");
+  run.seed = 2;
+  EXPECT_EQ(run.name(), "none-seed2");
+  run.net = "plain:40";
+  run.clip = 1;
+  run.swept = {"clip", "init", "depth"};
+  EXPECT_EQ(run.name(), "none-d40-he-clip1-seed2");
+  run.batch_size = 64;
+  run.micro_batch = 8;
+  run.width = 0.5;
+  run.lr = 0.003;
+  run.swept = {"lr", "width", "micro_batch", "batch_size"};
+  EXPECT_EQ(run.name(), "none-b64-mb8-w0.5-lr0.003-seed2");
+  EXPECT_EQ(run.arm(), "none-b64-mb8-w0.5-lr0.003");
+  EXPECT_EQ(run.depth(), 40);
+  run.net = "net_a";
+  EXPECT_EQ(run.depth(), std::nullopt);
+}
+
+TEST_F(Sweeps, DepthTrainsEveryCombinationOnce) {
+  const ProgramResult result = run_program(
+      "depth --limit-train 60 --limit-test 50 --epochs 1 --norms none,bn --depths 2,4 --inits he,torch "
+      "--clips 0,0.5 "
+      "--out " +
+      out("s"));
+  ASSERT_EQ(result.status, 0) << result.output;
+  for (const char* name : {"none-d2-he-clip0-seed0", "bn-d4-torch-clip0.5-seed0"}) {
+    const RunConfig config = RunConfig::read(fs::path(out("s")) / name / "config.toml");
+    EXPECT_EQ(config.text("swept"), "depth,init,clip");
+    EXPECT_EQ(config.text("net"), "plain:" + config.text("depth"));
+  }
+  EXPECT_EQ(read_figures(out("s")).size(), 16U);
+  EXPECT_NE(result.output.find("none, torch, clip 0.5"), std::string::npos) << result.output;
+  for (const char* wrong : {"--depths 0", "--depths 2,x", "--inits he,she", "--clips -1", "--inits he,he"})
+    EXPECT_EQ(run_program(std::string("depth ") + wrong + " --out " + out("t")).status, 2) << wrong;
+  EXPECT_FALSE(fs::exists(out("t")));
+}
+
+TEST_F(Sweeps, LearningRatesAreJudgedOnHeldOutImages) {
+  const ProgramResult result = run_program(
+      "learning_rate --limit-train 150 --limit-test 50 --val 50 --epochs 1 --norms none --lrs 0.01,1e12 "
+      "--widths 0.5,1 "
+      "--schedule constant --out " +
+      out("s"));
+  ASSERT_EQ(result.status, 0) << result.output;
+  EXPECT_TRUE(fs::exists(out("s") + "/none-w0.5-lr0.01-seed0"));
+  EXPECT_EQ(RunConfig::read(out("s") + "/none-w0.5-lr0.01-seed0/config.toml").text("swept"), "lr,width");
+  for (const char* part : {"none, width 0.5", "diverged", "largest usable rate", "0.01"})
+    EXPECT_NE(result.output.find(part), std::string::npos) << part << result.output;
+  for (const char* wrong : {"--val 0", "--within 0", "--lrs 0.1,-1", "--lr 0.1", "--widths 0"})
+    EXPECT_EQ(run_program(std::string("learning_rate ") + wrong + " --out " + out("t")).status, 2) << wrong;
+}
+
+/// A finished (or diverged) run of a grid of rates.
+RunFigures at_rate(const char* norm, double lr, std::int64_t seed, double accuracy, bool diverged = false) {
+  RunFigures figures;
+  figures.run.norm = norm;
+  figures.run.seed = seed;
+  figures.run.status = diverged ? "diverged" : "done";
+  figures.run.config.set("swept", "lr");
+  figures.run.config.set("lr", ConfigValue(lr));
+  figures.last["val.accuracy"] = accuracy;
+  return figures;
+}
+
+TEST(UsableRates, AreWithinReachOfTheBestAndFinishWithEverySeed) {
+  const std::vector<RunFigures> runs{at_rate("bn", 0.1, 0, 0.90), at_rate("bn", 0.1, 1, 0.88),
+                                     at_rate("bn", 0.3, 0, 0.87), at_rate("bn", 0.3, 1, 0.83),
+                                     at_rate("bn", 1, 0, 0.89),   at_rate("bn", 1, 1, 0.1, true),
+                                     at_rate("bn", 0.01, 0, 0.2), at_rate("none", 1, 0, 0.1, true)};
+  const std::vector<UsableRate> rates = usable_rates(runs, 5);
+  ASSERT_EQ(rates.size(), 2U);
+  EXPECT_EQ(rates[0].best, 0.1);
+  EXPECT_DOUBLE_EQ(rates[0].accuracy, 0.89);
+  EXPECT_EQ(rates[0].largest, 0.3) << "at 1 a seed diverged";
+  EXPECT_FALSE(rates[0].at_the_end);
+  EXPECT_EQ(usable_rates(runs, 3)[0].largest, 0.1);
+  EXPECT_EQ(rates[1].best, 0) << "it diverged everywhere";
+}
+
+TEST(RangeTests, TakeTheBestRateAndTheSmallerOfEquals) {
+  const std::vector<RunFigures> runs{at_rate("bn", 0.2, 0, 0.5), at_rate("bn", 0.1, 0, 0.5),
+                                     at_rate("bn", 0.05, 0, 0.4)};
+  EXPECT_EQ(best_rates(runs).at("bn").lr, 0.1);
+  EXPECT_EQ(best_rates(runs).at("bn").accuracies, "0.05 40.00 %, 0.1 50.00 %, 0.2 50.00 %");
+  EXPECT_THROW(static_cast<void>(best_rates(std::vector{at_rate("none", 1, 0, 0.1, true)})), Error);
+}
+
+TEST_F(Sweeps, AutomaticRatesAreFoundRecordedAndRepeatable) {
+  const std::string what =
+      "compare_norms --limit-train 200 --limit-test 50 --epochs 1 --norms bn --groups 2,4 --seeds 1 --lr "
+      "auto ";
+  const ProgramResult one = run_program(what + "--threads 1 --out " + out("one"));
+  ASSERT_EQ(one.status, 0) << one.output;
+  ASSERT_EQ(run_program(what + "--threads 2 --out " + out("two")).status, 0);
+  for (const char* run : {"bn-seed0", "gn2-seed0", "gn4-seed0"}) {
+    const RunConfig config = RunConfig::read(fs::path(out("one")) / run / "config.toml");
+    const RunConfig again = RunConfig::read(fs::path(out("two")) / run / "config.toml");
+    EXPECT_NE(config.text("lr_test").find(config.text("lr") + " "), std::string::npos);
+    EXPECT_EQ(config.text("lr"), again.text("lr"));
+    EXPECT_EQ(config.text("lr_test"), again.text("lr_test"));
+  }
+  EXPECT_EQ(read_figures(out("one")).size(), 3U) << "the test's runs are not the study's";
+  for (const RunFigures& figures : read_figures(out("one") + "/lr-test"))
+    EXPECT_FALSE(figures.last.contains("test.accuracy")) << "nothing is chosen on the test set";
+  EXPECT_EQ(run_program("depth --lr auto --out " + out("t")).status, 2);
+  EXPECT_EQ(run_program("compare_norms --groups 2,3 --out " + out("t")).status, 2);
+}
+
+TEST_F(Sweeps, FullSetsWhatIsNotTyped) {
+  const std::string what = "compare_norms --limit-train 50 --limit-test 20 --norms none --batch-size 50 ";
+  const ProgramResult small = run_program(what + "--seeds 1 --epochs 1 --out " + out("small"));
+  EXPECT_EQ(small.output.find("--full"), std::string::npos) << "everything was typed";
+  const ProgramResult half = run_program(what + "--epochs 1 --out " + out("half"));
+  EXPECT_NE(half.output.find("--full: --seeds 5: 5 runs"), std::string::npos) << half.output;
+  const ProgramResult full = run_program(what + "--epochs 1 --full --out " + out("full"));
+  EXPECT_EQ(full.status, 0);
+  EXPECT_EQ(read_figures(out("half")).size(), 3U) << "looking at --full changes nothing";
+  EXPECT_EQ(read_figures(out("full")).size(), 5U);
+  EXPECT_EQ(read_figures(out("full"))[0].run.config.text("epochs"), "1") << "what is typed wins";
+  for (const char* program : {"compare_norms", "batch_size", "depth", "learning_rate"})
+    EXPECT_NE(run_program(std::string(program) + " --help").output.find("--full"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace normlab
