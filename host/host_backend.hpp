@@ -37,6 +37,7 @@ class HostBackend : public Backend {
   void download(Tensor from, float* values) override;
   void to_device(const void* from, void* to, std::size_t bytes) override;
   void to_host(const void* from, void* to, std::size_t bytes) override;
+  void copy_bytes(const void* from, void* to, std::size_t bytes) override { to_device(from, to, bytes); }
   void clear(void* data, std::size_t bytes) override;
 
   [[nodiscard]] int shard_samples(std::size_t bytes_per_sample, int batch) const override;

@@ -84,6 +84,8 @@ class Backend {
   virtual void download(Tensor from, float* values) = 0;
   virtual void to_device(const void* from, void* to, std::size_t bytes) = 0;
   virtual void to_host(const void* from, void* to, std::size_t bytes) = 0;
+  /// From one place of the device to another.
+  virtual void copy_bytes(const void* from, void* to, std::size_t bytes) = 0;
   virtual void clear(void* data, std::size_t bytes) = 0;
 
   // Work. A batch is cut into shards of `shard_samples`, dealt to lanes; run() executes each task on some

@@ -128,6 +128,10 @@ void Graph::setup(const GraphOptions& options) {
   loss_buffer_ = Buffer(backend_, samples * sizeof(float));
   predicted_buffer_ = Buffer(backend_, samples * sizeof(std::int32_t));
   confidence_buffer_ = Buffer(backend_, samples * sizeof(float));
+  if (!backend_.reads_host_memory()) {
+    index_buffer_ = Buffer(backend_, samples * sizeof(std::uint32_t));
+    label_buffer_ = Buffer(backend_, samples * sizeof(std::int32_t));
+  }
   sample_loss_.resize(samples);
   confidence_.resize(samples);
   predicted_.resize(samples);
@@ -190,6 +194,21 @@ int Graph::lanes_of(int samples) const {
   return std::min(backend_.lanes(), (samples + shard_samples_ - 1) / shard_samples_);
 }
 
+Batch Graph::stage(const Batch& batch) {
+  if (backend_.reads_host_memory()) return batch;
+  Batch staged = batch;
+  const auto count = static_cast<std::size_t>(batch.count);
+  if (batch.indices != nullptr) {
+    backend_.to_device(batch.indices, index_buffer_.data(), count * sizeof(std::uint32_t));
+    staged.indices = reinterpret_cast<const std::uint32_t*>(index_buffer_.data());
+  }
+  if (batch.labels != nullptr) {
+    backend_.to_device(batch.labels, label_buffer_.data(), count * sizeof(std::int32_t));
+    staged.labels = reinterpret_cast<const std::int32_t*>(label_buffer_.data());
+  }
+  return staged;
+}
+
 PassResult Graph::pass(const Batch& batch, Pass kind) {
   const bool training = kind != Pass::evaluation;
   const Program& program = training ? training_ : evaluation_;
@@ -198,6 +217,7 @@ PassResult Graph::pass(const Batch& batch, Pass kind) {
     nodes_[static_cast<std::size_t>(i)].layer->prepare(training);
     lap(worker, i, Phase::prepare);
   });
+  const Batch staged = stage(batch);
   const int shards = (batch.count + shard_samples_ - 1) / shard_samples_;
   const int lanes = lanes_of(batch.count);
   bool clear = kind == Pass::training && batch.begins(), ascending = true;
@@ -223,14 +243,14 @@ PassResult Graph::pass(const Batch& batch, Pass kind) {
         frame.shard = shard;
         frame.training = training;
         frame.profile = profile_;
-        frame.batch = &batch;
+        frame.batch = &staged;
         frame.first_sample = shard * shard_samples_;
         frame.scratch = scratch_.data() + scratch_stride_ * static_cast<std::size_t>(worker);
         frame.results = {loss_buffer_.floats(), reinterpret_cast<std::int32_t*>(predicted_buffer_.data()),
                          confidence_buffer_.floats()};
         const int samples = std::min(shard_samples_, batch.count - frame.first_sample);
         for (auto op = segment.ops.begin(); op != end; ++op)
-          run_op(program, *op, batch, frame, lane, samples);
+          run_op(program, *op, staged, frame, lane, samples);
       }
     });
     if (is_last) break;
@@ -381,68 +401,6 @@ Tensor Graph::tensor(const Slot& slot, int value, const Frame& frame, int sample
                          : worker_arenas_.data() + worker_stride_ * static_cast<std::size_t>(frame.worker);
   const auto v = static_cast<std::size_t>(value);
   return {arena + slot.offset, view_.shapes[v].with_n(samples), view_.type, view_.layouts[v]};
-}
-
-std::vector<const Parameter*> Graph::parameters() const {
-  std::vector<const Parameter*> all;
-  for (const Node& node : nodes_) {
-    for (const Parameter& parameter : std::as_const(*node.layer).parameters()) all.push_back(&parameter);
-  }
-  return all;
-}
-
-std::vector<const State*> Graph::states() const {
-  std::vector<const State*> all;
-  for (const Node& node : nodes_) {
-    for (const State& state : std::as_const(*node.layer).states()) all.push_back(&state);
-  }
-  return all;
-}
-
-int Graph::value_of(const std::string& layer) const {
-  if (layer == "input") return 0;
-  for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    if (nodes_[i].layer->name() == layer) return static_cast<int>(i) + 1;
-  }
-  throw Error("Graph: no layer is called '{}'", layer);
-}
-
-std::vector<float> Graph::read(const Slot& slot, int value) {
-  if (!options_.keep) throw Error("Graph: set up with `keep` to read activations and gradients");
-  const std::size_t per_sample = view_.shapes[static_cast<std::size_t>(value)].per_sample();
-  std::vector<float> all(static_cast<std::size_t>(last_count_) * per_sample);
-  Frame frame;
-  frame.training = true;
-  for (int first = 0; first < last_count_; first += shard_samples_, ++frame.shard) {
-    const int samples = std::min(shard_samples_, last_count_ - first);
-    backend_.download(tensor(slot, value, frame, samples),
-                      all.data() + static_cast<std::size_t>(first) * per_sample);
-  }
-  return all;
-}
-
-std::vector<float> Graph::activation(const std::string& layer) {
-  const int value = value_of(layer);
-  return read(training_.activation(value), value);
-}
-
-std::vector<float> Graph::gradient(const std::string& layer) {
-  const int value = value_of(layer);
-  const std::vector<Edge>& edges = view_.consumers[static_cast<std::size_t>(value)];
-  if (edges.empty() || !view_.needs_grad[static_cast<std::size_t>(value)]) {
-    throw Error("Graph: the output of '{}' has no gradient", layer);
-  }
-  return read(training_.gradient(edges.front()), value);
-}
-
-std::size_t Graph::memory_bytes() const {
-  std::size_t bytes = 0;
-  for (const Buffer* buffer :
-       {&values_, &gradients_, &states_, &packed_, &lanes_, &worker_arenas_, &shard_arenas_, &scratch_,
-        &loss_buffer_, &predicted_buffer_, &confidence_buffer_}) {
-    bytes += buffer->bytes();
-  }
-  return bytes;
 }
 
 }  // namespace normlab

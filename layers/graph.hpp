@@ -96,6 +96,8 @@ class Graph {
   PassResult pass(const Batch& batch, Pass kind);
   [[nodiscard]] int lanes_of(int samples) const;
   void check_count(const Batch& batch, int booked) const;
+  /// The batch with its indices and labels where the device reads them.
+  [[nodiscard]] Batch stage(const Batch& batch);
   void run_op(const Program& program, const Op& op, const Batch& batch, Frame frame, int lane, int samples);
   void start(int worker) const {
     if (profile_ != nullptr) profile_->start(worker);
@@ -124,6 +126,7 @@ class Graph {
               scratch_stride_ = 0;
   std::vector<std::size_t> gradient_offsets_;  ///< of each node's section in a lane
   Buffer values_, gradients_, states_, packed_, lanes_, worker_arenas_, shard_arenas_, scratch_;
+  Buffer index_buffer_, label_buffer_;  ///< of a device that does not read host memory
   Buffer loss_buffer_, predicted_buffer_, confidence_buffer_;
   std::vector<float> sample_loss_, confidence_;
   std::vector<std::int32_t> predicted_;

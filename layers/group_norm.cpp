@@ -54,7 +54,7 @@ void GroupNorm::do_collect_gradients(float* lane_sum, float* gradients) {
     if (spec_.elementwise) {
       backend().unpack_elementwise(lane_sum + i * packed_extent_, sample_, type(), to);
     } else {
-      backend().to_device(lane_sum + gradient_offset(i), to, parameters()[i].count * sizeof(float));
+      backend().copy_bytes(lane_sum + gradient_offset(i), to, parameters()[i].count * sizeof(float));
     }
   }
 }

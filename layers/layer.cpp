@@ -75,7 +75,7 @@ void Layer::backward(Frame& frame) {
 
 void Layer::do_collect_gradients(float* lane_sum, float* gradients) {
   if (!parameters_.empty()) {
-    backend_->to_device(lane_sum, gradients + parameters_.front().offset, parameter_count() * sizeof(float));
+    backend_->copy_bytes(lane_sum, gradients + parameters_.front().offset, parameter_count() * sizeof(float));
   }
 }
 
