@@ -15,7 +15,8 @@ inline constexpr std::size_t kDefaultSharedBytes = 48 * 1024;
 template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
             cudaStream_t stream, Arguments... arguments) {
-  static_assert(sizeof...(Parameters) == sizeof...(Arguments), "the kernel takes another number of arguments");
+  static_assert(sizeof...(Parameters) == sizeof...(Arguments),
+                "the kernel takes another number of arguments");
   static_assert((!std::is_reference_v<Parameters> && ...), "a kernel cannot take references to host values");
   std::tuple<Parameters...> values(static_cast<Parameters>(arguments)...);
   if (shared_bytes > kDefaultSharedBytes) {

@@ -1,16 +1,37 @@
 #include "experiments/common/backends.hpp"
 
+#ifdef NORMLAB_HAS_CUDA
+#include "cuda/cuda_backend.hpp"
+#endif
 #include "host/host_backend.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
 
+#ifdef NORMLAB_HAS_CUDA
+std::string why_no_cuda() {
+  return cuda::why_no_device();
+}
+static std::unique_ptr<Backend> make_cuda() {
+  return cuda::make_cuda_backend();
+}
+#else
+std::string why_no_cuda() {
+  return "this build is without CUDA: " NORMLAB_NO_CUDA;
+}
+static std::unique_ptr<Backend> make_cuda() {
+  throw Error("{}", why_no_cuda());
+}
+#endif
+
 std::unique_ptr<Backend> make_backend(const std::string& device, int threads) {
-  if (device == "cuda") {
-    throw Error("--device cuda: this build has no CUDA backend; use --device cpu");
-  }
-  if (device != "auto" && device != "cpu") {
+  if (device != "auto" && device != "cpu" && device != "cuda") {
     throw UsageError("unknown device '{}'; choose auto, cpu or cuda", device);
+  }
+  if (device != "cpu") {
+    const std::string missing = why_no_cuda();
+    if (missing.empty()) return make_cuda();
+    if (device == "cuda") throw Error("--device cuda: {}; use --device cpu", missing);
   }
   return std::make_unique<HostBackend>(threads);
 }

@@ -11,6 +11,9 @@ namespace normlab {
 /// have. A device that is not there is an error that says why; nothing falls back silently.
 [[nodiscard]] std::unique_ptr<Backend> make_backend(const std::string& device, int threads);
 
+/// Empty where --device cuda can be used; else what is missing, for people.
+[[nodiscard]] std::string why_no_cuda();
+
 /// The processors' model.
 [[nodiscard]] std::string cpu_model();
 

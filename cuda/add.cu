@@ -1,0 +1,35 @@
+// y = a + b, and copies. Bytes: both inputs in, y out.
+
+#include "cuda/device.hpp"
+
+namespace normlab::NORMLAB_PLATFORM {
+
+/// y may be a or b, so nothing here is read through the read-only cache.
+template <typename T>
+__global__ void add_kernel(const T* a, const T* b, std::size_t count, T* y) {
+  constexpr auto kChannels = static_cast<std::size_t>(kWidth<T>);
+  const std::size_t i = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= count) return;
+  float sum[kWidth<T>], term[kWidth<T>];
+  widen(*reinterpret_cast<const Raw*>(a + i * kChannels), sum);
+  widen(*reinterpret_cast<const Raw*>(b + i * kChannels), term);
+  NORMLAB_UNROLL
+  for (int k = 0; k < kWidth<T>; ++k) sum[k] += term[k];
+  store_raw(y + i * kChannels, narrow(sum));
+}
+
+void CudaBackend::add_forward(Tensor a, Tensor b, Tensor y) {
+  constexpr unsigned kThreads = 256;
+  const std::size_t count = vectors(a);
+  with_elements(a.type, [&](auto zero) {
+    using T = decltype(zero);
+    launch(add_kernel<T>, blocks_for(count, kThreads), kThreads, 0, stream(), elements<T>(a), elements<T>(b),
+           count, elements<T>(y));
+  });
+}
+
+void CudaBackend::copy(Tensor from, Tensor to) {
+  copy_bytes(from.data, to.data, vectors(from) * sizeof(Raw));
+}
+
+}  // namespace normlab::NORMLAB_PLATFORM
