@@ -59,7 +59,7 @@ TEST_P(BatchNormShapes, MatchesReference) {
   reference::update_running(running, forward);
 
   const auto backend = testing::make_test_backend(backend_name, 1 + seed % 2);
-  const testing::LayerRun run = testing::run_layer(*backend, std::make_unique<BatchNorm>("norm", k.relu), k.x,
+  const testing::LayerRun run = testing::run_layer(backend, std::make_unique<BatchNorm>("norm", k.relu), k.x,
                                                    k.dy, {k.gamma, k.beta}, 1 + seed % 4);
   const Values y = reference::relu(forward.y, mask).v;
   const testing::NormTolerance tolerance = testing::norm_tolerance(norm, forward, k.gamma, k.beta, dz);
@@ -81,33 +81,34 @@ TEST_P(BatchNormLaws, EvaluationUsesTheRunningStatistics) {
   const auto backend = testing::make_test_backend(GetParam());
   reference::Draw draw(5);
   reference::Tensor x = draw.tensor(4, 6, 3, 3);
-  testing::round_to(backend->precision, x.v);
+  testing::round_to(backend.precision, x.v);
   const Values gamma = draw.gammas(6), beta = draw.normals(6);
   reference::RunningStatistics running{draw.normals(6), Values()};
   for (int c = 0; c < 6; ++c) running.var.push_back(draw.uniform(0.3, 3));
   const reference::NormForward expected = reference::batch_norm_evaluation(x, gamma, beta, running);
 
   const Shape shape{4, 6, 3, 3};
-  const Buffer from(*backend, backend->bytes(shape, backend->precision, Layout::native));
+  const Buffer from(*backend, backend->bytes(shape, backend.precision, Layout::native));
   const Buffer to(*backend, from.bytes()), statistics(*backend, 6 * sizeof(Statistics));
-  const Tensor input{from.data(), shape, backend->precision}, output{to.data(), shape, backend->precision};
+  const Tensor input{from.data(), shape, backend.precision}, output{to.data(), shape, backend.precision};
   backend->upload(testing::floats(x.v).data(), input);
-  const std::vector<float> g = testing::floats(gamma), b = testing::floats(beta);
-  const std::vector<float> mean = testing::floats(running.mean), var = testing::floats(running.var);
+  const testing::DeviceArray<float> g(*backend, testing::floats(gamma)), b(*backend, testing::floats(beta));
+  const testing::DeviceArray<float> mean(*backend, testing::floats(running.mean)),
+      var(*backend, testing::floats(running.var));
   auto* s = reinterpret_cast<Statistics*>(statistics.data());
   backend->batch_norm_running(mean.data(), var.data(), 6, s);
   backend->batch_norm_forward({input, s, g.data(), b.data(), false}, output);
   std::vector<float> y(shape.count());
   backend->download(output, y.data());
   const double tolerance = 1e-5 * reference::largest(expected.y.v);
-  testing::expect_within(y, expected.y.v, testing::stored(backend->precision, expected.y.v, tolerance), "y");
+  testing::expect_within(y, expected.y.v, testing::stored(backend.precision, expected.y.v, tolerance), "y");
 }
 
 TEST_P(BatchNormLaws, OneValuePerChannelIsRefused) {
   const auto backend = testing::make_test_backend(GetParam());
   const reference::Tensor x(1, 3, 1, 1, 2.0);
   try {
-    testing::run_layer(*backend, std::make_unique<BatchNorm>("c1.norm", false), x, x,
+    testing::run_layer(backend, std::make_unique<BatchNorm>("c1.norm", false), x, x,
                        {Values(3, 1.0), Values(3, 0.0)});
     FAIL() << "batch norm trained on one value per channel";
   } catch (const Error& error) {
@@ -121,11 +122,11 @@ TEST_P(BatchNormLaws, AtOneSampleItIsInstanceNorm) {
   const reference::Tensor x = draw.tensor(1, 20, 5, 7, 1.5), dy = draw.tensor(1, 20, 5, 7);
   const std::vector<Values> parameters{draw.gammas(20), draw.normals(20)};
   const testing::LayerRun bn =
-      testing::run_layer(*backend, std::make_unique<BatchNorm>("norm", true), x, dy, parameters);
+      testing::run_layer(backend, std::make_unique<BatchNorm>("norm", true), x, dy, parameters);
   const testing::LayerRun in = testing::run_layer(
-      *backend, std::make_unique<GroupNorm>("norm", "in", GroupNormSpec{20, true, false, true}), x, dy,
+      backend, std::make_unique<GroupNorm>("norm", "in", GroupNormSpec{20, true, false, true}), x, dy,
       parameters);
-  if (backend->precision == DataType::bf16) return;  // two results close to a tie may fall to either side
+  if (backend.precision == DataType::bf16) return;  // two results close to a tie may fall to either side
   testing::expect_within(bn.y, Values(in.y.begin(), in.y.end()), 1e-5, "y");
   testing::expect_within(bn.dx, Values(in.dx.begin(), in.dx.end()), 1e-5, "dx");
   for (std::size_t i = 0; i < 2; ++i) {

@@ -17,7 +17,7 @@ TEST_P(CircularPadShapes, MatchesReference) {
   for (reference::Values* values : {&x.v, &dy.v}) testing::round_to(type, *values);
   const auto backend = testing::make_test_backend(backend_name);
   const testing::LayerRun run =
-      testing::run_layer(*backend, std::make_unique<CircularPad>("pad"), x, dy, {}, 1 + seed % 3);
+      testing::run_layer(backend, std::make_unique<CircularPad>("pad"), x, dy, {}, 1 + seed % 3);
   testing::expect_within(run.y, reference::wrap(x).v, 0.0, "y");
   const reference::Values dx = reference::wrap_backward(dy).v;
   testing::expect_within(run.dx, dx, testing::stored(type, dx, 1e-5 * reference::largest(dy.v)), "dx");

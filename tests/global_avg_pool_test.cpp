@@ -18,7 +18,7 @@ TEST_P(GlobalAvgPoolShapes, MatchesReference) {
   for (reference::Values* values : {&x.v, &dy.v}) testing::round_to(type, *values);
   const auto backend = testing::make_test_backend(backend_name);
   const testing::LayerRun run =
-      testing::run_layer(*backend, std::make_unique<GlobalAvgPool>("gap"), x, dy, {}, 1 + seed % 3);
+      testing::run_layer(backend, std::make_unique<GlobalAvgPool>("gap"), x, dy, {}, 1 + seed % 3);
   reference::Values y_tolerance = reference::global_average_pool(reference::absolute(x)).v;
   for (double& value : y_tolerance) value *= 1e-6;
   const reference::Values y = reference::global_average_pool(x).v,

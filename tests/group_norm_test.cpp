@@ -76,7 +76,7 @@ TEST_P(GroupNormShapes, MatchesReference) {
 
   const auto backend = testing::make_test_backend(backend_name, 1 + seed % 2);
   const testing::LayerRun run =
-      testing::run_layer(*backend, std::make_unique<GroupNorm>("norm", "norm", k.spec()), k.x, k.dy,
+      testing::run_layer(backend, std::make_unique<GroupNorm>("norm", "norm", k.spec()), k.x, k.dy,
                          k.parameters(), 1 + seed % 4);
 
   const testing::NormTolerance tolerance = testing::norm_tolerance(k.norm, forward, k.gamma, k.beta, dz);
@@ -98,9 +98,9 @@ TEST_P(GroupNormLaws, AConstantInputBecomesBeta) {
   reference::Tensor dy = draw.tensor(3, 8, 5, 5);
   Values gamma = draw.gammas(8), beta = draw.normals(8);
   const auto backend = testing::make_test_backend(GetParam());
-  testing::round_to(backend->precision, beta);
+  testing::round_to(backend.precision, beta);
   const testing::LayerRun run = testing::run_layer(
-      *backend, std::make_unique<GroupNorm>("norm", "norm", GroupNormSpec{2, true, false, false}), x, dy,
+      backend, std::make_unique<GroupNorm>("norm", "norm", GroupNormSpec{2, true, false, false}), x, dy,
       {gamma, beta});
   for (std::size_t i = 0; i < run.y.size(); ++i) ASSERT_EQ(run.y[i], static_cast<float>(beta[i / 25 % 8]));
 }

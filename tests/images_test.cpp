@@ -32,18 +32,22 @@ TEST_P(ImagesTest, LoadsNormalizesAndAugments) {
   const auto backend = testing::make_test_backend(backend_name);
   const Fixture fixture;
   const std::vector<std::uint32_t> indices{4, 0, 5};
+  const testing::DeviceArray<std::uint8_t> pixels(*backend, fixture.pixels);
+  const testing::DeviceArray<std::uint32_t> on_device(*backend, indices);
+  ImageSet images = fixture.set;
+  images.pixels = pixels.data();
   const Shape shape{3, 3, kSize, kSize};
-  const Buffer buffer(*backend, backend->bytes(shape, backend->precision, layout));
+  const Buffer buffer(*backend, backend->bytes(shape, backend.precision, layout));
   const std::array<float, 3> mean{0.49F, 0.48F, 0.44F}, std{0.25F, 0.24F, 0.26F};
   int flips = 0, shifts = 0;
   for (std::uint32_t epoch = 0; epoch < 40; ++epoch) {
     LoadImages args;
-    args.images = &fixture.set;
-    args.indices = indices.data();
+    args.images = &images;
+    args.indices = on_device.data();
     args.augmentation = {epoch > 0, 9, epoch};
     args.mean = mean;
     args.std = std;
-    args.x = {buffer.data(), shape, backend->precision, layout};
+    args.x = {buffer.data(), shape, backend.precision, layout};
     backend->load_images(args);
     std::vector<float> x(shape.count());
     backend->download(args.x, x.data());
@@ -63,7 +67,7 @@ TEST_P(ImagesTest, LoadsNormalizesAndAugments) {
                                      static_cast<double>(mean[channel])) /
                                     static_cast<double>(std[channel]);
             ASSERT_NEAR(static_cast<double>(x[at]), expected,
-                        testing::stored(backend->precision, {expected}, 1e-6)[0]);
+                        testing::stored(backend.precision, {expected}, 1e-6)[0]);
           }
         }
       }

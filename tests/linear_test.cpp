@@ -25,7 +25,7 @@ TEST_P(LinearShapes, MatchesReference) {
       reference::absolute(x), reference::absolute(weight), reference::absolute(dy));
   const auto backend = testing::make_test_backend(backend_name, 1 + seed % 2);
   const testing::LayerRun run =
-      testing::run_layer(*backend, std::make_unique<Linear>("fc", out), x, dy, {weight, bias}, 1 + seed % 5);
+      testing::run_layer(backend, std::make_unique<Linear>("fc", out), x, dy, {weight, bias}, 1 + seed % 5);
   const reference::Tensor y_size =
       reference::linear(reference::absolute(x), reference::absolute(weight), reference::absolute(bias), out);
   const Values y = reference::linear(x, weight, bias, out).v;

@@ -23,7 +23,7 @@ TEST_P(MaxPoolShapes, MatchesReference) {
   const reference::Choices choices = reference::max_pool_choices(x);
   const auto backend = testing::make_test_backend(backend_name);
   const testing::LayerRun run =
-      testing::run_layer(*backend, std::make_unique<MaxPool>("p1"), x, dy, {}, 1 + seed % 3);
+      testing::run_layer(backend, std::make_unique<MaxPool>("p1"), x, dy, {}, 1 + seed % 3);
   testing::expect_within(run.y, reference::max_pool(x, choices).v, 0.0, "y");
   testing::expect_within(run.dx, reference::max_pool_backward(x, choices, dy).v, 0.0, "dx");
 }

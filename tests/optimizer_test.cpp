@@ -19,11 +19,20 @@ struct Recipe {
   double weight_decay = 0, clip = 0;
 };
 
-class Optimizers : public ::testing::TestWithParam<Recipe> {};
+class Optimizers : public ::testing::TestWithParam<std::tuple<std::string, Recipe>> {};
+
+/// Flat buffers are the same whatever the layout and the storage of activations.
+std::vector<std::string> devices() {
+  std::vector<std::string> names{"cpu_blocked"};
+  for (const std::string& name : testing::backend_names(DataType::f32)) {
+    if (testing::has_part(name, "cuda")) names.push_back(name);
+  }
+  return names;
+}
 
 TEST_P(Optimizers, FollowTheReference) {
-  const Recipe recipe = GetParam();
-  const auto backend = testing::make_test_backend("cpu_blocked");
+  const auto& [backend_name, recipe] = GetParam();
+  const auto backend = testing::make_test_backend(backend_name);
   Graph graph(*backend, {1, 20, 1, 1});
   graph.add(std::make_unique<ProbeLoss>(), graph.add(std::make_unique<Linear>("fc", 13), graph.input()));
   graph.setup({.batch = 1});
@@ -57,17 +66,21 @@ TEST_P(Optimizers, FollowTheReference) {
   testing::expect_within(actual, parameters["w"], 2e-6, recipe.name);
 }
 
-INSTANTIATE_TEST_SUITE_P(Recipes, Optimizers,
-                         ::testing::Values(Recipe{"sgd"}, Recipe{"sgd_decay", false, false, 0.05},
-                                           Recipe{"nesterov", false, true, 0.05},
-                                           Recipe{"clipped", false, false, 0.01, 2.0}, Recipe{"adamw", true},
-                                           Recipe{"adamw_decay", true, false, 0.1, 3.0}),
-                         [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Recipes, Optimizers,
+    ::testing::Combine(::testing::ValuesIn(devices()),
+                       ::testing::Values(Recipe{"sgd"}, Recipe{"sgd_decay", false, false, 0.05},
+                                         Recipe{"nesterov", false, true, 0.05},
+                                         Recipe{"clipped", false, false, 0.01, 2.0}, Recipe{"adamw", true},
+                                         Recipe{"adamw_decay", true, false, 0.1, 3.0})),
+    [](const auto& info) { return std::get<0>(info.param) + "_" + std::get<1>(info.param).name; });
 
-TEST(FlatBuffers, LanesAreAddedWhateverTheirNumber) {
+class FlatBuffers : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(FlatBuffers, LanesAreAddedWhateverTheirNumber) {
   for (int count = 1; count <= 16; ++count) {
     for (const int threads : {1, 2, 3}) {
-      const auto backend = testing::make_test_backend("cpu_blocked", threads);
+      const auto backend = testing::make_test_backend(GetParam(), threads);
       constexpr std::size_t kSize = 10007, kStride = 10016;
       std::vector<float> lanes(kStride * static_cast<std::size_t>(count));
       for (std::size_t i = 0; i < lanes.size(); ++i) lanes[i] = static_cast<float>(i % 1000 + i / kStride);
@@ -77,15 +90,17 @@ TEST(FlatBuffers, LanesAreAddedWhateverTheirNumber) {
           expected[i] += static_cast<double>(lanes[static_cast<std::size_t>(lane) * kStride + i]);
         }
       }
-      backend->add_lanes(lanes.data(), kStride, kSize, count);
+      const testing::DeviceArray<float> on_device(*backend, lanes);
+      backend->add_lanes(on_device.data(), kStride, kSize, count);
+      lanes = on_device.read();
       lanes.resize(kSize);
       testing::expect_within(lanes, expected, 0.0, "sum");  // small integers: exact
     }
   }
 }
 
-TEST(FlatBuffers, SumOfSquares) {
-  const auto backend = testing::make_test_backend("cpu_blocked");
+TEST_P(FlatBuffers, SumOfSquares) {
+  const auto backend = testing::make_test_backend(GetParam());
   for (const std::size_t count : {1U, 7U, 8U, 1001U}) {
     std::vector<float> values(count);
     double expected = 0;
@@ -93,9 +108,13 @@ TEST(FlatBuffers, SumOfSquares) {
       values[i] = static_cast<float>(i) - 3.25F;
       expected += static_cast<double>(values[i]) * static_cast<double>(values[i]);
     }
-    EXPECT_NEAR(backend->sum_of_squares(values.data(), count), expected, 1e-12 * expected);
+    const testing::DeviceArray<float> on_device(*backend, values);
+    EXPECT_NEAR(backend->sum_of_squares(on_device.data(), count), expected, 1e-12 * expected);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Backends, FlatBuffers, ::testing::ValuesIn(devices()),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace normlab

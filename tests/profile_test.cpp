@@ -42,7 +42,7 @@ struct Training {
     return {backend->workers(), static_cast<int>(graph.nodes().size())};
   }
 
-  std::unique_ptr<Backend> backend;
+  testing::TestBackend backend;
   Graph graph;
   std::vector<float> values;
   std::vector<std::int32_t> labels;

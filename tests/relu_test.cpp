@@ -23,7 +23,7 @@ TEST_P(ReluShapes, MatchesReference) {
   const reference::Mask mask = reference::relu_mask(x);
   const auto backend = testing::make_test_backend(backend_name);
   const testing::LayerRun run =
-      testing::run_layer(*backend, std::make_unique<Relu>("relu"), x, dy, {}, 1 + seed % 3);
+      testing::run_layer(backend, std::make_unique<Relu>("relu"), x, dy, {}, 1 + seed % 3);
   testing::expect_within(run.y, reference::relu(x, mask).v, 0.0, "y");
   testing::expect_within(run.dx, reference::relu_backward(mask, dy).v, 0.0, "dx");
 }

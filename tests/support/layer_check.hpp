@@ -7,17 +7,20 @@
 #include <memory>
 #include <optional>
 
+#include "experiments/common/backends.hpp"
 #include "host/host_backend.hpp"
 #include "layers/graph.hpp"
 #include "layers/softmax_cross_entropy.hpp"
 #include "tests/reference/gradient_check.hpp"
 #include "tests/reference/tensor.hpp"
+#include "tests/support/emulated_backend.hpp"
 
 namespace normlab::testing {
 
 /// A backend's name says all of it, and is part of the test's name: the device, the memory layout, the
 /// instruction set of our own kernels where it is not the CPU's best, `library` where the library convolves
-/// what our kernels could, and bf16 where that is the storage.
+/// what our kernels could, and bf16 where that is the storage. cuda_emulated is the GPU backend on the
+/// emulated platform of tests/simt, cuda the same on a GPU, where there is one.
 inline bool has_part(const std::string& name, const std::string& part) {
   return ("_" + name + "_").find("_" + part + "_") != std::string::npos;
 }
@@ -34,35 +37,74 @@ inline std::optional<Isa> forced_isa_of(const std::string& backend_name) {
 /// What a test runs on: all of it, or what stores activations as `type`.
 inline std::vector<std::string> backend_names(std::optional<DataType> type = {}) {
   std::vector<std::string> names;
-  for (const char* name : {"cpu_blocked", "cpu_nhwc", "cpu_blocked_portable", "cpu_nhwc_avx2",
-                           "cpu_blocked_bf16", "cpu_nhwc_bf16", "cpu_nhwc_portable_bf16",
-                           "cpu_blocked_avx2_bf16", "cpu_blocked_library", "cpu_nhwc_library_bf16"}) {
+  for (const char* name :
+       {"cpu_blocked", "cpu_nhwc", "cpu_blocked_portable", "cpu_nhwc_avx2", "cpu_blocked_bf16",
+        "cpu_nhwc_bf16", "cpu_nhwc_portable_bf16", "cpu_blocked_avx2_bf16", "cpu_blocked_library",
+        "cpu_nhwc_library_bf16", "cuda_emulated", "cuda_emulated_bf16", "cuda", "cuda_bf16"}) {
+    if (has_part(name, "cuda") && !has_part(name, "emulated") && !why_no_cuda().empty()) continue;
     if (forced_isa_of(name).value_or(Isa::portable) <= best_isa() && (!type || *type == precision_of(name)))
       names.emplace_back(name);
   }
   return names;
 }
 
-/// Forces its instruction set while it lives: one at a time.
-class TestBackend : public HostBackend {
+/// A backend by its name. Forces its instruction set while it lives: one at a time.
+class TestBackend {
  public:
-  explicit TestBackend(const std::string& name, int threads)
-      : HostBackend(threads, has_part(name, "nhwc") ? Blocks::nhwc : Blocks::blocked),
-        precision(precision_of(name)) {
-    force_isa(forced_isa_of(name).value_or(before_));
-    prefer_library(has_part(name, "library"));
+  TestBackend(const std::string& name, int threads) : precision(precision_of(name)) {
+    if (has_part(name, "emulated")) {
+      backend_ = make_emulated_backend();
+    } else if (has_part(name, "cuda")) {
+      backend_ = make_backend("cuda", threads);
+    } else {
+      using Blocks = HostBackend::Blocks;
+      auto host =
+          std::make_unique<HostBackend>(threads, has_part(name, "nhwc") ? Blocks::nhwc : Blocks::blocked);
+      force_isa(forced_isa_of(name).value_or(before_));
+      host->prefer_library(has_part(name, "library"));
+      backend_ = std::move(host);
+    }
   }
-  ~TestBackend() override { force_isa(before_); }
+  TestBackend(const TestBackend&) = delete;
+  TestBackend& operator=(const TestBackend&) = delete;
+  ~TestBackend() { force_isa(before_); }
+
+  [[nodiscard]] Backend& operator*() const { return *backend_; }
+  [[nodiscard]] Backend* operator->() const { return backend_.get(); }
 
   const DataType precision;
 
  private:
   const Isa before_ = normlab::isa();
+  std::unique_ptr<Backend> backend_;
 };
 
-inline std::unique_ptr<TestBackend> make_test_backend(const std::string& name, int threads = 1) {
-  return std::make_unique<TestBackend>(name, threads);
+inline TestBackend make_test_backend(const std::string& name, int threads = 1) {
+  return {name, threads};
 }
+
+/// Numbers where the backend reads them.
+template <typename T>
+class DeviceArray {
+ public:
+  DeviceArray(Backend& backend, const std::vector<T>& values)
+      : backend_(backend), count_(values.size()), buffer_(backend, values.size() * sizeof(T)) {
+    backend.to_device(values.data(), buffer_.data(), count_ * sizeof(T));
+  }
+  /// `count` zeros.
+  DeviceArray(Backend& backend, std::size_t count) : DeviceArray(backend, std::vector<T>(count)) {}
+  [[nodiscard]] T* data() const { return reinterpret_cast<T*>(buffer_.data()); }
+  [[nodiscard]] std::vector<T> read() const {
+    std::vector<T> values(count_);
+    backend_.to_host(buffer_.data(), values.data(), count_ * sizeof(T));
+    return values;
+  }
+
+ private:
+  Backend& backend_;
+  std::size_t count_;
+  Buffer buffer_;
+};
 
 /// (backend, draw): a test draws its shapes and numbers from the second, so its name repeats it.
 using BackendAndDraw = std::tuple<std::string, int>;
@@ -71,9 +113,10 @@ using BackendAndDraw = std::tuple<std::string, int>;
 inline std::vector<BackendAndDraw> draws(int count, std::optional<DataType> type = {}) {
   std::vector<BackendAndDraw> all;
   for (const std::string& name : backend_names(type)) {
-    const int part = forced_isa_of(name) || has_part(name, "library") ? 10
-                     : precision_of(name) == DataType::bf16           ? 2
-                                                                      : 1;
+    const int part = has_part(name, "emulated") ? (precision_of(name) == DataType::bf16 ? 10 : 5)
+                     : forced_isa_of(name) || has_part(name, "library") ? 10
+                     : precision_of(name) == DataType::bf16             ? 2
+                                                                        : 1;
     for (int draw = 0; draw < count / part; ++draw) all.emplace_back(name, draw);
   }
   return all;
@@ -122,6 +165,13 @@ inline reference::Values stored(DataType type, const reference::Values& y, doubl
   return stored(type, y, reference::Values(y.size(), tolerance));
 }
 
+/// Of the gradient of a convolution's weights: cuDNN rounds it to bf16 where that is the storage.
+inline reference::Values conv_gradient(const std::string& backend_name, const reference::Values& expected,
+                                       reference::Values tolerance) {
+  const bool rounds = has_part(backend_name, "cuda");
+  return stored(rounds ? precision_of(backend_name) : DataType::f32, expected, std::move(tolerance));
+}
+
 inline std::vector<float> floats(const reference::Values& values) {
   return {values.begin(), values.end()};
 }
@@ -139,9 +189,10 @@ struct LayerRun {
 
 /// Runs forward and backward of `layer`, stored as the backend's name says, on x, with dy for its output and
 /// `parameters` in the layer's order.
-inline LayerRun run_layer(TestBackend& backend, std::unique_ptr<Layer> layer, const reference::Tensor& x,
-                          const reference::Tensor& dy, const std::vector<reference::Values>& parameters,
-                          int shard_samples = 0) {
+inline LayerRun run_layer(const TestBackend& test_backend, std::unique_ptr<Layer> layer,
+                          const reference::Tensor& x, const reference::Tensor& dy,
+                          const std::vector<reference::Values>& parameters, int shard_samples = 0) {
+  Backend& backend = *test_backend;
   Graph graph(backend, {1, x.c, x.h, x.w});
   const std::string name = layer->name();
   graph.add(std::make_unique<ProbeLoss>(), graph.add(std::move(layer), graph.input()));
@@ -150,7 +201,7 @@ inline LayerRun run_layer(TestBackend& backend, std::unique_ptr<Layer> layer, co
   options.evaluation_batch = x.n;
   options.shard_samples = shard_samples;
   options.keep = true;
-  options.precision = backend.precision;
+  options.precision = test_backend.precision;
   options.input_gradient = true;
   graph.setup(options);
   const std::vector<const Parameter*> slices = graph.parameters();
