@@ -76,7 +76,7 @@ class Training {
   Position load(const std::filesystem::path& path) { return read_checkpoint(graph_, *optimizer_, path); }
 
  private:
-  std::unique_ptr<Backend> backend_;
+  testing::TestBackend backend_;
   Graph graph_;
   std::unique_ptr<Optimizer> optimizer_;
 };
