@@ -24,7 +24,7 @@ struct SmallNetwork {
   reference::Named parameters;
   reference::Tensor x{kSamples, 3, kSize, kSize};
   std::vector<int> labels;
-  std::unique_ptr<TestBackend> backend;
+  TestBackend backend;
   std::unique_ptr<Graph> graph;
   std::vector<float> input;
   std::vector<std::int32_t> targets;
@@ -46,7 +46,7 @@ struct SmallNetwork {
     for (int i = 0; i < kSamples; ++i) labels.push_back(i * 7 % 10);
     targets.assign(labels.begin(), labels.end());
     build_network(*graph, {.net = "plain:3", .norm = Norm::parse(norm), .width = 0.25, .fuse = fuse});
-    graph->setup({.batch = kSamples, .shard_samples = 4, .precision = backend->precision});
+    graph->setup({.batch = kSamples, .shard_samples = 4, .precision = backend.precision});
     for (const Parameter* p : graph->parameters()) {
       const Values& values = parameters.at(p->name);
       reference::require(values.size() == p->count, "a parameter of another size");
