@@ -62,6 +62,10 @@ Function& function_of(const void* kernel) {
   return function;
 }
 
+// Programs, heaps and stacks lie above; below, the sanitizers map terabytes that two small integers may point
+// into.
+constexpr std::uintptr_t kLowestOfHost = 0x500000000000;
+
 bool is_mapped(std::uintptr_t address) {
   static const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
   unsigned char resident = 0;
@@ -77,9 +81,9 @@ std::string check_argument(std::size_t number, const Argument& argument, std::se
     const auto* pointer = reinterpret_cast<const void*>(word);
     if (const Allocation* allocation = memory.find(pointer)) {
       used.insert(allocation);
-    } else if (argument.pointer
-                   ? word != 0
-                   : memory.on_device(pointer) || (word >> 32 != 0 && word >> 47 == 0 && is_mapped(word))) {
+    } else if (argument.pointer ? word != 0
+                                : memory.on_device(pointer) ||
+                                      (word >= kLowestOfHost && word >> 47 == 0 && is_mapped(word))) {
       return fmt::format("argument {}{}: {}", number,
                          argument.pointer ? "" : fmt::format(" (byte {} of it)", at),
                          memory.why_not_device(pointer, 0));
