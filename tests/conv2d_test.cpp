@@ -1,6 +1,6 @@
 // Convolution against the reference; how near it has to be stands in tests/support/conv_tolerance.hpp. In
-// bf16 the inputs, weights and biases of both are rounded to it, sums are fp32, and gradients of weights and
-// biases are not rounded on the CPU.
+// bf16 the inputs and weights of both are rounded to it, sums are fp32, and gradients of weights and biases
+// are never rounded; on a GPU biases and gradients of weights are rounded, too.
 
 #include "layers/conv2d.hpp"
 
@@ -37,7 +37,7 @@ TEST_P(Conv2dShapes, MatchesReference) {
   Values offset = bias ? draw.normals(static_cast<std::size_t>(out)) : Values();
   testing::round_to(type, x.v);
   testing::round_to(type, weight);
-  testing::round_to(type, offset);
+  testing::round_to(testing::bias_type(backend_name), offset);
   const reference::Conv conv{kernel, stride, padding};
   const reference::Tensor y = reference::conv2d(x, weight, offset, out, conv);
   reference::Tensor dy = draw.tensor(n, out, y.h, y.w);
@@ -161,7 +161,7 @@ TEST_P(ImageConv2d, MatchesReference) {
   Values offset = bias ? draw.normals(static_cast<std::size_t>(out)) : Values();
   testing::round_to(type, x.v);
   testing::round_to(type, weight);
-  testing::round_to(type, offset);
+  testing::round_to(testing::bias_type(backend_name), offset);
   const reference::Conv conv{3, 1, padding};
   const reference::Tensor y = reference::conv2d(x, weight, offset, out, conv);
   reference::Tensor dy = draw.tensor(n, out, y.h, y.w);

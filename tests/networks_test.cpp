@@ -130,7 +130,10 @@ struct WholePass {
     const DataType type = testing::precision_of(backend_name);
     for (auto& [name, values] : parameters) {  // packing would round the parameters of convolutions
       const bool is_norm = name.find(".norm.") != std::string::npos;
-      testing::round_to(is_norm ? DataType::f32 : type, values);
+      testing::round_to(is_norm                  ? DataType::f32
+                        : name.ends_with("bias") ? testing::bias_type(backend_name)
+                                                 : type,
+                        values);
     }
     const reference::Tensor batch_of_32 = reference::trajectory::input(0);
     std::copy_n(batch_of_32.v.begin(), x.size(), x.v.begin());
@@ -242,7 +245,7 @@ class WholeNetworkBf16 : public WholeNetwork {};
 /// layer's input, and the gradient of its output, from the run under test, exactly as they were stored: what
 /// the layer made of them then differs by fp32 arithmetic and one rounding, however deep the network. Every
 /// layer right on its own inputs is every gradient right.
-void expect_layers_of_the_reference(const WholePass& ours, int samples) {
+void expect_layers_of_the_reference(const std::string& backend_name, const WholePass& ours, int samples) {
   constexpr auto kType = DataType::bf16;
   reference::Options options;
   options.forced = &ours.decisions;
@@ -329,7 +332,7 @@ TEST_P(WholeNetworkBf16, EveryLayerMatchesTheReferenceOnItsOwnInputs) {
       !missing.empty())
     GTEST_SKIP() << missing;
   constexpr int kSamples = 6;
-  expect_layers_of_the_reference(WholePass(backend_name, norm, kSamples), kSamples);
+  expect_layers_of_the_reference(backend_name, WholePass(backend_name, norm, kSamples), kSamples);
 }
 
 TEST(ResidualNetworkBf16, EveryLayerMatchesTheReferenceOnItsOwnInputs) {
@@ -340,7 +343,8 @@ TEST(ResidualNetworkBf16, EveryLayerMatchesTheReferenceOnItsOwnInputs) {
     for (const char* norm : {"none", "bn", "gn:4"}) {
       SCOPED_TRACE(fmt::format("{} {}", backend_name, norm));
       constexpr int kSamples = 3;
-      expect_layers_of_the_reference(WholePass(backend_name, norm, kSamples, "resnet:8"), kSamples);
+      expect_layers_of_the_reference(backend_name, WholePass(backend_name, norm, kSamples, "resnet:8"),
+                                     kSamples);
     }
   }
 }

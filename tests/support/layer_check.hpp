@@ -165,6 +165,10 @@ inline reference::Values stored(DataType type, const reference::Values& y, doubl
   return stored(type, y, reference::Values(y.size(), tolerance));
 }
 
+/// What a convolution's bias is rounded to: cuDNN adds it to outputs in their own type.
+inline DataType bias_type(const std::string& backend_name) {
+  return has_part(backend_name, "cuda") ? precision_of(backend_name) : DataType::f32;
+}
 /// Of the gradient of a convolution's weights: cuDNN rounds it to bf16 where that is the storage.
 inline reference::Values conv_gradient(const std::string& backend_name, const reference::Values& expected,
                                        reference::Values tolerance) {
