@@ -14,7 +14,7 @@ std::size_t rounded(std::size_t floats) {
 Phase phase_of(const Op& op, const Layer& layer, bool writes_dx) {
   const bool goes_forward = op.kind == Op::Kind::forward || op.kind == Op::Kind::forward_partial;
   if (layer.is_norm()) return goes_forward ? Phase::norm_forward : Phase::norm_backward;
-  if (goes_forward) return Phase::forward;
+  if (goes_forward || op.kind == Op::Kind::recompute) return Phase::forward;
   return writes_dx ? Phase::backward_data : Phase::backward_weights;
 }
 

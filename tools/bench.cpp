@@ -4,6 +4,7 @@
 #include <sstream>
 #include "experiments/common/command_line.hpp"
 #include "experiments/common/options.hpp"
+#include "experiments/common/run_spec.hpp"
 
 #include "host/limits.hpp"
 #include "tools/bench/tables.hpp"
@@ -89,6 +90,9 @@ int main(int argc, char** argv) {
       options.threads = count;
       options.check();
     }
+    std::vector<RunSpec> runs;
+    for (const Norm& norm : plan.norms) runs.push_back(run_of(options, norm, 0));
+    check_runs(options, runs);
     if (summary_only) {
       for (const Norm& norm : plan.norms) {
         const bench::Subject subject(plan, {norm, plan.batch_sizes.front(), 1});
