@@ -143,7 +143,8 @@ TEST_P(GradientSum, AccumulatesOverCalls) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, GradientSum, ::testing::ValuesIn(testing::backend_names()));
+INSTANTIATE_TEST_SUITE_P(Backends, GradientSum, ::testing::ValuesIn(testing::backend_names()),
+                         [](const auto& info) { return info.param; });
 
 /// The first layer's own kernel reads images, whose gradient nobody wants.
 class ImageConv2d : public ::testing::TestWithParam<testing::BackendAndDraw> {};
