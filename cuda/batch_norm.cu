@@ -79,7 +79,6 @@ __global__ void __launch_bounds__(kChannelThreads, 2)
     const float delta = mean[k] - block_mean[k];
     part[k] = m2[k] + seen * delta * delta;
   }
-  __syncthreads();  // everybody has read the means
   sum_rows(part, s.walk, scratch, sums);
   if (my.row > 0 || !my.works) return;
   NORMLAB_UNROLL
