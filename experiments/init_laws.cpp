@@ -234,7 +234,8 @@ void add_options(CLI::App& app, StudyOptions& o, std::string& paddings) {
   what->add_option("--padding", paddings, "circular, zero, or both");
   what->add_option("--seeds", o.seeds, "How many seeds (5: seeds 0 to 4), or which (4,7)");
   CLI::App* run = app.add_option_group("Where and how fast");
-  run->add_option("--device", o.device, "auto, cpu or cuda");
+  run->add_option("--device", o.device,
+                  "cpu, cuda, or auto: the CPU for now (cuda has not run on a GPU yet)");
   run->add_option("--threads", o.threads, "Processors to use (0: all); results do not depend on it");
   run->add_option("--jobs", o.jobs, "Networks side by side: a number, or auto for one on each processor");
   run->add_option("--resume", o.resume,

@@ -28,10 +28,11 @@ std::unique_ptr<Backend> make_backend(const std::string& device, int threads) {
   if (device != "auto" && device != "cpu" && device != "cuda") {
     throw UsageError("unknown device '{}'; choose auto, cpu or cuda", device);
   }
-  if (device != "cpu") {
-    const std::string missing = why_no_cuda();
-    if (missing.empty()) return make_cuda();
-    if (device == "cuda") throw Error("--device cuda: {}; use --device cpu", missing);
+  if (device == "cuda") {
+    if (const std::string missing = why_no_cuda(); !missing.empty()) {
+      throw Error("--device cuda: {}; use --device cpu", missing);
+    }
+    return make_cuda();
   }
   return std::make_unique<HostBackend>(threads);
 }

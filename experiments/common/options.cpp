@@ -220,7 +220,8 @@ void add_study_options(CLI::App& app, StudyOptions& o, const std::vector<std::st
   inside->add_option("--diagnose-steps", o.diagnose_steps, "Diagnose after these steps, too: 1,10,100");
 
   CLI::App* run = group("Where and how fast");
-  run->add_option("--device", o.device, "auto, cpu or cuda");
+  run->add_option("--device", o.device,
+                  "cpu, cuda, or auto: the CPU for now (cuda has not run on a GPU yet)");
   run->add_option("--precision", o.precision,
                   "fp32, or bf16: activations and their gradients take 2 bytes (sums, statistics,\n"
                   "parameters and the optimizer stay fp32); needs a CPU with AVX512-BF16 or AMX");
