@@ -5,6 +5,8 @@
 // operation writes it. All work goes to one stream, in order: host calls return at once, only to_host(),
 // download() and sum_of_squares() wait. A batch is one shard.
 
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "cuda/cuda_backend.hpp"
@@ -57,6 +59,11 @@ class CudaBackend : public Backend {
   [[nodiscard]] int workers() const override { return 1; }
   [[nodiscard]] bool spares_memory() const override { return false; }
   void run(int tasks, const std::function<void(int task, int worker)>& work) override;
+
+  void begin_range(const std::string& name) override;
+  void end_range() noexcept override;
+  void set_profiling(bool on) override;
+  [[nodiscard]] std::unique_ptr<DeviceClock> clock() override;
 
   [[nodiscard]] std::unique_ptr<Conv2dPlan> conv2d(const Conv2dSpec& spec) override;
 
@@ -119,6 +126,7 @@ class CudaBackend : public Backend {
   DeviceBytes cublas_workspace_;
   std::vector<DeviceBytes> workspaces_;
   std::size_t workspace_bytes_ = 0;
+  std::unordered_map<std::string, void*> range_names_;  ///< as NVTX knows them
 };
 
 /// Channels from one pixel to the next.

@@ -62,6 +62,13 @@ struct StreamKind {
   static void destroy(Handle handle) noexcept { NORMLAB_REPORT(cudaStreamDestroy(handle)); }
 };
 
+/// An event that knows when it passed.
+struct TimingEventKind {
+  using Handle = cudaEvent_t;
+  static void create(Handle* handle) { NORMLAB_CHECK(cudaEventCreate(handle)); }
+  static void destroy(Handle handle) noexcept { NORMLAB_REPORT(cudaEventDestroy(handle)); }
+};
+
 struct CudnnKind {
   using Handle = cudnnHandle_t;
   static void create(Handle* handle) { NORMLAB_CHECK(cudnnCreate(handle)); }
@@ -101,6 +108,7 @@ struct ActivationDescriptorKind {
 using DeviceBytes = Owned<DeviceMemory>;
 using PinnedBytes = Owned<PinnedMemory>;
 using Stream = Owned<StreamKind>;
+using TimingEvent = Owned<TimingEventKind>;
 using Cudnn = Owned<CudnnKind>;
 using Cublas = Owned<CublasKind>;
 using TensorDescriptor = Owned<TensorDescriptorKind>;

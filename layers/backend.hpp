@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "layers/operations.hpp"
 
@@ -57,6 +58,17 @@ class Conv2dPlan {
   virtual void backward_weights(Tensor x, Tensor dy, float* packed_gradients, void* scratch, int worker) = 0;
 };
 
+/// When a device's work passed certain points, by its own clock.
+class DeviceClock {
+ public:
+  virtual ~DeviceClock() = default;
+  /// A mark behind all work given to the device so far.
+  virtual void mark() = 0;
+  /// Waits for the work; the seconds from each mark to the next: one less than there were marks. Then there
+  /// are none.
+  [[nodiscard]] virtual std::vector<double> intervals() = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -101,6 +113,14 @@ class Backend {
   /// Whether little should cross from segment to segment: what must is stashed, the rest computed again.
   [[nodiscard]] virtual bool spares_memory() const = 0;
   virtual void run(int tasks, const std::function<void(int task, int worker)>& work) = 0;
+
+  // For the device's profilers (range.hpp): work given to it from begin_range() to end_range() has that name,
+  // and ranges nest. Profilers that wait for a signal record from set_profiling(true) to set_profiling(false).
+  virtual void begin_range(const std::string& /*name*/) {}
+  virtual void end_range() noexcept {}
+  virtual void set_profiling(bool /*on*/) {}
+  /// Null where work is done when a call returns: there the host's clock tells.
+  [[nodiscard]] virtual std::unique_ptr<DeviceClock> clock() { return nullptr; }
 
   // Operations with prepared state.
   [[nodiscard]] virtual std::unique_ptr<Conv2dPlan> conv2d(const Conv2dSpec& spec) = 0;

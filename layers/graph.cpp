@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "layers/range.hpp"
+
 namespace normlab {
 
 namespace {
@@ -16,6 +18,11 @@ Phase phase_of(const Op& op, const Layer& layer, bool writes_dx) {
   if (layer.is_norm()) return goes_forward ? Phase::norm_forward : Phase::norm_backward;
   if (goes_forward || op.kind == Op::Kind::recompute) return Phase::forward;
   return writes_dx ? Phase::backward_data : Phase::backward_weights;
+}
+
+bool goes_back(const Op& op) {
+  return op.kind == Op::Kind::recompute || op.kind == Op::Kind::combine || op.kind == Op::Kind::stash_dy ||
+         op.kind == Op::Kind::backward_partial || op.kind == Op::Kind::backward;
 }
 
 }  // namespace
@@ -166,11 +173,13 @@ PassResult Graph::forward_backward(const Batch& batch) {
   const Profile::Wall wall(profile_);
   PassResult result = pass(batch, Pass::training);
   if (!batch.ends()) return result;
+  const Range range(backend_, "gradients");
   start(0);
   backend_.add_lanes(lanes_.floats(), lane_stride_, lane_stride_, lanes_used_);
   if (profile_ != nullptr) profile_->lap_of_all(Profile::kStep, Phase::reduce);
   backend_.run(static_cast<int>(nodes_.size()), [&](int i, int worker) {
     const auto node = static_cast<std::size_t>(i);
+    const Range named(backend_, nodes_[node].layer->name());
     start(worker);
     nodes_[node].layer->collect_gradients(lane_gradients(0) + gradient_offsets_[node], gradients());
     lap(worker, i, Phase::reduce);
@@ -209,14 +218,23 @@ Batch Graph::stage(const Batch& batch) {
   return staged;
 }
 
+void Graph::prepare(bool training) {
+  const Range range(backend_, "prepare");
+  backend_.run(static_cast<int>(nodes_.size()), [&](int i, int worker) {
+    Layer& layer = *nodes_[static_cast<std::size_t>(i)].layer;
+    const Range named(backend_, layer.name());
+    start(worker);
+    layer.prepare(training);
+    lap(worker, i, Phase::prepare);
+  });
+}
+
 PassResult Graph::pass(const Batch& batch, Pass kind) {
   const bool training = kind != Pass::evaluation;
   const Program& program = training ? training_ : evaluation_;
-  backend_.run(static_cast<int>(nodes_.size()), [&](int i, int worker) {
-    start(worker);
-    nodes_[static_cast<std::size_t>(i)].layer->prepare(training);
-    lap(worker, i, Phase::prepare);
-  });
+  prepare(training);
+  HalfRange half(backend_);
+  half.enter(false);
   const Batch staged = stage(batch);
   const int shards = (batch.count + shard_samples_ - 1) / shard_samples_;
   const int lanes = lanes_of(batch.count);
@@ -249,8 +267,10 @@ PassResult Graph::pass(const Batch& batch, Pass kind) {
         frame.results = {loss_buffer_.floats(), reinterpret_cast<std::int32_t*>(predicted_buffer_.data()),
                          confidence_buffer_.floats()};
         const int samples = std::min(shard_samples_, batch.count - frame.first_sample);
-        for (auto op = segment.ops.begin(); op != end; ++op)
+        for (auto op = segment.ops.begin(); op != end; ++op) {
+          half.enter(goes_back(*op));
           run_op(program, *op, staged, frame, lane, samples);
+        }
       }
     });
     if (is_last) break;
@@ -259,6 +279,8 @@ PassResult Graph::pass(const Batch& batch, Pass kind) {
     if (segment.coupled >= 0) {
       const auto node = static_cast<std::size_t>(segment.coupled);
       auto& layer = static_cast<CoupledLayer&>(*nodes_[node].layer);
+      half.enter(segment.backward);
+      const Range range(backend_, layer.name());
       start(0);
       if (segment.backward) {
         layer.backward_reduce(batch.count, lane_gradients(0) + gradient_offsets_[node]);
@@ -292,11 +314,14 @@ void Graph::run_op(const Program& program, const Op& op, const Batch& batch, Fra
     return edges.empty() ? Tensor{} : tensor(program.gradient(edges.front()), value, frame, samples);
   };
   if (op.kind == Op::Kind::load) {
+    const Range range(backend_, "images");
     load(batch, frame.first_sample, tensor(program.activation(0), 0, frame, samples));
     lap(frame.worker, Profile::kStep, Phase::data);
     return;
   }
   if (op.kind == Op::Kind::combine) {
+    const Range range(backend_,
+                      op.node == 0 ? "images" : nodes_[static_cast<std::size_t>(op.node) - 1].layer->name());
     const std::vector<Edge>& edges = view_.consumers[static_cast<std::size_t>(op.node)];
     const Tensor sum = output_gradient(op.node);
     for (std::size_t e = 1; e < edges.size(); ++e) {
@@ -307,6 +332,7 @@ void Graph::run_op(const Program& program, const Op& op, const Batch& batch, Fra
   }
   const auto node = static_cast<std::size_t>(op.node);
   Layer& layer = *nodes_[node].layer;
+  const Range range(backend_, layer.name());
   if (op.kind == Op::Kind::stash_x) {
     const int value = nodes_[node].inputs.front();
     backend_.stash(tensor(program.activation(value), value, frame, samples),

@@ -94,6 +94,7 @@ class Graph {
  private:
   enum class Pass { evaluation, forward, training };
   PassResult pass(const Batch& batch, Pass kind);
+  void prepare(bool training);
   [[nodiscard]] int lanes_of(int samples) const;
   void check_count(const Batch& batch, int booked) const;
   /// The batch with its indices and labels where the device reads them.

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "layers/range.hpp"
+
 namespace normlab {
 
 OptimizerOptions::Kind parse_optimizer(const std::string& text) {
@@ -21,6 +23,7 @@ double Optimizer::step(Rates rates) {
   const Profile::Wall wall(profile);
   if (profile != nullptr) profile->start(0);
   Backend& backend = graph_.backend();
+  const Range range(backend, "optimizer");
   const std::size_t count = graph_.parameter_count();
   const double norm = std::sqrt(backend.sum_of_squares(graph_.gradients(), count));
   // As torch.nn.utils.clip_grad_norm_: scale by clip / (norm + 1e-6) where that is below 1.

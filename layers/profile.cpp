@@ -1,5 +1,9 @@
 #include "layers/profile.hpp"
 
+#include <cmath>
+
+#include "layers/error.hpp"
+
 namespace normlab {
 
 namespace {
@@ -37,20 +41,48 @@ const char* phase_name(Phase phase) {
   return "?";
 }
 
-Profile::Profile(int workers, int layers) : layers_(layers), workers_(static_cast<std::size_t>(workers)) {
+Profile::Profile(int workers, int layers, std::unique_ptr<DeviceClock> clock)
+    : layers_(layers), workers_(static_cast<std::size_t>(workers)), clock_(std::move(clock)) {
+  if (clock_ != nullptr && workers != 1)
+    throw Error("Profile: a device's clock is for one worker, got {}", workers);
   for (Worker& worker : workers_) worker.nanoseconds.resize(static_cast<std::size_t>(layers) + 1);
 }
 
 void Profile::start(int worker) {
+  if (clock_ != nullptr) {
+    clock_->mark();
+    laps_.push_back({kStep, Phase::wait, false});
+    return;
+  }
   workers_[static_cast<std::size_t>(worker)].last = Clock::now();
 }
 
 void Profile::lap(int worker, int layer, Phase phase) {
+  if (clock_ != nullptr) {
+    clock_->mark();
+    laps_.push_back({layer, phase, true});
+    return;
+  }
   Worker& own = workers_[static_cast<std::size_t>(worker)];
   const Clock::time_point now = Clock::now();
-  own.nanoseconds[static_cast<std::size_t>(layer + 1)][static_cast<std::size_t>(phase)] +=
-      nanoseconds_between(own.last, now);
+  charge(worker, layer, phase, nanoseconds_between(own.last, now));
   own.last = now;
+}
+
+void Profile::charge(int worker, int layer, Phase phase, std::int64_t nanoseconds) {
+  workers_[static_cast<std::size_t>(worker)]
+      .nanoseconds[static_cast<std::size_t>(layer + 1)][static_cast<std::size_t>(phase)] += nanoseconds;
+}
+
+void Profile::collect() {
+  const std::vector<double> seconds = clock_->intervals();
+  for (std::size_t i = 0; i < seconds.size(); ++i) {
+    const auto nanoseconds = static_cast<std::int64_t>(std::llround(1e9 * seconds[i]));
+    wall_nanoseconds_ += nanoseconds;
+    const Lap& lap = laps_[i + 1];
+    if (lap.counts) charge(0, lap.layer, lap.phase, nanoseconds);
+  }
+  laps_.clear();
 }
 
 void Profile::lap_of_all(int layer, Phase phase) {
@@ -59,11 +91,22 @@ void Profile::lap_of_all(int layer, Phase phase) {
 }
 
 Profile::Wall::Wall(Profile* profile) : profile_(profile) {
-  if (profile_ != nullptr) begin_ = Clock::now();
+  if (profile_ == nullptr) return;
+  if (profile_->clock_ != nullptr) profile_->start(0);
+  begin_ = Clock::now();
 }
 
 Profile::Wall::~Wall() {
-  if (profile_ != nullptr) profile_->wall_nanoseconds_ += nanoseconds_between(begin_, Clock::now());
+  if (profile_ == nullptr) return;
+  if (profile_->clock_ == nullptr) {
+    profile_->wall_nanoseconds_ += nanoseconds_between(begin_, Clock::now());
+    return;
+  }
+  try {
+    profile_->collect();
+  } catch (const std::exception&) {  // the device failed: whoever uses it next says so, with its words
+    profile_->laps_.clear();
+  }
 }
 
 double Profile::wall_seconds() const {

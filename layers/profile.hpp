@@ -3,12 +3,16 @@
 //
 // A worker reads the clock once after each step of its work and charges the time since the last reading, so
 // nothing a worker does stays uncounted, and whatever is left of its time it waited for others. Each worker
-// writes its own sums: no locks. The clock is the host's: a device that works behind its back needs another.
+// writes its own sums: no locks. The clock is the host's, or of a device that works behind its back its own:
+// then readings are marks in its work, and their times are known when a pass has ended.
 
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <vector>
+
+#include "layers/backend.hpp"
 
 namespace normlab {
 
@@ -39,7 +43,8 @@ class Profile {
   /// In place of a layer's index, for what belongs to none: input, lanes, optimizer.
   static constexpr int kStep = -1;
 
-  Profile(int workers, int layers);
+  /// clock: what Backend::clock() returned. With one there is one worker.
+  Profile(int workers, int layers, std::unique_ptr<DeviceClock> clock = nullptr);
 
   // For the graph and the optimizer.
   /// Starts a worker's clock.
@@ -71,6 +76,14 @@ class Profile {
 
  private:
   using Clock = std::chrono::steady_clock;
+  struct Lap {
+    int layer;
+    Phase phase;
+    bool counts;  ///< false: the time up to its mark is nobody's
+  };
+  void charge(int worker, int layer, Phase phase, std::int64_t nanoseconds);
+  /// Charges what the device's clock has seen.
+  void collect();
   struct alignas(128) Worker {  // no two on one cache line
     Clock::time_point last;
     std::vector<std::array<std::int64_t, kPhases.size()>> nanoseconds;  ///< by layer, kStep first
@@ -79,6 +92,8 @@ class Profile {
   int layers_;
   std::vector<Worker> workers_;
   std::int64_t wall_nanoseconds_ = 0;
+  std::unique_ptr<DeviceClock> clock_;
+  std::vector<Lap> laps_;  ///< one for each of its marks
 };
 
 }  // namespace normlab

@@ -157,6 +157,68 @@ TEST(Profile, StopsWhenItIsTakenAway) {
   EXPECT_EQ(profile.seconds(Phase::forward), forward);
 }
 
+/// A device whose work takes as long as there have been marks.
+class CountingClock : public DeviceClock {
+ public:
+  void mark() override { ++marks_; }
+  std::vector<double> intervals() override {
+    std::vector<double> seconds;
+    for (int i = 1; i < marks_; ++i) seconds.push_back(i);
+    marks_ = 0;
+    return seconds;
+  }
+
+ private:
+  int marks_ = 0;
+};
+
+TEST(Profile, ADevicesClockChargesWhatStandsBetweenItsMarks) {
+  Profile profile(1, 2, std::make_unique<CountingClock>());
+  {
+    const Profile::Wall wall(&profile);      // mark 1
+    profile.start(0);                        // mark 2: the second before it is nobody's
+    profile.lap(0, 0, Phase::forward);       // 2 s
+    profile.lap(0, 1, Phase::norm_forward);  // 3 s
+    profile.start(0);                        // 4 s
+    profile.lap(0, 0, Phase::forward);       // 5 s
+    EXPECT_EQ(profile.seconds(0, Phase::forward), 0) << "known when the pass has ended";
+  }
+  EXPECT_EQ(profile.seconds(0, Phase::forward), 7);
+  EXPECT_EQ(profile.seconds(1, Phase::norm_forward), 3);
+  EXPECT_EQ(profile.wall_seconds(), 15);
+  EXPECT_EQ(profile.seconds(Phase::wait), 5);
+  EXPECT_THROW(Profile(2, 2, std::make_unique<CountingClock>()), Error);
+}
+
+TEST(Profile, OfAGpuKnowsEveryLayer) {
+  for (const char* norm : {"none", "bn", "gn:2"}) {
+    const auto backend = testing::make_test_backend("cuda_emulated");
+    Graph graph(*backend, {1, 3, 8, 8});
+    build_network(graph, {"plain:2", Norm::parse(norm), 0.25});
+    graph.setup({.batch = 2, .evaluation_batch = 2});
+    initialize(graph, Initialization::he, 3);
+    Optimizer optimizer(graph, OptimizerOptions{});
+    Profile profile(1, static_cast<int>(graph.nodes().size()), backend->clock());
+    graph.set_profile(&profile);
+    const std::vector<float> values(2 * graph.sample().per_sample(), 0.5F);
+    const std::vector<std::int32_t> labels{1, 2};
+    Batch batch;
+    batch.count = 2;
+    batch.values = values.data();
+    batch.labels = labels.data();
+    graph.forward_backward(batch);
+    (void)optimizer.step({0.05, 0.9});
+    for (int i = 0; i < profile.layers(); ++i) {
+      const Layer& layer = *graph.nodes()[static_cast<std::size_t>(i)].layer;
+      EXPECT_GT(profile.seconds(i, layer.is_norm() ? Phase::norm_forward : Phase::forward), 0)
+          << layer.name();
+    }
+    EXPECT_GT(profile.seconds(Profile::kStep, Phase::optimizer), 0);
+    EXPECT_GT(profile.wall_seconds(), 0);
+    EXPECT_GE(profile.seconds(Phase::wait), -1e-9);
+  }
+}
+
 TEST(Profile, OfAnotherGraphIsRefused) {
   Training training("gn:4", "net_a", 2);
   Profile other(1, 3);
