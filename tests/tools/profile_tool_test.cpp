@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+#include <vector>
 
 #include "tests/support/program.hpp"
 #include "tests/support/temporary_directory.hpp"
@@ -110,17 +113,16 @@ TEST_F(ProfileTool, GivesOneClearError) {
   test::write_text(
       directory / "n.csv",
       "\"ID\",\"Kernel Name\",\"gpu__time_duration.sum\"\n\"\",\"\",\"ns\"\n\"0\",\"k\",\"fast\"\n");
-  expect("table " + (directory / "n.csv"), 1, {"n.csv", "'fast'", "gpu__time_duration.sum"});
+  expect("table " + (directory / "n.csv").string(), 1, {"n.csv", "'fast'", "gpu__time_duration.sum"});
   test::write_text(directory / "n.csv",
                    "\"ID\",\"Kernel Name\",\"gpu__time_duration.sum\"\n\"\",\"\",\"ns\"\n");
-  expect("table " + (directory / "n.csv"), 1, {"no kernel", "--profile-steps"});
+  expect("table " + (directory / "n.csv").string(), 1, {"no kernel", "--profile-steps"});
 }
 
 TEST_F(ProfileTool, SaysWhatIsMissing) {
-  const test::TemporaryDirectory directory;
   const ProgramResult result = testing::run_command(
-      "cd " + (directory / "") +
-      " && python=$(command -v python3) && PATH= \"$python\" '" NORMLAB_SOURCE_DIR "/tools/profile' nsys");
+      "python=$(python3 -c 'import sys; print(sys.executable)') && "
+      "PATH= \"$python\" '" NORMLAB_SOURCE_DIR "/tools/profile' nsys");
   EXPECT_EQ(result.status, 1) << result.output;
   for (const char* part : {"nsys is not on the PATH", "CUDA toolkit", "bench --device cuda --layers"})
     EXPECT_HAS(result.output, part);
