@@ -66,10 +66,10 @@ int main(int argc, char** argv) {
   return run_experiment(app, argc, argv, options,
                         {.runs = [&] { return runs_of(options, lists); },
                          .full = {{"--norms", "none,bn,ln,gn:4,in"},
-                                  {"--inits", "he,xavier,torch,orthogonal"},
-                                  {"--clips", "0,0.1,1"},
+                                  {"--inits", "he,torch,orthogonal"},
+                                  {"--clips", "0,1"},
                                   {"--seeds", "3"},
-                                  {"--epochs", "10"},
+                                  {"--epochs", "5"},
                                   {"--limit-train", "0"}},
                          .table = table});
 }

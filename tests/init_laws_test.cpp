@@ -86,6 +86,11 @@ TEST(InitLawsProgram, WritesWhatItPrints) {
   EXPECT_NEAR(log.values_of(*growth)[0], std::pow(g[2] / g[24], 1.0 / 22), 1e-6);
   EXPECT_EQ(RunConfig::read(out / "bn-circular-seed1" / "config.toml").text("swept"), "padding");
   EXPECT_EQ(RunConfig::read(out / "gn8-zero-seed0" / "config.toml").text("padding"), "zero");
+  const auto summary = run_program("normlog summary " + out.string());
+  ASSERT_EQ(summary.status, 0) << summary.output;
+  EXPECT_NE(summary.output.find("bn-circular      2"), std::string::npos) << summary.output;
+  EXPECT_NE(summary.output.find("gradient growth per layer"), std::string::npos);
+  EXPECT_NE(summary.output.find(" ± 0.00"), std::string::npos);
 }
 
 TEST(InitLawsProgram, GoesOnWhereItStopped) {

@@ -16,6 +16,7 @@
 #include "host/record/run_results.hpp"
 #include "host/record/summary.hpp"
 #include "host/record/verify.hpp"
+#include "host/report/laws.hpp"
 #include "host/report/report.hpp"
 #include "host/report/tensorboard.hpp"
 #include "layers/error.hpp"
@@ -106,7 +107,9 @@ struct Summary {
 
   [[nodiscard]] int run() const {
     std::vector<std::string> problems;
-    fmt::print("{}", summary_text(read_runs(paths, problems)));
+    const std::vector<RunResults> runs = read_runs(paths, problems);
+    const bool is_of_laws = common_value(runs, "experiment") == "init_laws";  // which trains nothing
+    fmt::print("{}", is_of_laws ? laws_text(view_study(paths)) : summary_text(runs));
     return report(problems);
   }
 };

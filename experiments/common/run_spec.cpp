@@ -142,6 +142,7 @@ RunConfig settings_of(const StudyOptions& options, const RunSpec& spec, const Da
   c.set("width", ConfigValue(spec.width));
   c.set("data", data.source);
   c.set("data_digest", data.digest);
+  if (!data.note.empty()) c.set("data_note", data.note);
   c.set("classes", fmt::format("{}", fmt::join(data.class_names, ",")));
   c.set("train_images", training);
   c.set("val_images", options.val);

@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "host/record/summary.hpp"
+
 namespace normlab {
 
-std::vector<UsableRate> usable_rates(std::span<const RunFigures> runs, double points) {
+std::vector<UsableRate> usable_rates(std::span<const RunFigures> runs) {
   const std::vector<Cell> cells = cells_of(runs, "lr", last_of("val.accuracy"));
   const auto rate_of = [](const Cell& cell) { return std::strtod(cell.column.c_str(), nullptr); };
   const auto finished = [](const Cell& cell) { return cell.finished == cell.runs && cell.value.n > 0; };
@@ -27,7 +29,7 @@ std::vector<UsableRate> usable_rates(std::span<const RunFigures> runs, double po
     }
     for (const Cell& cell : cells) {
       if (cell.row != rate.arm || !finished(cell)) continue;
-      if (cell.value.mean >= rate.accuracy - points / 100)
+      if (cell.value.mean >= rate.accuracy - usable_within)
         rate.largest = std::max(rate.largest, rate_of(cell));
     }
     rate.at_the_end = rate.largest == end;
@@ -35,12 +37,12 @@ std::vector<UsableRate> usable_rates(std::span<const RunFigures> runs, double po
   return rates;
 }
 
-std::string usable_rates_text(std::span<const UsableRate> rates, double points) {
+std::string usable_rates_text(std::span<const UsableRate> rates) {
   std::size_t width = 0;
   for (const UsableRate& rate : rates) width = std::max(width, rate.arm.size());
   std::string text = fmt::format(
       "largest usable rate: every seed finished, within {} points of the norm's best on held-out images\n",
-      points);
+      100 * usable_within);
   for (const UsableRate& rate : rates) {
     text += fmt::format("  {:<{}}  ", rate.arm, width);
     text += rate.best == 0 ? "none: it diverged everywhere\n"

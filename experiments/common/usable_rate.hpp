@@ -19,10 +19,10 @@ struct UsableRate {
 };
 
 /// A rate is usable where every seed finished and the mean accuracy on the training images held out, after
-/// the last epoch, is within `points` of the best rate's.
-[[nodiscard]] std::vector<UsableRate> usable_rates(std::span<const RunFigures> runs, double points);
+/// the last epoch, is at most usable_within below the best rate's.
+[[nodiscard]] std::vector<UsableRate> usable_rates(std::span<const RunFigures> runs);
 
 /// For people.
-[[nodiscard]] std::string usable_rates_text(std::span<const UsableRate> rates, double points);
+[[nodiscard]] std::string usable_rates_text(std::span<const UsableRate> rates);
 
 }  // namespace normlab

@@ -196,6 +196,18 @@ std::vector<std::string> parse_class_names(const Layout& layout, const std::stri
   return names;
 }
 
+/// One line of text.
+std::string parse_note(std::string text, const std::string& file) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
+  constexpr std::size_t longest = 200;
+  const bool has_control = std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < ' '; });
+  if (text.empty() || text.size() > longest || has_control) {
+    throw Error("{} is to be one line of at most {} bytes: what to know of these images; or remove it", file,
+                longest);
+  }
+  return text;
+}
+
 Dataset read_directory(const fs::path& given) {
   const auto [found, where] = find_set(given);
   const Layout& layout = *found;
@@ -222,6 +234,8 @@ Dataset read_directory(const fs::path& given) {
   const fs::path names = where / layout.names_file;
   dataset.class_names =
       present(names) ? parse_class_names(layout, read_text(names), names.string()) : layout.labels;
+  if (const fs::path note = where / note_file; present(note))
+    dataset.note = parse_note(read_text(note), note.string());
   reserve(dataset.train, std::accumulate(records.begin(), records.end() - 1, 0));
   reserve(dataset.test, records.back());
   Digest digest(Digest::Kind::sha256);

@@ -19,6 +19,8 @@ inline constexpr int pixel_bytes = 3 * 32 * 32;
 /// Written beside sets that are not the official ones: the records of each file. Without it, every file must
 /// hold as many as the layout says, so that a truncated download never passes for a small set.
 inline constexpr const char* manifest_file = "records.txt";
+/// One line beside the files, if these are not the original pixels, say: it goes wherever figures go.
+inline constexpr const char* note_file = "note.txt";
 
 struct File {
   std::string_view name;

@@ -35,6 +35,7 @@ struct Dataset {
   std::string name;                      ///< "synthetic", "cifar10" or "cifar100"
   std::string source;                    ///< the path read, or "synthetic seed 0"
   std::vector<std::string> class_names;  ///< the label is the index
+  std::string note;                      ///< of a directory's note.txt: what stands beside every figure
   Images train;
   Images test;
   std::string digest;  ///< SHA-256 (hex) of all files: `cat data_batch_?.bin test_batch.bin | sha256sum`
@@ -45,6 +46,7 @@ struct Dataset {
 ///   a directory                      data_batch_1.bin ... data_batch_5.bin and test_batch.bin, or a
 ///                                    cifar-10-batches-bin/ that holds them; or train.bin and test.bin of
 ///                                    CIFAR-100 (its 100 fine classes), or a cifar-100-binary/ with them;
+///                                    note.txt beside them says what is special about these images;
 ///   a file                           cifar-10-binary.tar.gz or cifar-100-binary.tar.gz itself.
 /// Throws Error (what, file, record, byte offset, remedy) when data are missing or damaged, UsageError when
 /// the spec makes no sense.

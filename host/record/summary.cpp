@@ -57,38 +57,40 @@ bool is_finished(const RunResults& run) {
   return run.status == "done";
 }
 
-std::optional<double> final_accuracy(const RunResults& run) {
-  const EpochResult* last = run.last("test");
+std::optional<double> final_accuracy(const RunResults& run, std::string_view split) {
+  const EpochResult* last = run.last(split);
   return last == nullptr ? std::nullopt : last->accuracy;
 }
 
 /// Final accuracies of the finished runs, by seed.
-std::map<std::int64_t, double> accuracies_by_seed(const std::vector<const RunResults*>& runs) {
+std::map<std::int64_t, double> accuracies_by_seed(const std::vector<const RunResults*>& runs,
+                                                  std::string_view split) {
   std::map<std::int64_t, double> by_seed;
   for (const RunResults* run : runs)
-    if (const auto accuracy = final_accuracy(*run); accuracy && is_finished(*run))
+    if (const auto accuracy = final_accuracy(*run, split); accuracy && is_finished(*run))
       by_seed[run->seed] = *accuracy;
   return by_seed;
 }
 
-ArmSummary summarize_arm(const std::vector<const RunResults*>& runs) {
+ArmSummary summarize_arm(const std::vector<const RunResults*>& runs, const std::string& split) {
   ArmSummary arm;
+  arm.split = split;
   arm.arm = runs.front()->arm;
   arm.norm = runs.front()->norm;
   arm.label = runs.front()->norm.empty() ? arm.arm : runs.front()->norm;
   if (const auto parameters = runs.front()->config.number("parameters"))
     arm.parameters = static_cast<std::int64_t>(*parameters);
-  arm.accuracies = accuracies_by_seed(runs);
+  arm.accuracies = accuracies_by_seed(runs, split);
   std::vector<double> final_values, best_values, reached, speeds;
   for (const RunResults* run : runs) {
     ++arm.runs;
     if (run->status == "diverged") ++arm.diverged;
     if (!is_finished(*run)) continue;
     ++arm.finished;
-    if (const auto accuracy = final_accuracy(*run)) final_values.push_back(*accuracy);
-    if (const EpochResult* best = run->best("test")) best_values.push_back(*best->accuracy);
-    const auto first = std::find_if(run->epochs.begin(), run->epochs.end(), [](const EpochResult& epoch) {
-      return epoch.split == "test" && epoch.accuracy && *epoch.accuracy >= accuracy_threshold;
+    if (const auto accuracy = final_accuracy(*run, split)) final_values.push_back(*accuracy);
+    if (const EpochResult* best = run->best(split)) best_values.push_back(*best->accuracy);
+    const auto first = std::find_if(run->epochs.begin(), run->epochs.end(), [&](const EpochResult& epoch) {
+      return epoch.split == split && epoch.accuracy && *epoch.accuracy >= accuracy_threshold;
     });
     if (first != run->epochs.end()) reached.push_back(first->epoch);
     const auto images = run->config.number("train_images");
@@ -190,28 +192,32 @@ struct Column {
   std::string (*text)(const ArmSummary&);
 };
 
-const std::vector<Column> columns{
-    {"norm", true, [](const ArmSummary& arm) { return arm.label; }},
-    {"parameters", false,
-     [](const ArmSummary& arm) { return arm.parameters ? grouped(*arm.parameters) : std::string("-"); }},
-    {"seeds", false, runs_text},
-    {"test accuracy %", false,
-     [](const ArmSummary& arm) { return with_interval(arm.final_accuracy, false); }},
-    {"minus bn  ", false, difference_text},
-    {"epochs to 70 %", false, epochs_text},
-    {"images/s", false,
-     [](const ArmSummary& arm) {
-       return std::isnan(arm.images_per_second) ? std::string("-")
-                                                : grouped(std::llround(arm.images_per_second));
-     }},
-    {"(best %)", false,
-     [](const ArmSummary& arm) {
-       return arm.best_accuracy.n == 0 ? std::string("-")
-                                       : fmt::format("({})", percent(arm.best_accuracy.mean));
-     }},
-};
+/// `split` is "test" or "held-out".
+std::vector<Column> columns_of(std::string_view split) {
+  return {
+      {"norm", true, [](const ArmSummary& arm) { return arm.label; }},
+      {"parameters", false,
+       [](const ArmSummary& arm) { return arm.parameters ? grouped(*arm.parameters) : std::string("-"); }},
+      {"seeds", false, runs_text},
+      {fmt::format("{} accuracy %", split), false,
+       [](const ArmSummary& arm) { return with_interval(arm.final_accuracy, false); }},
+      {"minus bn  ", false, difference_text},
+      {"epochs to 70 %", false, epochs_text},
+      {"images/s", false,
+       [](const ArmSummary& arm) {
+         return std::isnan(arm.images_per_second) ? std::string("-")
+                                                  : grouped(std::llround(arm.images_per_second));
+       }},
+      {"(best %)", false,
+       [](const ArmSummary& arm) {
+         return arm.best_accuracy.n == 0 ? std::string("-")
+                                         : fmt::format("({})", percent(arm.best_accuracy.mean));
+       }},
+  };
+}
 
 std::string table_of(const std::vector<ArmSummary>& arms) {
+  const std::vector<Column> columns = columns_of(words_for_split(arms.front().split));
   std::vector<std::vector<std::string>> cells;
   std::vector<std::size_t> widths;
   for (const Column& column : columns) {
@@ -240,12 +246,14 @@ std::string table_of(const std::vector<ArmSummary>& arms) {
 }
 
 std::string footnotes(const std::vector<ArmSummary>& arms, std::span<const RunResults> runs) {
-  std::string text =
-      "test accuracy   after the last epoch: mean over seeds ± half of its 95 % t-interval\n"
+  const std::string_view split = words_for_split(arms.front().split);
+  std::string text = fmt::format(
+      "accuracy        {}, after the last epoch: mean over seeds ± half of its 95 % t-interval\n"
       "minus bn        the same, difference to bn in points, paired by seed; ? = the interval contains 0\n"
-      "epochs to 70 %  first epoch with test accuracy of 70 % or more: mean over the seeds that reached it\n"
+      "epochs to 70 %  first epoch with that accuracy of 70 % or more: mean over the seeds that reached it\n"
       "images/s        training alone, median over epochs; more where processors were free to help\n"
-      "(best %)        of the best epoch, which is chosen on the test set: not for comparisons\n";
+      "(best %)        of the best epoch, which is chosen by its accuracy: not for comparisons\n",
+      split == "test" ? "on test images" : "on training images held out");
   const auto any = [&](auto holds) { return std::any_of(arms.begin(), arms.end(), holds); };
   if (any([](const ArmSummary& arm) { return arm.finished < arm.runs; }))
     text += "Runs that diverged (loss not finite) or are unfinished are counted, and in none of the means.\n";
@@ -258,17 +266,30 @@ std::string footnotes(const std::vector<ArmSummary>& arms, std::span<const RunRe
 
 }  // namespace
 
+std::string result_split(std::span<const RunResults> runs) {
+  const auto is_judged_on_val = [](const RunResults& run) {
+    const std::string swept = fmt::format(",{},", run.config.text("swept"));
+    return swept.find(",lr,") != std::string::npos && run.config.number("val_images").value_or(0) > 0;
+  };
+  return !runs.empty() && std::all_of(runs.begin(), runs.end(), is_judged_on_val) ? "val" : "test";
+}
+
+std::string_view words_for_split(std::string_view split) {
+  return split == "val" ? "held-out" : split;
+}
+
 std::vector<ArmSummary> summarize(std::span<const RunResults> runs) {
   const auto arms = by_arm(runs);
+  const std::string split = result_split(runs);
   std::map<std::string, ArmSummary> baselines;  // by setting
   std::map<std::string, std::size_t> arms_of_norm;
   for (const auto& arm : arms) {
     ++arms_of_norm[arm.front()->norm];
-    if (arm.front()->norm == baseline_norm) baselines[setting_of(*arm.front())] = summarize_arm(arm);
+    if (arm.front()->norm == baseline_norm) baselines[setting_of(*arm.front())] = summarize_arm(arm, split);
   }
   std::vector<ArmSummary> summaries;
   for (const auto& arm : arms) {
-    ArmSummary summary = summarize_arm(arm);
+    ArmSummary summary = summarize_arm(arm, split);
     const RunResults& first = *arm.front();
     if (arms_of_norm[first.norm] > 1) summary.label = summary.arm;
     const auto baseline = baselines.find(setting_of(first));

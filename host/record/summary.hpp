@@ -24,15 +24,25 @@ struct ArmSummary {
   std::optional<std::int64_t> parameters;
   std::size_t runs = 0, finished = 0, diverged = 0;
   std::map<std::int64_t, double> accuracies;  // the final ones of the finished runs, by seed; fractions
-  Estimate final_accuracy;                    // of the last epoch, on the test split; fractions
-  Estimate best_accuracy;                     // of the best epoch, chosen on the test split
+  std::string split = "test";                 // on which the accuracies here are: result_split()
+  Estimate final_accuracy;                    // of the last epoch; fractions
+  Estimate best_accuracy;                     // of the best epoch, chosen on the same split
   std::optional<Estimate> to_baseline;        // final accuracy minus that of bn, paired by seed
   Estimate epochs_to_threshold;               // first epoch at 70 %, over the n seeds that reached it
   double images_per_second = 0;               // median over epochs and seeds; NaN if not recorded
 };
 
-/// The test accuracy whose first epoch is reported.
+/// The accuracy whose first epoch is reported.
 inline constexpr double accuracy_threshold = 0.70;
+/// A learning rate is usable where every run finished and their mean accuracy is at most this much below the
+/// norm's best.
+inline constexpr double usable_within = 0.05;
+
+/// The split that decides: "val" where learning rates are compared and every run held images out, since
+/// nothing is chosen on the test set; else "test".
+[[nodiscard]] std::string result_split(std::span<const RunResults> runs);
+/// In words: "held-out" for val, "test".
+[[nodiscard]] std::string_view words_for_split(std::string_view split);
 
 [[nodiscard]] std::vector<ArmSummary> summarize(std::span<const RunResults> runs);
 

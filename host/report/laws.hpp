@@ -28,4 +28,7 @@ inline constexpr double theory_growth_bn = 1.2111738962;
 /// Whether any arm recorded any law.
 [[nodiscard]] bool has_laws(const StudyView& study);
 
+/// A line for each arm with mean ± standard error of each law, for the terminal.
+[[nodiscard]] std::string laws_text(const StudyView& study);
+
 }  // namespace normlab

@@ -63,6 +63,25 @@ Estimate law_of(const ArmView& arm, const Law& law) {
   return estimate(values);
 }
 
+std::string laws_text(const StudyView& study) {
+  std::size_t width = 4;
+  for (const ArmView& arm : study.arms) width = std::max(width, arm.label().size());
+  std::string text = fmt::format("{:<{}}  {:>5}", "norm", width, "seeds");
+  for (const Law& law : laws()) text += fmt::format("  {:>26}", law.title);
+  for (const ArmView& arm : study.arms) {
+    text += fmt::format("\n{:<{}}  {:>5}", arm.label(), width, arm.summary.finished);
+    for (const Law& law : laws()) {
+      const Estimate value = law_of(arm, law);
+      const double error = value.deviation / std::sqrt(static_cast<double>(value.n));
+      const std::string mean = value.n == 0 ? "-" : fmt::format("{:.{}f}", value.mean, law.digits);
+      // ± takes one column and two bytes, which the padding of the whole would count.
+      text += fmt::format("  {:>17}{}", mean,
+                          value.n < 2 ? std::string(9, ' ') : fmt::format(" ± {:<6.{}f}", error, law.digits));
+    }
+  }
+  return text + "\n\nAt initialization: mean over seeds ± standard error.\n";
+}
+
 bool has_laws(const StudyView& study) {
   for (const ArmView& arm : study.arms)
     for (const Law& law : laws())

@@ -98,10 +98,12 @@ Picture confusion_picture(const StudyView& study, const ArmView& arm,
 }  // namespace
 
 void make_final_accuracies(const StudyView& study, Pictures& pictures, std::vector<std::string>& /*notes*/) {
+  const std::string split(words_for_split(result_split(study.results)));
   Picture picture{.name = "final-accuracy",
-                  .title = "Final test accuracy of every seed, %",
+                  .title = fmt::format("Final {} accuracy of every seed, %", split),
                   .subtitle = described(study) + " · bar: mean, 95 % t-interval"};
-  picture.alt = "Final test accuracy: a dot for each seed, a bar for the mean of each norm.";
+  picture.alt =
+      fmt::format("Final {} accuracy: a dot for each seed, a bar for the mean of each norm.", split);
   std::string seeds, means, boxes, names;
   double low = INFINITY, high = -INFINITY;
   std::size_t most_seeds = 0;

@@ -60,7 +60,7 @@ void add_accuracy(const StudyView& study, const Sweep& sweep, Pictures& pictures
       chart.curves.push_back(
           sweep_curve(line, line.norm, [&](const RunView& run) { return final_accuracy_of(run, split); }));
     for (const ArmView* other : panel.others)
-      if (const double mean = other->summary.final_accuracy.mean; split == "test" && std::isfinite(mean))
+      if (const double mean = other->summary.final_accuracy.mean; split == sweep.split && std::isfinite(mean))
         chart.references.push_back({100 * mean, other->name, other->color});
   }
   Picture picture{.name = fmt::format("{}-accuracy-by-{}", split, sweep.key),
@@ -141,6 +141,7 @@ void make_sweeps(const StudyView& study, Pictures& pictures, std::vector<std::st
         fmt::format("Accuracy against {} is drawn for {} of {} settings, evenly chosen; the tables have "
                     "all of them.",
                     sweep->axis, most_panels, sweep->panels.size()));
+  if (sweep->split != "test") add_accuracy(study, *sweep, pictures, sweep->split, "Final held-out accuracy");
   add_accuracy(study, *sweep, pictures, "test", "Final test accuracy");
   add_accuracy(study, *sweep, pictures, "train", "Final training accuracy");
   add_memory(study, *sweep, pictures);

@@ -158,7 +158,9 @@ std::string norms_table(const StudyView& study, const ArmSummary* best) {
         arm.summary.parameters ? std::optional(static_cast<double>(*arm.summary.parameters)) : std::nullopt);
   });
   add("seeds", [](const ArmView& arm) { return seeds_cell(arm.summary); });
-  add("test accuracy\u00a0%", [&](const ArmView& arm) {
+  const std::string_view split =
+      study.arms.empty() ? "test" : words_for_split(study.arms.front().summary.split);
+  add(fmt::format("{} accuracy\u00a0%", split), [&](const ArmView& arm) {
     Cell cell = accuracy_cell(arm.summary.final_accuracy);
     if (best != nullptr && best->arm == arm.summary.arm)
       cell.html = fmt::format("<span class=\"best\">{}</span>", cell.html);
@@ -189,7 +191,7 @@ const std::string_view norms_table_notes =
     "± half of its 95 % t-interval. Differences "
     "are in points, paired by seed; <span class=\"open\">?</span> marks those whose interval contains 0, or "
     "that have none; intervals are not corrected for the number of comparisons. Images/s is training alone, "
-    "median over epochs. The best epoch is chosen on the test set: not for comparisons. Runs that diverged "
+    "median over epochs. The best epoch is chosen by its accuracy: not for comparisons. Runs that diverged "
     "or "
     "did not finish are counted, and in none of the means.";
 
@@ -197,9 +199,11 @@ std::string sweep_tables(const Sweep& sweep) {
   std::string html;
   for (const SweepPanel& panel : sweep.panels) html += panel_table(sweep, panel);
   return html +
-         "<p class=\"note\">Test accuracy after the last epoch: mean over seeds ± half of its 95 % "
-         "t-interval; the highest of "
-         "a row in bold. Runs that diverged are in none of the means.</p>\n";
+         fmt::format(
+             "<p class=\"note\">Accuracy on {} after the last epoch: mean over seeds ± half of its 95 % "
+             "t-interval; the highest of a row in bold. Runs that diverged are in none of the means.</p>\n",
+             sweep.split == "val" ? "training images held out (rates are not chosen on the test set)"
+                                  : "test images");
 }
 
 std::string laws_table(const StudyView& study) {

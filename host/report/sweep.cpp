@@ -96,7 +96,10 @@ std::optional<int> groups_of(const std::string& norm) {
 }
 
 std::optional<Sweep> group_sweep(const StudyView& study) {
-  Sweep sweep{"groups", words_for("groups"), false, {}, {}};
+  Sweep sweep;
+  sweep.key = "groups";
+  sweep.axis = words_for(sweep.key);
+  sweep.split = result_split(study.results);
   SweepPanel panel;
   for (const ArmView& arm : study.arms)
     if (const auto groups = groups_of(arm.summary.norm)) {
@@ -148,6 +151,7 @@ std::optional<Sweep> sweep_of(const StudyView& study) {
   Sweep sweep;
   sweep.key = key_with_most_values(study);
   sweep.axis = words_for(sweep.key);
+  sweep.split = result_split(study.results);
   const std::vector<std::string> values = values_of(study, sweep.key);
   if (values.size() < 2) return std::nullopt;
   const auto positions = positions_of(values);

@@ -41,6 +41,7 @@ struct SweepPanel {
 struct Sweep {
   std::string key;        // of the axis: batch_size; "groups" for norms gn:1, gn:2, ...
   std::string axis;       // in words
+  std::string split;      // that decides: result_split()
   bool is_log = false;    // values are at least 0 and lie ratios apart
   std::vector<Tic> tics;  // its values, in order
   std::vector<SweepPanel> panels;

@@ -71,9 +71,9 @@ std::string highest_of(const Sweep& sweep) {
                               panel.setting);
         }
   if (best == nullptr) return "No run finished, so there is no final accuracy to compare.";
-  return fmt::format("Highest of all is {}, with {} % test accuracy after the last epoch ({} seed{}).", where,
-                     percent_text(mean_of(*best)), best->summary.final_accuracy.n,
-                     best->summary.final_accuracy.n == 1 ? "" : "s");
+  return fmt::format("Highest of all is {}, with {} % {} accuracy after the last epoch ({} seed{}).", where,
+                     percent_text(mean_of(*best)), words_for_split(best->summary.split),
+                     best->summary.final_accuracy.n, best->summary.final_accuracy.n == 1 ? "" : "s");
 }
 
 const SweepLine* line_of(const SweepPanel& panel, std::string_view norm) {
@@ -225,7 +225,7 @@ std::optional<double> largest_usable(const SweepLine& line) {
     if (has_result(*point.arm)) best = std::max(best, mean_of(*point.arm));
   std::optional<double> largest;
   for (const SweepPoint& point : line.points)
-    if (all_finished(*point.arm) && has_result(*point.arm) && mean_of(*point.arm) >= usable_share * best)
+    if (all_finished(*point.arm) && has_result(*point.arm) && mean_of(*point.arm) >= best - usable_within)
       largest = point.x;
   return largest;
 }
@@ -251,9 +251,9 @@ std::vector<std::string> sweep_verdict(const StudyView& study, const Sweep& swee
   else
     say([&](const SweepPanel& panel) { return spread_sentence(sweep, panel); });
   if (sweep.key == "lr")
-    sentences.push_back(
-        fmt::format("Usable: every seed finishes, and their mean is at least {:.0f} % of the norm's best.",
-                    100 * usable_share));
+    sentences.push_back(fmt::format(
+        "Usable: every seed finishes, and their mean is at most {:.0f} points below the norm's best.",
+        100 * usable_within));
   if (sweep.key == "depth")
     sentences.push_back(fmt::format(
         "To train: every seed finishes, and their mean is at least {:.0f} %, {:.0f} times chance.",

@@ -11,9 +11,6 @@ namespace normlab {
 
 /// A norm counts as trained where every run finished with at least this many times the accuracy of chance.
 inline constexpr double trained_over_chance = 2;
-/// A learning rate is usable where every run finished and their mean accuracy is at least this share of the
-/// norm's best.
-inline constexpr double usable_share = 0.9;
 
 /// The largest x at which the line is usable in that sense; none if it is nowhere.
 [[nodiscard]] std::optional<double> largest_usable(const SweepLine& line);

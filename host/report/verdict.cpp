@@ -35,8 +35,8 @@ std::string headline(std::span<const ArmSummary> arms) {
   const ArmSummary* best = best_arm(arms);
   if (best == nullptr) return "No run finished, so there is no final accuracy to compare.";
   const std::string reached =
-      fmt::format("{} % test accuracy after the last epoch ({})", percent_text(best->final_accuracy.mean),
-                  seeds_text(best->final_accuracy.n));
+      fmt::format("{} % {} accuracy after the last epoch ({})", percent_text(best->final_accuracy.mean),
+                  words_for_split(best->split), seeds_text(best->final_accuracy.n));
   const ArmSummary* other = reference_for(*best, arms);
   if (other == nullptr)
     return fmt::format("{} reaches {}; no other norm has finished runs to compare it with.", best->label,
@@ -69,7 +69,8 @@ std::string threshold_sentence(std::span<const ArmSummary> arms) {
     else if (arm.finished > 0)
       never.push_back(arm.label);
   }
-  if (reached.empty()) return fmt::format("No norm reaches {} on the test set.", goal);
+  if (reached.empty())
+    return fmt::format("No norm reaches {} {} accuracy.", goal, words_for_split(arms.front().split));
   // Arms of which every finished run got there come first: an average over the lucky seeds would flatter.
   std::stable_sort(reached.begin(), reached.end(), [](const ArmSummary* a, const ArmSummary* b) {
     const bool all_a = a->epochs_to_threshold.n == a->finished;

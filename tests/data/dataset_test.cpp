@@ -153,6 +153,18 @@ TEST(Dataset, ClassNamesMustBeTen) {
             (std::vector<std::string>{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"}));
 }
 
+TEST(Dataset, ANoteIsOneLine) {
+  const TemporaryDirectory directory;
+  write_tiny_set(directory.path());
+  EXPECT_EQ(load_dataset(directory.path().string()).note, "");
+  write_file(directory / "note.txt", bytes_of("went through JPEG\r\n"));
+  EXPECT_EQ(load_dataset(directory.path().string()).note, "went through JPEG");
+  for (const std::string& bad : {std::string("\n"), std::string("two\nlines\n"), std::string(201, 'x')}) {
+    write_file(directory / "note.txt", bytes_of(bad), true);
+    EXPECT_CONTAINS(error_of([&] { load_dataset(directory.path().string()); }), "note.txt is to be one line");
+  }
+}
+
 TEST(Dataset, ReadsAnArchiveInMemory) {
   const TemporaryDirectory directory;
   auto members = test::tiny_members();

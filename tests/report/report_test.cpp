@@ -83,7 +83,7 @@ TEST_F(Report, OneSeed) {
   EXPECT_HAS(first,
              "bn ends highest, with 60.00 % test accuracy after the last epoch (1 seed), 10.00 points above");
   EXPECT_HAS(first, "cannot tell this from chance");
-  EXPECT_EQ(second, "No norm reaches 70 % on the test set.");
+  EXPECT_EQ(second, "No norm reaches 70 % test accuracy.");
   EXPECT_EQ(third, "With fewer than two pairs of seeds no difference can be told from chance.");
   EXPECT_EQ(page().find("60.00 ±"), std::string::npos);
 }

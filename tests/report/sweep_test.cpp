@@ -149,8 +149,27 @@ TEST_F(SweepStudy, LearningRateSaysTheLargestUsable) {
     }
   }
   write(runs);
-  EXPECT_TRUE(says("Largest usable learning rate: none 0.01, bn 1 (the largest tried) and ln 0.1."));
+  EXPECT_TRUE(says("Largest usable learning rate: none 0.01, bn 0.1 and ln 0.1."));
   EXPECT_TRUE(says("Of 18 runs, 3 are in none of the means: none diverged in 3."));
+}
+
+TEST_F(SweepStudy, LearningRatesAreJudgedOnImagesHeldOut) {
+  std::vector<SampleRun> runs;
+  for (const auto& [lr, test, val] : {std::tuple{"0.1", 0.9, 0.5}, {"1", 0.2, 0.6}}) {
+    SampleRun run = swept("bn", 0, test, {{"lr", lr}});
+    run.numbers.emplace_back("val_images", 100);
+    run.more.push_back(test::scalar_sample("val.accuracy", 1, 2, val));
+    runs.push_back(run);
+  }
+  write(runs);
+  EXPECT_TRUE(
+      says("Highest of all is bn at learning rate 1, with 60.00 % held-out accuracy after the last "
+           "epoch (1 seed)."));
+  EXPECT_TRUE(says("Largest usable learning rate: bn 1 (the largest tried)."));
+  EXPECT_NE(summary_text(view().results).find("held-out accuracy %"), std::string::npos);
+  const std::string text = page();
+  EXPECT_NE(text.find("Accuracy on training images held out"), std::string::npos);
+  EXPECT_NE(text.find("val-accuracy-by-lr"), std::string::npos);
 }
 
 TEST_F(SweepStudy, DepthSaysWhoTrainsAndOnceForEqualSettings) {
