@@ -7,6 +7,7 @@
 #include "experiments/common/run_spec.hpp"
 
 #include "host/limits.hpp"
+#include "tools/bench/device.hpp"
 #include "tools/bench/tables.hpp"
 
 namespace {
@@ -27,7 +28,13 @@ its parameters. Norms and ReLUs count the bytes that they cannot do without, in 
 bandwidth: forward reads x and writes y, 2 maps; backward reads x and dy and writes dx, 3 maps. (Batch norm
 moves up to 3 and 7, since it waits for the whole batch's statistics: its percentage is lower for that.) Of the
 phases, "data" decodes images (without augmentation), "prepare" packs weights, "reduce" adds up gradients,
-losses and a batch's statistics, and "wait" is the time in which threads had nothing to do.)";
+losses and a batch's statistics, and "wait" is the time in which threads had nothing to do.
+
+--device cuda measures a GPU instead, by its own clock (events in its work): each norm's forward and backward
+kernels alone, on maps of NetA and larger ones, in GB/s and percent of what a copy reaches in the same run, with
+nothing in the L2 cache and with the input just written; convolutions in TFLOP/s; training. --sections says which
+of these. There --layers adds a table of one training step, layer by layer, which needs no profiler. --threads and
+--seconds mean nothing there.)";
 
 std::vector<int> positive_list(const std::string& option, const std::string& text) {
   std::vector<int> list = number_list(option, text);
@@ -45,6 +52,16 @@ std::vector<DataType> precision_list(const std::string& text) {
   return list;
 }
 
+std::set<std::string> section_set(const std::string& text) {
+  std::set<std::string> sections;
+  for (const std::string& name : word_list("--sections", text)) {
+    if (name != "norms" && name != "convolutions" && name != "training")
+      throw UsageError("--sections: unknown '{}'; choose from norms, convolutions, training", name);
+    sections.insert(name);
+  }
+  return sections;
+}
+
 std::vector<int> thread_list(const std::string& text) {
   return text == "0" ? std::vector<int>{available_threads()} : positive_list("--threads", text);
 }
@@ -58,8 +75,11 @@ int main(int argc, char** argv) {
   std::string batch_sizes = "32", threads = "0", precisions = "fp32";
   int rounds = 7;
   double seconds = 0.5;
+  std::string sections = "norms,convolutions,training";
   bool summary_only = false, csv = false, layers = false;
   CLI::App* what = app.add_option_group("What is measured");
+  what->add_option("--device", options.device, "cpu or cuda; auto is the CPU");
+  what->add_option("--sections", sections, "With --device cuda: norms, convolutions, training");
   what->add_option("--norms", options.norms, "Normalizations, separated by commas");
   what->add_option("--net", options.net, "Network: net_a or plain:D");
   what->add_option("--width", options.width, "Multiplies the network's channels");
@@ -79,6 +99,7 @@ int main(int argc, char** argv) {
   how->add_flag("--summary", summary_only,
                 "Print the network of each norm, layer by layer, and measure nothing");
   return run_program(app, argc, argv, [&] {
+    const std::set<std::string> wanted = section_set(sections);
     const bench::Plan plan{options.net,          options.width,
                            options.norm_list(),  positive_list("--batch-size", batch_sizes),
                            thread_list(threads), precision_list(precisions)};
@@ -95,9 +116,20 @@ int main(int argc, char** argv) {
     check_runs(options, runs);
     if (summary_only) {
       for (const Norm& norm : plan.norms) {
-        const bench::Subject subject(plan, {norm, plan.batch_sizes.front(), 1});
+        const bench::Subject subject(plan, {norm, plan.batch_sizes.front(), 1}, make_backend("cpu", 1));
         fmt::print("{} with {}\n{}\n", plan.net, norm.str(), summary(subject.graph));
       }
+      return 0;
+    }
+    if (options.device == "cuda") {
+      bench::DevicePlan device = bench::DevicePlan::usual();
+      device.training = plan;
+      device.sections = wanted;
+      device.layers = layers;
+      device.rounds = rounds;
+      const bench::DeviceResults results =
+          bench::measure_device(device, [] { return make_backend("cuda", 1); });
+      fmt::print("{}", csv ? bench::device_csv(results) : bench::device_tables(results));
       return 0;
     }
     const bench::Results results = bench::measure(plan, rounds, seconds, layers);

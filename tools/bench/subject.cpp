@@ -24,9 +24,9 @@ std::vector<Cell> Plan::cells() const {
   return cells;
 }
 
-Subject::Subject(const Plan& plan, const Cell& what)
+Subject::Subject(const Plan& plan, const Cell& what, std::unique_ptr<Backend> device)
     : cell(what),
-      backend(make_backend("auto", cell.threads)),
+      backend(std::move(device)),
       graph(*backend, {1, 3, 32, 32}),
       pixels_(*backend, static_cast<std::size_t>(cell.batch_size) * graph.sample().per_sample()),
       images_{reinterpret_cast<const std::uint8_t*>(pixels_.data()), nullptr, cell.batch_size, 3, 32, 32},
@@ -36,7 +36,8 @@ Subject::Subject(const Plan& plan, const Cell& what)
   graph.setup({.batch = cell.batch_size, .evaluation_batch = cell.batch_size, .precision = cell.precision});
   initialize(graph, Initialization::he, 0);
   optimizer_ = std::make_unique<Optimizer>(graph, OptimizerOptions{});
-  profile = std::make_unique<Profile>(backend->workers(), static_cast<int>(graph.nodes().size()));
+  profile =
+      std::make_unique<Profile>(backend->workers(), static_cast<int>(graph.nodes().size()), backend->clock());
   Philox random(0, Purpose::probe);
   std::vector<std::uint8_t> noise(pixels_.bytes());
   for (std::uint8_t& value : noise) value = static_cast<std::uint8_t>(random.below(256));
@@ -93,7 +94,8 @@ const Subject& Results::at(const Cell& cell) const {
 
 Results measure(const Plan& plan, int rounds, double seconds, bool layers) {
   Results results{plan, {}, {}, rounds};
-  for (const Cell& cell : plan.cells()) results.subjects.push_back(std::make_unique<Subject>(plan, cell));
+  for (const Cell& cell : plan.cells())
+    results.subjects.push_back(std::make_unique<Subject>(plan, cell, make_backend("cpu", cell.threads)));
   for (int round = 0; round < rounds; ++round) {
     for (const auto& subject : results.subjects) subject->measure(seconds, layers);
     if (round == 0) {

@@ -37,11 +37,13 @@ struct Plan {
 /// A network with a batch of noise for images, ready to train, and what each round found.
 class Subject {
  public:
-  Subject(const Plan& plan, const Cell& cell);
+  Subject(const Plan& plan, const Cell& cell, std::unique_ptr<Backend> device);
 
   /// About `seconds` of training steps and a quarter of that of evaluation; with `layers` as long again of
   /// training steps under the profile.
   void measure(double seconds, bool layers);
+  /// One step.
+  void train();
 
   const Cell cell;
   std::unique_ptr<Backend> backend;
@@ -51,7 +53,6 @@ class Subject {
   double profiled_images = 0;
 
  private:
-  void train();
   void evaluate() { graph.evaluate(batch_); }
   /// Images a second over at least `seconds`; adds the images to `images`.
   [[nodiscard]] double rate(double seconds, void (Subject::*step)(), double& images);

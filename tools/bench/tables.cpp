@@ -6,38 +6,16 @@
 #include <span>
 
 #include "host/record/statistics.hpp"
+#include "tools/bench/text.hpp"
+#include "tools/bench/work.hpp"
 
 namespace normlab::bench {
 
 namespace {
 
-using Row = std::vector<std::string>;
-
-std::string number(double value, int digits = 0) {
-  return fmt::format("{:.{}f}", value, digits);
-}
-
 std::string range(std::span<const double> values, int digits = 0) {
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
   return fmt::format("({} - {})", number(*low, digits), number(*high, digits));
-}
-
-/// Columns as wide as they must be; the first `left` stand at the left.
-std::string aligned(const std::vector<Row>& rows, std::size_t left) {
-  std::vector<std::size_t> widths(rows.front().size());
-  for (const Row& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string text;
-  for (const Row& row : rows) {
-    std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      line += i == 0 ? "" : "  ";
-      line += i < left ? fmt::format("{:<{}}", row[i], widths[i]) : fmt::format("{:>{}}", row[i], widths[i]);
-    }
-    text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
-  }
-  return text;
 }
 
 /// The median over rounds of a / b: what both saw of a slow minute cancels.
@@ -107,18 +85,6 @@ Row label_heading(const Results& results) {
   if (results.plan.threads.size() > 1) row.push_back("threads");
   if (results.plan.precisions.size() > 1) row.push_back("precision");
   return row;
-}
-
-void append(Row& row, const Row& more) {
-  row.insert(row.end(), more.begin(), more.end());
-}
-
-std::string csv_line(const Row& row) {
-  return fmt::format("{}\n", fmt::join(row, ","));
-}
-
-std::string csv_number(double value) {
-  return fmt::format("{:.9g}", value);
 }
 
 }  // namespace
@@ -192,28 +158,6 @@ std::string cell_csv(const Results& results) {
 }
 
 namespace {
-
-/// What a layer did in one phase, over all images; the rates are those of all workers together.
-struct Work {
-  double seconds = 0;  ///< of workers
-  double flops = 0, bytes = 0;
-};
-
-Work work_of(const Subject& subject, int index, Phase phase) {
-  Work work{subject.profile->seconds(index, phase)};
-  if (index == Profile::kStep || work.seconds == 0) return work;
-  const Layer& layer = *subject.graph.nodes()[static_cast<std::size_t>(index)].layer;
-  const bool forward = phase == Phase::forward || phase == Phase::norm_forward;
-  const bool backward = phase == Phase::backward_data || phase == Phase::norm_backward;
-  const bool weights = phase == Phase::backward_weights;
-  if (forward || backward || weights) work.flops = 2 * layer.multiply_adds() * subject.profiled_images;
-  if ((layer.is_norm() || layer.kind() == "relu") && (forward || backward)) {
-    const double map =
-        static_cast<double>(layer.y_shape().per_sample() * element_bytes(subject.cell.precision));
-    work.bytes = (forward ? 2 : 3) * map * subject.profiled_images;
-  }
-  return work;
-}
 
 Work operator+(const Work& a, const Work& b) {
   return {a.seconds + b.seconds, a.flops + b.flops, a.bytes + b.bytes};
