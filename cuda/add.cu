@@ -4,9 +4,11 @@
 
 namespace normlab::NORMLAB_PLATFORM {
 
-/// y may be a or b, so nothing here is read through the read-only cache.
+/// y may be a or b, so nothing here is read through the read-only cache. Bytes: a and b in, y out; 90 % of
+/// what a copy reaches.
 template <typename T>
-__global__ void add_kernel(const T* a, const T* b, std::size_t count, T* y) {
+__global__ void __launch_bounds__(kMapThreads, kMapBlocks)
+    add_kernel(const T* a, const T* b, std::size_t count, T* y) {
   constexpr auto kChannels = static_cast<std::size_t>(kWidth<T>);
   const std::size_t i = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= count) return;
@@ -19,12 +21,11 @@ __global__ void add_kernel(const T* a, const T* b, std::size_t count, T* y) {
 }
 
 void CudaBackend::add_forward(Tensor a, Tensor b, Tensor y) {
-  constexpr unsigned kThreads = 256;
   const std::size_t count = vectors(a);
   with_elements(a.type, [&](auto zero) {
     using T = decltype(zero);
-    launch(add_kernel<T>, blocks_for(count, kThreads), kThreads, 0, stream(), elements<T>(a), elements<T>(b),
-           count, elements<T>(y));
+    launch(add_kernel<T>, blocks_for(count, kMapThreads), kMapThreads, 0, stream(), elements<T>(a),
+           elements<T>(b), count, elements<T>(y));
   });
 }
 

@@ -16,10 +16,10 @@ struct MapPixel {
   }
 };
 
-/// x is h x w, y two more each way.
+/// x is h x w, y two more each way. Bytes: x in, y out; 80 % of what a copy reaches.
 template <typename T>
-__global__ void circular_pad_forward_kernel(const T* x, unsigned vectors, unsigned h, unsigned w,
-                                            unsigned count, T* y) {
+__global__ void __launch_bounds__(kMapThreads, kMapBlocks)
+    circular_pad_forward_kernel(const T* x, unsigned vectors, unsigned h, unsigned w, unsigned count, T* y) {
   constexpr int kChannels = kWidth<T>;
   const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= count) return;
@@ -31,9 +31,11 @@ __global__ void circular_pad_forward_kernel(const T* x, unsigned vectors, unsign
 }
 
 /// Padded row p came from row (p + h - 1) % h: those of one row are h apart. Columns likewise.
+/// Bytes: dy in, dx out; 80 % of what a copy reaches.
 template <typename T>
-__global__ void circular_pad_backward_kernel(const T* dy, unsigned vectors, unsigned h, unsigned w,
-                                             unsigned count, T* dx) {
+__global__ void __launch_bounds__(kMapThreads, kMapBlocks)
+    circular_pad_backward_kernel(const T* dy, unsigned vectors, unsigned h, unsigned w, unsigned count,
+                                 T* dx) {
   constexpr int kChannels = kWidth<T>;
   const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= count) return;
@@ -50,16 +52,12 @@ __global__ void circular_pad_backward_kernel(const T* dy, unsigned vectors, unsi
   store_raw(dx + static_cast<std::size_t>(i) * kChannels, narrow(sum));
 }
 
-namespace {
-constexpr unsigned kThreads = 256;
-}
-
 void CudaBackend::circular_pad_forward(Tensor x, Tensor y) {
   const unsigned count = index_count(vectors(y));
   with_elements(x.type, [&](auto zero) {
     using T = decltype(zero);
-    launch(circular_pad_forward_kernel<T>, blocks_for(count, kThreads), kThreads, 0, stream(), elements<T>(x),
-           padded(x.shape.c) / kWidth<T>, x.shape.h, x.shape.w, count, elements<T>(y));
+    launch(circular_pad_forward_kernel<T>, blocks_for(count, kMapThreads), kMapThreads, 0, stream(),
+           elements<T>(x), padded(x.shape.c) / kWidth<T>, x.shape.h, x.shape.w, count, elements<T>(y));
   });
 }
 
@@ -68,7 +66,7 @@ void CudaBackend::circular_pad_backward(Tensor dy, Tensor dx) {
   const unsigned count = index_count(vectors(dx));
   with_elements(dx.type, [&](auto zero) {
     using T = decltype(zero);
-    launch(circular_pad_backward_kernel<T>, blocks_for(count, kThreads), kThreads, 0, stream(),
+    launch(circular_pad_backward_kernel<T>, blocks_for(count, kMapThreads), kMapThreads, 0, stream(),
            elements<T>(dy), padded(dx.shape.c) / kWidth<T>, dx.shape.h, dx.shape.w, count, elements<T>(dx));
   });
 }

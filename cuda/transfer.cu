@@ -5,6 +5,7 @@
 
 namespace normlab::NORMLAB_PLATFORM {
 
+/// Bytes: few.
 template <typename T>
 __global__ void to_native_kernel(const float* values, int channels, int stride, int pixels, std::size_t count,
                                  T* to) {
@@ -25,6 +26,7 @@ __global__ void to_native_kernel(const float* values, int channels, int stride, 
   store_raw(to + i * static_cast<std::size_t>(kChannels), narrow(v));
 }
 
+/// Bytes: few.
 template <typename T>
 __global__ void from_native_kernel(const T* from, int channels, int stride, int pixels, std::size_t count,
                                    float* values) {

@@ -23,9 +23,10 @@ template <typename T>
 __device__ inline Raw load_raw(const T* from) {
   return __ldg(reinterpret_cast<const Raw*>(from));
 }
+/// The intrinsic, because nvcc takes a plain store of selected values apart. `to` is global memory.
 template <typename T>
 __device__ inline void store_raw(T* to, Raw raw) {
-  *reinterpret_cast<Raw*>(to) = raw;
+  __stwb(reinterpret_cast<Raw*>(to), raw);
 }
 
 __device__ inline void widen(Raw raw, float (&v)[4]) {

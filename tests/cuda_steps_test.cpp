@@ -2,8 +2,6 @@
 // the order in which threads run, leave no memory behind, and run every kernel of cuda/.
 
 #include <filesystem>
-#include <fstream>
-#include <regex>
 #include <set>
 
 #include "layers/circular_pad.hpp"
@@ -12,6 +10,7 @@
 #include "layers/networks.hpp"
 #include "layers/optimizer.hpp"
 #include "tests/simt/simt.hpp"
+#include "tests/support/kernel_sources.hpp"
 #include "tests/support/layer_check.hpp"
 
 namespace normlab {
@@ -120,22 +119,6 @@ TEST_P(CudaSteps, HaveEqualBitsWhateverTheOrderOfThreads) {
 INSTANTIATE_TEST_SUITE_P(NetA, CudaSteps, ::testing::ValuesIn(kNorms),
                          [](const auto& info) { return testing::identifier(info.param); });
 
-/// The kernels that stand in cuda/.
-std::set<std::string> kernels_in_sources() {
-  std::set<std::string> names;
-  const std::regex pattern(R"(([a-z_]+_kernel)\()");
-  for (const auto& entry :
-       std::filesystem::directory_iterator(std::filesystem::path(NORMLAB_SOURCE_DIR) / "cuda")) {
-    if (entry.path().extension() != ".cu") continue;
-    std::ifstream file(entry.path());
-    std::smatch match;
-    for (std::string line; std::getline(file, line);) {
-      if (std::regex_search(line, match, pattern)) names.insert(match[1]);
-    }
-  }
-  return names;
-}
-
 TEST(CudaKernels, EachRanAndNoMemoryIsLeft) {
   for (const char* backend_name : {"cuda_emulated", "cuda_emulated_bf16"}) {
     for (const std::string& norm : kNorms) train(backend_name, {.norm = norm, .steps = 1});
@@ -150,7 +133,8 @@ TEST(CudaKernels, EachRanAndNoMemoryIsLeft) {
   }
   std::set<std::string> ran;
   for (const auto& [name, launches] : simt::kernels()) ran.insert(name.substr(name.rfind(':') + 1));
-  const std::set<std::string> all = kernels_in_sources();
+  const std::set<std::string> all =
+      testing::names_of(testing::kernels_in_sources(std::filesystem::path(NORMLAB_SOURCE_DIR) / "cuda"));
   EXPECT_GT(all.size(), 30U);
   for (const std::string& name : all) EXPECT_TRUE(ran.contains(name)) << name << " never ran";
   EXPECT_EQ(simt::live_allocations(), 0U);

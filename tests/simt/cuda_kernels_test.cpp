@@ -1,14 +1,11 @@
 // Every kernel of cuda/ on tiny grids: none is left out, every order of threads gives the same bits, and
 // under ThreadSanitizer (tools/test --full) none has a race.
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <regex>
 #include <set>
-#include <sstream>
 
 #include "cuda/cuda_backend.hpp"
 #include "layers/add.hpp"
@@ -23,6 +20,7 @@
 #include "layers/relu.hpp"
 #include "layers/softmax_cross_entropy.hpp"
 #include "tests/simt/simt.hpp"
+#include "tests/support/kernel_sources.hpp"
 
 namespace normlab {
 namespace {
@@ -94,25 +92,6 @@ std::vector<float> train(const std::string& norm, DataType precision) {
   return result;
 }
 
-// The names that follow __global__ in the sources.
-std::set<std::string> kernels_in_sources() {
-  static const std::regex pattern(
-      R"(__global__\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\()");
-  std::set<std::string> names;
-  for (const auto& entry : fs::directory_iterator(fs::path(NORMLAB_SOURCE_DIR) / "cuda")) {
-    if (!entry.is_regular_file()) continue;
-    std::stringstream text;
-    text << std::ifstream(entry.path()).rdbuf();
-    const std::string source = text.str();
-    std::size_t qualifiers = 0, found = 0;
-    for (std::size_t at = 0; (at = source.find("__global__", at)) != std::string::npos; ++at) ++qualifiers;
-    for (std::sregex_iterator it(source.begin(), source.end(), pattern), end; it != end; ++it, ++found)
-      names.insert((*it)[1]);
-    EXPECT_EQ(found, qualifiers) << entry.path() << ": __global__ stands where no kernel was recognized";
-  }
-  return names;
-}
-
 class CudaKernels : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(CudaKernels, EqualBitsForEveryOrderOfThreads) {
@@ -145,7 +124,8 @@ TEST(CudaKernelsCovered, AsManyAsThereAre) {
         << name << " has no name of its own: not static, nor in an anonymous namespace";
     if (name.starts_with(prefix)) ran.insert(name.substr(prefix.size()));
   }
-  const std::set<std::string> all = kernels_in_sources();
+  const std::set<std::string> all =
+      testing::names_of(testing::kernels_in_sources(fs::path(NORMLAB_SOURCE_DIR) / "cuda"));
   for (const std::string& name : all) EXPECT_TRUE(ran.contains(name)) << name << " did not run";
   for (const std::string& name : ran) EXPECT_TRUE(all.contains(name)) << name << " is not in cuda/";
 }
