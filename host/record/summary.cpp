@@ -72,7 +72,7 @@ std::map<std::int64_t, double> accuracies_by_seed(const std::vector<const RunRes
   return by_seed;
 }
 
-ArmSummary summarize_arm(const std::vector<const RunResults*>& runs, const std::string& split) {
+ArmSummary summarize_arm(const std::vector<const RunResults*>& runs, std::string_view split) {
   ArmSummary arm;
   arm.split = split;
   arm.arm = runs.front()->arm;
@@ -216,8 +216,8 @@ std::vector<Column> columns_of(std::string_view split) {
   };
 }
 
-std::string table_of(const std::vector<ArmSummary>& arms) {
-  const std::vector<Column> columns = columns_of(words_for_split(arms.front().split));
+std::string table_of(const std::vector<ArmSummary>& arms, std::string_view split) {
+  const std::vector<Column> columns = columns_of(split);
   std::vector<std::vector<std::string>> cells;
   std::vector<std::size_t> widths;
   for (const Column& column : columns) {
@@ -246,7 +246,7 @@ std::string table_of(const std::vector<ArmSummary>& arms) {
 }
 
 std::string footnotes(const std::vector<ArmSummary>& arms, std::span<const RunResults> runs) {
-  const std::string_view split = words_for_split(arms.front().split);
+  const std::string_view split = words_for_split(result_split(runs));
   std::string text = fmt::format(
       "accuracy        {}, after the last epoch: mean over seeds ± half of its 95 % t-interval\n"
       "minus bn        the same, difference to bn in points, paired by seed; ? = the interval contains 0\n"
@@ -266,7 +266,7 @@ std::string footnotes(const std::vector<ArmSummary>& arms, std::span<const RunRe
 
 }  // namespace
 
-std::string result_split(std::span<const RunResults> runs) {
+std::string_view result_split(std::span<const RunResults> runs) {
   const auto is_judged_on_val = [](const RunResults& run) {
     const std::string swept = fmt::format(",{},", run.config.text("swept"));
     return swept.find(",lr,") != std::string::npos && run.config.number("val_images").value_or(0) > 0;
@@ -280,7 +280,7 @@ std::string_view words_for_split(std::string_view split) {
 
 std::vector<ArmSummary> summarize(std::span<const RunResults> runs) {
   const auto arms = by_arm(runs);
-  const std::string split = result_split(runs);
+  const std::string_view split = result_split(runs);
   std::map<std::string, ArmSummary> baselines;  // by setting
   std::map<std::string, std::size_t> arms_of_norm;
   for (const auto& arm : arms) {
@@ -302,7 +302,8 @@ std::vector<ArmSummary> summarize(std::span<const RunResults> runs) {
 
 std::string summary_text(std::span<const RunResults> runs) {
   const std::vector<ArmSummary> arms = summarize(runs);
-  return title(runs) + "\n\n" + table_of(arms) + "\n" + footnotes(arms, runs);
+  return title(runs) + "\n\n" + table_of(arms, words_for_split(result_split(runs))) + "\n" +
+         footnotes(arms, runs);
 }
 
 }  // namespace normlab

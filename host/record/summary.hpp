@@ -40,7 +40,7 @@ inline constexpr double usable_within = 0.05;
 
 /// The split that decides: "val" where learning rates are compared and every run held images out, since
 /// nothing is chosen on the test set; else "test".
-[[nodiscard]] std::string result_split(std::span<const RunResults> runs);
+[[nodiscard]] std::string_view result_split(std::span<const RunResults> runs);
 /// In words: "held-out" for val, "test".
 [[nodiscard]] std::string_view words_for_split(std::string_view split);
 

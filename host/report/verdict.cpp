@@ -70,7 +70,8 @@ std::string threshold_sentence(std::span<const ArmSummary> arms) {
       never.push_back(arm.label);
   }
   if (reached.empty())
-    return fmt::format("No norm reaches {} {} accuracy.", goal, words_for_split(arms.front().split));
+    return fmt::format("No norm reaches {} {} accuracy.", goal,
+                       arms.empty() ? "test" : words_for_split(arms.front().split));
   // Arms of which every finished run got there come first: an average over the lucky seeds would flatter.
   std::stable_sort(reached.begin(), reached.end(), [](const ArmSummary* a, const ArmSummary* b) {
     const bool all_a = a->epochs_to_threshold.n == a->finished;
