@@ -8,6 +8,10 @@ namespace normlab {
 
 namespace {
 
+/// A small batch has fewer lanes rather than lanes of one shard: a lane's first shard finds its gradients in
+/// no cache.
+constexpr int kShardsOfALane = 2;
+
 std::size_t rounded(std::size_t floats) {
   return (floats + 31) / 32 * 32;
 }
@@ -200,7 +204,8 @@ PassResult Graph::evaluate(const Batch& batch) {
 }
 
 int Graph::lanes_of(int samples) const {
-  return std::min(backend_.lanes(), (samples + shard_samples_ - 1) / shard_samples_);
+  const int shards = (samples + shard_samples_ - 1) / shard_samples_;
+  return std::min(backend_.lanes(), (shards + kShardsOfALane - 1) / kShardsOfALane);
 }
 
 Batch Graph::stage(const Batch& batch) {
@@ -253,9 +258,9 @@ PassResult Graph::pass(const Batch& batch, Pass kind) {
         backend_.clear(lane_gradients(lane), lane_stride_ * sizeof(float));
         lap(worker, Profile::kStep, Phase::reduce);
       }
-      const int in_lane = (shards - lane + backend_.lanes() - 1) / backend_.lanes();
+      const int in_lane = (shards - lane + lanes - 1) / lanes;
       for (int i = 0; i < in_lane; ++i) {
-        const int shard = lane + (ascending ? i : in_lane - 1 - i) * backend_.lanes();
+        const int shard = lane + (ascending ? i : in_lane - 1 - i) * lanes;
         Frame frame;
         frame.worker = worker;
         frame.shard = shard;

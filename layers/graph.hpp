@@ -1,7 +1,7 @@
 #pragma once
 // Graph: a static list of layers in topological order with all their memory.
 //
-// A batch is cut into shards of a fixed number of samples; shards are dealt to a fixed number of lanes; each
+// A batch is cut into shards of a fixed number of samples; shards are dealt to at most 16 lanes; each
 // lane adds up its parameter gradients in a flat buffer of its own, shard after shard, and the lanes are
 // added in a fixed tree. Nothing of this depends on the number of threads, so neither do the results, to the
 // bit.
@@ -76,6 +76,8 @@ class Graph {
   [[nodiscard]] const std::vector<Node>& nodes() const { return nodes_; }
   [[nodiscard]] const Shape& sample() const { return sample_; }
   [[nodiscard]] int shard_samples() const { return shard_samples_; }
+  /// Of a pass over so many samples: as many workers find something to do.
+  [[nodiscard]] int lanes_of(int samples) const;
   [[nodiscard]] std::vector<const Parameter*> parameters() const;
   [[nodiscard]] std::vector<const State*> states() const;
   [[nodiscard]] std::size_t parameter_count() const { return parameter_count_; }
@@ -95,7 +97,6 @@ class Graph {
   enum class Pass { evaluation, forward, training };
   PassResult pass(const Batch& batch, Pass kind);
   void prepare(bool training);
-  [[nodiscard]] int lanes_of(int samples) const;
   void check_count(const Batch& batch, int booked) const;
   /// The batch with its indices and labels where the device reads them.
   [[nodiscard]] Batch stage(const Batch& batch);

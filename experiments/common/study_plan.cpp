@@ -43,8 +43,7 @@ Planner::Needs Planner::measure(const RunSpec& spec) const {
     seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     ++steps;
   }
-  const int shards = (batch_size + graph.shard_samples() - 1) / graph.shard_samples();
-  return {{steps * count / seconds, std::min(backend->lanes(), shards)},
+  return {{steps * count / seconds, graph.lanes_of(batch_size)},
           graph.memory_bytes() + diagnosis_memory(options_, network, *backend, graph.sample())};
 }
 
