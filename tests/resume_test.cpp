@@ -67,6 +67,26 @@ TEST_F(Resume, AfterKillEveryRunEndsWithTheBitsOfAnUndisturbedStudy) {
   EXPECT_NE(again.output.find("gn:4"), std::string::npos) << "the table is printed again";
 }
 
+// What an experiment measures on the way goes on, too: here a landscape every second step, with augmentation.
+TEST_F(Resume, MeasurementsGoOnInTheMiddleOfAnEpoch) {
+  const std::string options =
+      "loss_landscape --limit-train 480 --limit-test 50 --epochs 2 --batch-size 16 --norms bn --augment "
+      "--every 2 "
+      "--checkpoint-every 3 --out ";
+  ASSERT_EQ(run_program(options + out("whole")).status, 0);
+  // Stopped once a checkpoint later than the first stands there.
+  const std::string checkpoint = out("s") + "/bn-seed0/checkpoint.safetensors";
+  const ProgramResult stopped =
+      run_program(options + out("s") +
+                  " & pid=$!; first=; while kill -0 $pid 2>/dev/null; do now=$(stat -c %i " + checkpoint +
+                  " 2>/dev/null); [ -n \"$first\" ] && [ \"$now\" != \"$first\" ] && "
+                  "{ kill $pid; break; }; first=${first:-$now}; done; wait $pid");
+  ASSERT_EQ(stopped.status, 130) << stopped.output;
+  const ProgramResult resumed = run_program("loss_landscape --resume " + out("s"));
+  ASSERT_EQ(resumed.status, 0) << resumed.output;
+  expect_equal_studies(out("whole"), out("s"));
+}
+
 TEST_F(Resume, ARunWithoutACheckpointIsMovedAsideAndStartedAnew) {
   ASSERT_EQ(run_program("compare_norms " + kOptions + "--out " + out("whole")).status, 0);
   ASSERT_EQ(run_program("compare_norms " + kOptions + "--out " + out("s")).status, 0);
