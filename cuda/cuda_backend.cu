@@ -1,5 +1,7 @@
 #include "cuda/cuda_backend.hpp"
 
+#include <cstring>
+
 #include "cuda/device.hpp"
 
 namespace normlab::NORMLAB_PLATFORM {
@@ -10,6 +12,8 @@ namespace {
 constexpr int kOldestMajor = 8;
 /// Enough for the small products here; a workspace of its own keeps cuBLAS deterministic.
 constexpr std::size_t kCublasWorkspace = std::size_t{8} << 20;
+/// What is read in one go, without the driver's own detour: results, not parameters.
+constexpr std::size_t kLandingBytes = std::size_t{64} << 10;
 
 int attribute(cudaDeviceAttr which, int device) {
   int value = 0;
@@ -56,6 +60,7 @@ CudaBackend::CudaBackend(const CudaOptions& options) : options_(options) {
   shared_bytes_ =
       static_cast<std::size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, options.device));
   stream_ = Stream::make();
+  landing_ = PinnedBytes::make(kLandingBytes);
   cudnn_ = Cudnn::make();
   NORMLAB_CHECK(cudnnSetStream(cudnn(), stream()));
 }
@@ -117,8 +122,10 @@ void CudaBackend::to_device(const void* from, void* to, std::size_t bytes) {
 
 void CudaBackend::to_host(const void* from, void* to, std::size_t bytes) {
   if (bytes == 0) return;
-  NORMLAB_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream()));
+  void* landing = bytes <= kLandingBytes ? landing_.get() : to;
+  NORMLAB_CHECK(cudaMemcpyAsync(landing, from, bytes, cudaMemcpyDeviceToHost, stream()));
   NORMLAB_CHECK(cudaStreamSynchronize(stream()));
+  if (landing != to) std::memcpy(to, landing, bytes);
 }
 
 void CudaBackend::copy_bytes(const void* from, void* to, std::size_t bytes) {

@@ -3,7 +3,7 @@
 //
 // Activations are NHWC with channels padded to 8 (an image's to 16 bytes a pixel); padding is zero, and every
 // operation writes it. All work goes to one stream, in order: host calls return at once, only to_host(),
-// download() and sum_of_squares() wait. A batch is one shard.
+// to_device(), upload() and download() wait. A batch is one shard.
 
 #include <string>
 #include <unordered_map>
@@ -64,6 +64,8 @@ class CudaBackend : public Backend {
   [[nodiscard]] int workers() const override { return 1; }
   [[nodiscard]] bool spares_memory() const override { return false; }
   void run(int tasks, const std::function<void(int task, int worker)>& work) override;
+  [[nodiscard]] bool runs_ahead() const override { return true; }
+  [[nodiscard]] std::unique_ptr<Replay> record(const std::function<void()>& work) override;
 
   void begin_range(const std::string& name) override;
   void end_range() noexcept override;
@@ -102,9 +104,13 @@ class CudaBackend : public Backend {
   void softmax_cross_entropy(const SoftmaxCrossEntropy& args) override;
 
   void add_lanes(float* lanes, std::size_t stride, std::size_t size, int count) override;
-  [[nodiscard]] double sum_of_squares(const float* values, std::size_t count) override;
+  void sum_of_squares(const float* values, std::size_t count, double* sum) override;
   void sgd(const SgdStep& args) override;
   void adamw(const AdamWStep& args) override;
+
+  void take_samples(const TakeSamples& args) override;
+  void add_results(const AddResults& args) override;
+  void end_step(const EndStep& args) override;
 
   // For the operations.
   [[nodiscard]] cudaStream_t stream() const { return stream_.get(); }
@@ -126,6 +132,7 @@ class CudaBackend : public Backend {
   int major_ = 0, minor_ = 0;
   std::size_t memory_ = 0, shared_bytes_ = 0;
   Stream stream_;
+  PinnedBytes landing_;
   Cudnn cudnn_;
   Cublas cublas_;
   DeviceBytes cublas_workspace_;

@@ -10,6 +10,7 @@ namespace normlab::NORMLAB_PLATFORM {
 /// Augmentation as a kernel takes it.
 struct ImageDraw {
   std::uint64_t seed;
+  const std::uint32_t* epoch_there;  ///< null: the one here
   std::uint32_t epoch, enabled;
 };
 
@@ -30,7 +31,8 @@ __global__ void __launch_bounds__(kMapThreads, kMapBlocks)
   const std::uint32_t index = indices[i / pixels];
   const int p = static_cast<int>(i % pixels);
   const int row = p / s.w, column = p % s.w;
-  const Placement placement = place({draw.enabled != 0, draw.seed, draw.epoch}, index);
+  const std::uint32_t epoch = draw.epoch_there != nullptr ? *draw.epoch_there : draw.epoch;
+  const Placement placement = place({draw.enabled != 0, draw.seed, epoch}, index);
   const int from_row = row + placement.down;
   const int from_column = (placement.flip ? s.w - 1 - column : column) + placement.right;
   const bool inside = from_row >= 0 && from_row < s.h && from_column >= 0 && from_column < s.w;
@@ -60,7 +62,8 @@ void CudaBackend::load_images(const LoadImages& args) {
     shape.mean[c] = args.mean[c];
     shape.std[c] = args.std[c];
   }
-  const ImageDraw draw{args.augmentation.seed, args.augmentation.epoch, args.augmentation.enabled ? 1U : 0U};
+  const ImageDraw draw{args.augmentation.seed, args.epoch, args.augmentation.epoch,
+                       args.augmentation.enabled ? 1U : 0U};
   const unsigned count =
       index_count(static_cast<std::size_t>(args.x.shape.n) * static_cast<std::size_t>(args.x.shape.pixels()));
   with_elements(args.x.type, [&](auto zero) {

@@ -1,8 +1,6 @@
 // The flat buffers: SGD, AdamW, the sum of squares and the sum of lanes. A few hundred kilobytes: these
 // kernels are as short as their launch.
 
-#include <cmath>
-
 #include "cuda/device.hpp"
 #include "cuda/reduce.hpp"
 
@@ -12,36 +10,32 @@ inline constexpr unsigned kFlatThreads = 256;
 /// Blocks of the sum of squares, whatever the device: the order of addition is part of the result.
 inline constexpr unsigned kSquareBlocks = 64;
 
-struct SgdRates {
-  float lr, keep, weight_decay, gradient_scale;
-  float of_gradient, of_velocity;  ///< what the step is made of
-};
-
-__global__ void sgd_kernel(float* w, const float* gradient, float* velocity, std::size_t count, SgdRates r) {
-  const std::size_t i = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i >= count) return;
-  const float g = r.gradient_scale * gradient[i] + r.weight_decay * w[i];
-  const float v = r.keep * velocity[i] + g;
-  velocity[i] = v;
-  w[i] -= r.lr * (r.of_gradient * g + r.of_velocity * v);
+/// Of the gradient, by the norm that stands on the device.
+__device__ inline float gradient_scale(const double* squared_norm, double clip) {
+  return clip > 0 ? clip_scale(sqrt(*squared_norm), clip) : 1.0F;
 }
 
-struct AdamWRates {
-  float decay, beta1, beta2, epsilon, gradient_scale;
-  float step_size, second_scale;  ///< with the corrections of both moments
-};
-
-__global__ void adamw_kernel(float* values, const float* gradient, float* first, float* second,
-                             std::size_t count, AdamWRates r) {
+__global__ void sgd_kernel(SgdStep s) {
   const std::size_t i = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i >= count) return;
-  const float g = r.gradient_scale * gradient[i];
-  const float w = values[i] - r.decay * values[i];
-  const float m = first[i] + (1.0F - r.beta1) * (g - first[i]);
-  const float v = r.beta2 * second[i] + (1.0F - r.beta2) * g * g;
-  first[i] = m;
-  second[i] = v;
-  values[i] = w - r.step_size * m / (sqrtf(v) * r.second_scale + r.epsilon);
+  if (i >= s.count) return;
+  const StepRates r = *s.rates;
+  const float g = gradient_scale(s.squared_norm, s.clip) * s.g[i] + s.weight_decay * s.w[i];
+  const float v = r.keep * s.v[i] + g;
+  s.v[i] = v;
+  s.w[i] -= r.lr * (s.nesterov ? g + r.momentum * v : v);
+}
+
+__global__ void adamw_kernel(AdamWStep s) {
+  const std::size_t i = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= s.count) return;
+  const StepRates r = *s.rates;
+  const float g = gradient_scale(s.squared_norm, s.clip) * s.g[i];
+  const float w = s.w[i] - r.lr * s.weight_decay * s.w[i];
+  const float m = s.m[i] + (1.0F - r.momentum) * (g - s.m[i]);
+  const float v = s.beta2 * s.v[i] + (1.0F - s.beta2) * g * g;
+  s.m[i] = m;
+  s.v[i] = v;
+  s.w[i] = w - r.step_size * m / (sqrtf(v) * r.second_scale + s.epsilon);
 }
 
 /// lanes[0] += the others, in a tree: lane i takes lane i + distance.
@@ -56,30 +50,18 @@ __global__ void add_lanes_kernel(float* lanes, std::size_t stride, std::size_t s
   }
 }
 
-/// The block's sum of a value of each of its kFlatThreads threads; valid in thread 0.
-__device__ inline double sum_block(double value) {
-  NORMLAB_SHARED(double, warps, kFlatThreads / kWarp);
-  const unsigned thread = threadIdx.x;
-  value = sum_lanes(value);
-  if (thread % kWarp == 0) warps[thread / kWarp] = value;
-  __syncthreads();
-  double sum = 0;
-  for (unsigned i = 0; i < kFlatThreads / kWarp; ++i) sum += warps[i];
-  return sum;
-}
-
 __global__ void squares_kernel(const float* values, std::size_t count, double* partials) {
   double sum = 0;
   for (std::size_t i = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count;
        i += static_cast<std::size_t>(kSquareBlocks) * kFlatThreads) {
     sum += static_cast<double>(values[i]) * static_cast<double>(values[i]);
   }
-  sum = sum_block(sum);
+  sum = sum_block<kFlatThreads>(sum);
   if (threadIdx.x == 0) partials[blockIdx.x] = sum;
 }
 
 __global__ void add_partials_kernel(const double* partials, unsigned count, double* total) {
-  double sum = sum_block(threadIdx.x < count ? partials[threadIdx.x] : 0.0);
+  const double sum = sum_block<kFlatThreads>(threadIdx.x < count ? partials[threadIdx.x] : 0.0);
   if (threadIdx.x == 0) *total = sum;
 }
 static_assert(kSquareBlocks <= kFlatThreads);
@@ -90,42 +72,20 @@ void CudaBackend::add_lanes(float* lanes, std::size_t stride, std::size_t size, 
          count);
 }
 
-double CudaBackend::sum_of_squares(const float* values, std::size_t count) {
-  auto* partials = static_cast<double*>(workspace((kSquareBlocks + 1) * sizeof(double)));
-  double* total = partials + kSquareBlocks;
+void CudaBackend::sum_of_squares(const float* values, std::size_t count, double* sum) {
+  auto* partials = static_cast<double*>(workspace(kSquareBlocks * sizeof(double)));
   launch(squares_kernel, kSquareBlocks, kFlatThreads, 0, stream(), values, count, partials);
-  launch(add_partials_kernel, 1U, kFlatThreads, 0, stream(), partials, kSquareBlocks, total);
-  double sum = 0;
-  to_host(total, &sum, sizeof sum);
-  return sum;
+  launch(add_partials_kernel, 1U, kFlatThreads, 0, stream(), partials, kSquareBlocks, sum);
 }
 
 void CudaBackend::sgd(const SgdStep& args) {
   if (args.count == 0) return;
-  const SgdRates rates{args.lr,
-                       args.first ? 0.0F : args.momentum,
-                       args.weight_decay,
-                       args.gradient_scale,
-                       args.nesterov ? 1.0F : 0.0F,
-                       args.nesterov ? args.momentum : 1.0F};
-  launch(sgd_kernel, blocks_for(args.count, kFlatThreads), kFlatThreads, 0, stream(), args.w, args.g, args.v,
-         args.count, rates);
+  launch(sgd_kernel, blocks_for(args.count, kFlatThreads), kFlatThreads, 0, stream(), args);
 }
 
 void CudaBackend::adamw(const AdamWStep& args) {
   if (args.count == 0) return;
-  const double t = static_cast<double>(args.step);
-  const double first = 1 - std::pow(static_cast<double>(args.beta1), t);
-  const double second = 1 - std::pow(static_cast<double>(args.beta2), t);
-  const AdamWRates rates{args.lr * args.weight_decay,
-                         args.beta1,
-                         args.beta2,
-                         args.epsilon,
-                         args.gradient_scale,
-                         static_cast<float>(static_cast<double>(args.lr) / first),
-                         static_cast<float>(1 / std::sqrt(second))};
-  launch(adamw_kernel, blocks_for(args.count, kFlatThreads), kFlatThreads, 0, stream(), args.w, args.g,
-         args.m, args.v, args.count, rates);
+  launch(adamw_kernel, blocks_for(args.count, kFlatThreads), kFlatThreads, 0, stream(), args);
 }
 
 }  // namespace normlab::NORMLAB_PLATFORM

@@ -2,6 +2,7 @@
 // Everything that the libraries create and somebody must destroy, as move-only values.
 
 #include <cstddef>
+#include <functional>
 #include <utility>
 
 #include "cuda/check.hpp"
@@ -69,6 +70,31 @@ struct TimingEventKind {
   static void destroy(Handle handle) noexcept { NORMLAB_REPORT(cudaEventDestroy(handle)); }
 };
 
+/// What `work` would enqueue.
+struct GraphKind {
+  using Handle = cudaGraph_t;
+  static void create(Handle* handle, cudaStream_t stream, const std::function<void()>* work) {
+    // Of this thread alone: runs beside this one may allocate meanwhile.
+    NORMLAB_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    try {
+      (*work)();
+    } catch (...) {
+      cudaStreamEndCapture(stream, handle);  // what came before says more
+      throw;
+    }
+    NORMLAB_CHECK(cudaStreamEndCapture(stream, handle));
+  }
+  static void destroy(Handle handle) noexcept { NORMLAB_REPORT(cudaGraphDestroy(handle)); }
+};
+
+struct ExecutableGraphKind {
+  using Handle = cudaGraphExec_t;
+  static void create(Handle* handle, cudaGraph_t graph) {
+    NORMLAB_CHECK(cudaGraphInstantiate(handle, graph, 0));
+  }
+  static void destroy(Handle handle) noexcept { NORMLAB_REPORT(cudaGraphExecDestroy(handle)); }
+};
+
 struct CudnnKind {
   using Handle = cudnnHandle_t;
   static void create(Handle* handle) { NORMLAB_CHECK(cudnnCreate(handle)); }
@@ -109,6 +135,8 @@ using DeviceBytes = Owned<DeviceMemory>;
 using PinnedBytes = Owned<PinnedMemory>;
 using Stream = Owned<StreamKind>;
 using TimingEvent = Owned<TimingEventKind>;
+using CapturedGraph = Owned<GraphKind>;
+using ExecutableGraph = Owned<ExecutableGraphKind>;
 using Cudnn = Owned<CudnnKind>;
 using Cublas = Owned<CublasKind>;
 using TensorDescriptor = Owned<TensorDescriptorKind>;

@@ -85,4 +85,18 @@ __device__ inline T sum_lanes(T value) {
   return value;
 }
 
+/// The sum over a block of kThreads threads, in all of them; all call it.
+template <unsigned kThreads>
+__device__ inline double sum_block(double value) {
+  NORMLAB_SHARED(double, warps, kThreads / kWarp);
+  const unsigned thread = threadIdx.x;
+  value = sum_lanes(value);
+  if (thread % kWarp == 0) warps[thread / kWarp] = value;
+  __syncthreads();
+  double sum = 0;
+  for (unsigned i = 0; i < kThreads / kWarp; ++i) sum += warps[i];
+  __syncthreads();  // the next call may write
+  return sum;
+}
+
 }  // namespace normlab::NORMLAB_PLATFORM

@@ -49,6 +49,8 @@ class HostBackend : public Backend {
   void run(int tasks, const std::function<void(int task, int worker)>& work) override {
     pool_.run(tasks, work);
   }
+  [[nodiscard]] bool runs_ahead() const override { return false; }
+  [[nodiscard]] std::unique_ptr<Replay> record(const std::function<void()>& work) override;
 
   [[nodiscard]] std::unique_ptr<Conv2dPlan> conv2d(const Conv2dSpec& spec) override;
 
@@ -82,9 +84,13 @@ class HostBackend : public Backend {
   void softmax_cross_entropy(const SoftmaxCrossEntropy& args) override;
 
   void add_lanes(float* lanes, std::size_t stride, std::size_t size, int count) override;
-  [[nodiscard]] double sum_of_squares(const float* values, std::size_t count) override;
+  void sum_of_squares(const float* values, std::size_t count, double* sum) override;
   void sgd(const SgdStep& args) override;
   void adamw(const AdamWStep& args) override;
+
+  void take_samples(const TakeSamples& args) override;
+  void add_results(const AddResults& args) override;
+  void end_step(const EndStep& args) override;
 
  private:
   static constexpr int kBatchLanes = 16;

@@ -8,6 +8,8 @@ void HostBackend::load_images(const LoadImages& args) {
   const int h = images.h, w = images.w, pixels = h * w;
   const bool is_image = args.x.layout == Layout::image;
   const HostLayout at = layout(args.x);
+  Augmentation augmentation = args.augmentation;
+  if (args.epoch != nullptr) augmentation.epoch = *args.epoch;
   with_storage(args.x.type, [&]<typename T>(Stored<T>) {
     T* x = args.x.as<T>();
     for (int c = 0; c < images.c; ++c) {
@@ -19,7 +21,7 @@ void HostBackend::load_images(const LoadImages& args) {
       }
       for (int n = 0; n < args.x.shape.n; ++n) {
         const std::uint32_t index = args.indices[n];
-        const Placement placement = place(args.augmentation, index);
+        const Placement placement = place(augmentation, index);
         const std::uint8_t* plane =
             images.pixels + (static_cast<std::size_t>(index) * static_cast<std::size_t>(images.c) + channel) *
                                 static_cast<std::size_t>(pixels);

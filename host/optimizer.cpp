@@ -41,26 +41,25 @@ struct Squares {
 
 struct Sgd {
   template <typename Set>
-  static NORMLAB_INLINE void run(const SgdStep& s) {
-    const float keep = s.first ? 0.0F : s.momentum;
-    const float of_gradient = s.nesterov ? 1.0F : 0.0F, of_velocity = s.nesterov ? s.momentum : 1.0F;
+  static NORMLAB_INLINE void run(const SgdStep& s, StepRates r, float gradient_scale) {
+    const float of_gradient = s.nesterov ? 1.0F : 0.0F, of_velocity = s.nesterov ? r.momentum : 1.0F;
     for (std::size_t i = 0; i < s.count; ++i) {
-      const float g = s.gradient_scale * s.g[i] + s.weight_decay * s.w[i];
-      s.v[i] = keep * s.v[i] + g;
-      s.w[i] -= s.lr * (of_gradient * g + of_velocity * s.v[i]);
+      const float g = gradient_scale * s.g[i] + s.weight_decay * s.w[i];
+      s.v[i] = r.keep * s.v[i] + g;
+      s.w[i] -= r.lr * (of_gradient * g + of_velocity * s.v[i]);
     }
   }
 };
 
 struct AdamW {
   template <typename Set>
-  static NORMLAB_INLINE void run(const AdamWStep& s, float step_size, float second_scale) {
+  static NORMLAB_INLINE void run(const AdamWStep& s, StepRates r, float gradient_scale) {
     for (std::size_t i = 0; i < s.count; ++i) {
-      const float g = s.gradient_scale * s.g[i];
-      s.w[i] -= s.lr * s.weight_decay * s.w[i];
-      s.m[i] += (1.0F - s.beta1) * (g - s.m[i]);
+      const float g = gradient_scale * s.g[i];
+      s.w[i] -= r.lr * s.weight_decay * s.w[i];
+      s.m[i] += (1.0F - r.momentum) * (g - s.m[i]);
       s.v[i] = s.beta2 * s.v[i] + (1.0F - s.beta2) * g * g;
-      s.w[i] -= step_size * s.m[i] / (__builtin_sqrtf(s.v[i]) * second_scale + s.epsilon);
+      s.w[i] -= r.step_size * s.m[i] / (__builtin_sqrtf(s.v[i]) * r.second_scale + s.epsilon);
     }
   }
 };
@@ -76,20 +75,16 @@ void HostBackend::add_lanes(float* lanes, std::size_t stride, std::size_t size, 
   });
 }
 
-double HostBackend::sum_of_squares(const float* values, std::size_t count) {
-  return kernel<Squares>(values, count);
+void HostBackend::sum_of_squares(const float* values, std::size_t count, double* sum) {
+  *sum = kernel<Squares>(values, count);
 }
 
 void HostBackend::sgd(const SgdStep& args) {
-  kernel<Sgd>(args);
+  kernel<Sgd>(args, *args.rates, clip_scale(std::sqrt(*args.squared_norm), args.clip));
 }
 
 void HostBackend::adamw(const AdamWStep& args) {
-  const double t = static_cast<double>(args.step);
-  const double first = 1 - std::pow(static_cast<double>(args.beta1), t);
-  const double second = 1 - std::pow(static_cast<double>(args.beta2), t);
-  kernel<AdamW>(args, static_cast<float>(static_cast<double>(args.lr) / first),
-                static_cast<float>(1 / std::sqrt(second)));
+  kernel<AdamW>(args, *args.rates, clip_scale(std::sqrt(*args.squared_norm), args.clip));
 }
 
 }  // namespace normlab

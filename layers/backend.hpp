@@ -69,6 +69,14 @@ class DeviceClock {
   [[nodiscard]] virtual std::vector<double> intervals() = 0;
 };
 
+/// Work that was recorded and can be done again, as often as wanted: at the same addresses, with whatever
+/// stands there then.
+class Replay {
+ public:
+  virtual ~Replay() = default;
+  virtual void launch() = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -113,9 +121,14 @@ class Backend {
   /// Whether little should cross from segment to segment: what must is stashed, the rest computed again.
   [[nodiscard]] virtual bool spares_memory() const = 0;
   virtual void run(int tasks, const std::function<void(int task, int worker)>& work) = 0;
+  /// Whether operations are only enqueued when they return. What reads the device's memory waits for them.
+  [[nodiscard]] virtual bool runs_ahead() const = 0;
+  /// `work` must have been done before, so that nothing is booked any more, and may not wait for the device.
+  [[nodiscard]] virtual std::unique_ptr<Replay> record(const std::function<void()>& work) = 0;
 
   // For the device's profilers (range.hpp): work given to it from begin_range() to end_range() has that name,
-  // and ranges nest. Profilers that wait for a signal record from set_profiling(true) to set_profiling(false).
+  // and ranges nest. Profilers that wait for a signal record from set_profiling(true) to
+  // set_profiling(false).
   virtual void begin_range(const std::string& /*name*/) {}
   virtual void end_range() noexcept {}
   virtual void set_profiling(bool /*on*/) {}
@@ -165,9 +178,15 @@ class Backend {
   // Flat buffers.
   /// lanes[0] += lanes[1] + ... + lanes[count - 1], each of `size` floats, `stride` apart, in a fixed tree.
   virtual void add_lanes(float* lanes, std::size_t stride, std::size_t size, int count) = 0;
-  [[nodiscard]] virtual double sum_of_squares(const float* values, std::size_t count) = 0;
+  /// *sum, on the device, = the sum of squares.
+  virtual void sum_of_squares(const float* values, std::size_t count, double* sum) = 0;
   virtual void sgd(const SgdStep& args) = 0;
   virtual void adamw(const AdamWStep& args) = 0;
+
+  // Around a step: what it takes comes from tables on the device, what it found goes to one.
+  virtual void take_samples(const TakeSamples& args) = 0;
+  virtual void add_results(const AddResults& args) = 0;
+  virtual void end_step(const EndStep& args) = 0;
 };
 
 }  // namespace normlab

@@ -143,9 +143,7 @@ void Graph::setup(const GraphOptions& options) {
     index_buffer_ = Buffer(backend_, samples * sizeof(std::uint32_t));
     label_buffer_ = Buffer(backend_, samples * sizeof(std::int32_t));
   }
-  sample_loss_.resize(samples);
-  confidence_.resize(samples);
-  predicted_.resize(samples);
+  result_buffer_ = Buffer(backend_, sizeof(StepSums));
 
   std::size_t packed_offset = 0;
   for (const Node& node : nodes_) {
@@ -158,14 +156,12 @@ void Graph::setup(const GraphOptions& options) {
   }
 }
 
-void Graph::check_count(const Batch& batch, int booked) const {
+void Graph::check(const Batch& batch, Pass kind) {
+  const int booked = kind == Pass::evaluation ? options_.evaluation_batch : options_.batch;
   if (batch.count < 1 || batch.count > booked) {
     throw Error("Graph: a batch of {} samples, but memory was booked for 1 to {}", batch.count, booked);
   }
-}
-
-PassResult Graph::forward_backward(const Batch& batch) {
-  check_count(batch, options_.batch);
+  if (kind != Pass::training) return;
   const int lanes = lanes_of(batch.count);
   if (batch.begins()) lanes_used_ = lanes;
   if (batch.first_part + batch.count > batch.mean_over() || lanes > lanes_used_) {
@@ -174,9 +170,40 @@ PassResult Graph::forward_backward(const Batch& batch) {
         "the largest",
         batch.first_part, batch.first_part + batch.count, batch.mean_over());
   }
+}
+
+PassResult Graph::forward_backward(const Batch& batch) {
+  return run(batch, Pass::training);
+}
+
+PassResult Graph::forward(const Batch& batch) {
+  return run(batch, Pass::forward);
+}
+
+PassResult Graph::evaluate(const Batch& batch) {
+  return run(batch, Pass::evaluation);
+}
+
+PassResult Graph::run(const Batch& batch, Pass kind) {
+  check(batch, kind);
   const Profile::Wall wall(profile_);
-  PassResult result = pass(batch, Pass::training);
-  if (!batch.ends()) return result;
+  const Batch staged = stage(batch);
+  submit(staged, kind);
+  return read_results(staged);
+}
+
+void Graph::enqueue(const Batch& batch, Pass kind) {
+  check(batch, kind);
+  const Profile::Wall wall(profile_);
+  submit(batch, kind);
+}
+
+void Graph::submit(const Batch& batch, Pass kind) {
+  pass(batch, kind);
+  if (kind == Pass::training && batch.ends()) collect_gradients();
+}
+
+void Graph::collect_gradients() {
   const Range range(backend_, "gradients");
   start(0);
   backend_.add_lanes(lanes_.floats(), lane_stride_, lane_stride_, lanes_used_);
@@ -188,19 +215,35 @@ PassResult Graph::forward_backward(const Batch& batch) {
     nodes_[node].layer->collect_gradients(lane_gradients(0) + gradient_offsets_[node], gradients());
     lap(worker, i, Phase::reduce);
   });
-  return result;
 }
 
-PassResult Graph::forward(const Batch& batch) {
-  check_count(batch, options_.batch);
-  const Profile::Wall wall(profile_);
-  return pass(batch, Pass::forward);
+PassResult Graph::read_results(const Batch& batch) {
+  if (batch.labels == nullptr) return {0, 0, batch.count};
+  start(0);
+  auto* sum = reinterpret_cast<StepSums*>(result_buffer_.data());
+  const SampleResults found = results();
+  backend_.add_results({found.loss, found.predicted, batch.labels, batch.count, true, sum});
+  StepSums result;
+  backend_.to_host(sum, &result, sizeof result);
+  lap(0, Profile::kStep, Phase::reduce);
+  return {result.loss_sum, static_cast<int>(result.correct), batch.count};
 }
 
-PassResult Graph::evaluate(const Batch& batch) {
-  check_count(batch, options_.evaluation_batch);
-  const Profile::Wall wall(profile_);
-  return pass(batch, Pass::evaluation);
+SampleResults Graph::results() const {
+  return {loss_buffer_.floats(), reinterpret_cast<std::int32_t*>(predicted_buffer_.data()),
+          confidence_buffer_.floats()};
+}
+
+std::vector<std::int32_t> Graph::predicted() const {
+  std::vector<std::int32_t> values(static_cast<std::size_t>(last_count_));
+  backend_.to_host(predicted_buffer_.data(), values.data(), values.size() * sizeof(std::int32_t));
+  return values;
+}
+
+std::vector<float> Graph::confidence() const {
+  std::vector<float> values(static_cast<std::size_t>(last_count_));
+  backend_.to_host(confidence_buffer_.data(), values.data(), values.size() * sizeof(float));
+  return values;
 }
 
 int Graph::lanes_of(int samples) const {
@@ -209,8 +252,10 @@ int Graph::lanes_of(int samples) const {
 }
 
 Batch Graph::stage(const Batch& batch) {
-  if (backend_.reads_host_memory()) return batch;
+  if (batch.is_staged) return batch;
   Batch staged = batch;
+  staged.is_staged = true;
+  if (backend_.reads_host_memory()) return staged;
   const auto count = static_cast<std::size_t>(batch.count);
   if (batch.indices != nullptr) {
     backend_.to_device(batch.indices, index_buffer_.data(), count * sizeof(std::uint32_t));
@@ -234,13 +279,12 @@ void Graph::prepare(bool training) {
   });
 }
 
-PassResult Graph::pass(const Batch& batch, Pass kind) {
+void Graph::pass(const Batch& batch, Pass kind) {
   const bool training = kind != Pass::evaluation;
   const Program& program = training ? training_ : evaluation_;
   prepare(training);
   HalfRange half(backend_);
   half.enter(false);
-  const Batch staged = stage(batch);
   const int shards = (batch.count + shard_samples_ - 1) / shard_samples_;
   const int lanes = lanes_of(batch.count);
   bool clear = kind == Pass::training && batch.begins(), ascending = true;
@@ -266,15 +310,14 @@ PassResult Graph::pass(const Batch& batch, Pass kind) {
         frame.shard = shard;
         frame.training = training;
         frame.profile = profile_;
-        frame.batch = &staged;
+        frame.batch = &batch;
         frame.first_sample = shard * shard_samples_;
         frame.scratch = scratch_.data() + scratch_stride_ * static_cast<std::size_t>(worker);
-        frame.results = {loss_buffer_.floats(), reinterpret_cast<std::int32_t*>(predicted_buffer_.data()),
-                         confidence_buffer_.floats()};
+        frame.results = results();
         const int samples = std::min(shard_samples_, batch.count - frame.first_sample);
         for (auto op = segment.ops.begin(); op != end; ++op) {
           half.enter(goes_back(*op));
-          run_op(program, *op, staged, frame, lane, samples);
+          run_op(program, *op, batch, frame, lane, samples);
         }
       }
     });
@@ -295,21 +338,7 @@ PassResult Graph::pass(const Batch& batch, Pass kind) {
       lap(0, segment.coupled, Phase::reduce);
     }
   }
-
-  const auto count = static_cast<std::size_t>(batch.count);
   last_count_ = batch.count;
-  PassResult result{0, 0, batch.count};
-  if (batch.labels == nullptr) return result;
-  start(0);
-  backend_.to_host(loss_buffer_.data(), sample_loss_.data(), count * sizeof(float));
-  backend_.to_host(predicted_buffer_.data(), predicted_.data(), count * sizeof(std::int32_t));
-  backend_.to_host(confidence_buffer_.data(), confidence_.data(), count * sizeof(float));
-  for (std::size_t i = 0; i < count; ++i) {
-    result.loss_sum += static_cast<double>(sample_loss_[i]);
-    result.correct += predicted_[i] == batch.labels[i] ? 1 : 0;
-  }
-  lap(0, Profile::kStep, Phase::reduce);
-  return result;
 }
 
 void Graph::run_op(const Program& program, const Op& op, const Batch& batch, Frame frame, int lane,
@@ -415,7 +444,8 @@ void Graph::set_profile(Profile* profile) {
 
 void Graph::load(const Batch& batch, int first, Tensor x) {
   if (batch.images != nullptr) {
-    backend_.load_images({batch.images, batch.indices + first, batch.augmentation, batch.mean, batch.std, x});
+    backend_.load_images(
+        {batch.images, batch.indices + first, batch.augmentation, batch.epoch, batch.mean, batch.std, x});
   } else if (batch.values != nullptr) {
     backend_.upload(batch.values + static_cast<std::size_t>(first) * sample_.per_sample(), x);
   } else {

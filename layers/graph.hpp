@@ -52,6 +52,12 @@ class Graph {
   /// Plans and books everything. Parameters are zero until initialized.
   void setup(const GraphOptions& options);
 
+  enum class Pass { evaluation, forward, training };
+  /// Enqueues a pass over a staged batch without waiting for it; results() say where the device will have
+  /// what it found. The functions below do the same for any batch, and wait.
+  void enqueue(const Batch& batch, Pass kind);
+  [[nodiscard]] SampleResults results() const;
+
   /// One training pass: the gradient of the batch's mean loss stands in gradients() after it. A batch in
   /// parts takes one call for each, in order, the first one the largest; gradients() is there after the last.
   PassResult forward_backward(const Batch& batch);
@@ -60,9 +66,9 @@ class Graph {
   PassResult forward(const Batch& batch);
   /// One evaluation pass (running statistics).
   PassResult evaluate(const Batch& batch);
-  /// Per sample, of the last pass: host arrays of `count` entries.
-  [[nodiscard]] const std::vector<std::int32_t>& predicted() const { return predicted_; }
-  [[nodiscard]] const std::vector<float>& confidence() const { return confidence_; }
+  /// Per sample, of the last pass.
+  [[nodiscard]] std::vector<std::int32_t> predicted() const;
+  [[nodiscard]] std::vector<float> confidence() const;
 
   /// From now on, passes and optimizer steps add up their time there; null: they do not. It must have been
   /// made for as many workers and layers.
@@ -94,10 +100,13 @@ class Graph {
   [[nodiscard]] std::size_t memory_bytes() const;
 
  private:
-  enum class Pass { evaluation, forward, training };
-  PassResult pass(const Batch& batch, Pass kind);
+  PassResult run(const Batch& batch, Pass kind);
+  void submit(const Batch& batch, Pass kind);
+  void pass(const Batch& batch, Pass kind);
   void prepare(bool training);
-  void check_count(const Batch& batch, int booked) const;
+  void collect_gradients();
+  [[nodiscard]] PassResult read_results(const Batch& batch);
+  void check(const Batch& batch, Pass kind);
   /// The batch with its indices and labels where the device reads them.
   [[nodiscard]] Batch stage(const Batch& batch);
   void run_op(const Program& program, const Op& op, const Batch& batch, Frame frame, int lane, int samples);
@@ -129,9 +138,7 @@ class Graph {
   std::vector<std::size_t> gradient_offsets_;  ///< of each node's section in a lane
   Buffer values_, gradients_, states_, packed_, lanes_, worker_arenas_, shard_arenas_, scratch_;
   Buffer index_buffer_, label_buffer_;  ///< of a device that does not read host memory
-  Buffer loss_buffer_, predicted_buffer_, confidence_buffer_;
-  std::vector<float> sample_loss_, confidence_;
-  std::vector<std::int32_t> predicted_;
+  Buffer loss_buffer_, predicted_buffer_, confidence_buffer_, result_buffer_;
   int last_count_ = 0;
   Profile* profile_ = nullptr;
   Observer observer_;

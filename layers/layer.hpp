@@ -53,6 +53,8 @@ struct Batch {
   std::array<float, 3> mean{}, std{};
   const float* values = nullptr;          ///< (count, c, h, w) if there are no images
   const std::int32_t* labels = nullptr;   ///< (count)
+  bool is_staged = false;                 ///< indices and labels are where the device reads them
+  const std::uint32_t* epoch = nullptr;   ///< the augmentation's, there; null: as it stands above
   const float* output_weights = nullptr;  ///< (count, c, h, w) of the last layer, for the Probe loss
 
   /// Samples that the loss is a mean over.

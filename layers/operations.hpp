@@ -135,6 +135,7 @@ struct LoadImages {
   const ImageSet* images = nullptr;
   const std::uint32_t* indices = nullptr;
   Augmentation augmentation;
+  const std::uint32_t* epoch = nullptr;  ///< the augmentation's, on the device; null: as it stands there
   std::array<float, 3> mean{}, std{};
   Tensor x;
 };
@@ -169,26 +170,91 @@ struct LinearBackward {
   float* dbias = nullptr;    ///< accumulated
 };
 
-/// SGD as in PyTorch: g += decay w; v = momentum v + g (v = g on the first step); w -= lr (nesterov ? g +
-/// momentum v : v).
+/// The rates of one optimizer step as kernels want them. They change from step to step and are read from the
+/// device's memory.
+struct StepRates {
+  float lr = 0;
+  float momentum = 0;      ///< AdamW: beta1
+  float keep = 0;          ///< SGD: of the velocity; momentum, but 0 on the first step
+  float step_size = 0;     ///< AdamW: lr / (1 - beta1^t)
+  float second_scale = 0;  ///< AdamW: 1 / sqrt(1 - beta2^t)
+};
+
+/// What a step takes that the one before did not: a row of a table on the device.
+struct StepInput {
+  std::uint32_t first = 0;  ///< of its samples, in the order of the epoch
+  std::uint32_t epoch = 0;  ///< for the augmentation
+  StepRates rates;
+};
+
+/// What a step found: a row of another.
+struct StepSums {
+  double loss_sum = 0;      ///< over its samples
+  double squared_norm = 0;  ///< of the gradient
+  std::int64_t correct = 0;
+};
+
+/// *input = inputs[*next], and of its samples those from `offset` on: indices[i] = order[first + offset + i],
+/// labels[i] = all_labels[indices[i]].
+struct TakeSamples {
+  const StepInput* inputs = nullptr;
+  const std::uint32_t* next = nullptr;  ///< the row of the step that runs
+  StepInput* input = nullptr;
+  const std::uint32_t* order = nullptr;
+  const std::uint8_t* all_labels = nullptr;  ///< of the image set
+  int offset = 0, count = 0;
+  std::uint32_t* indices = nullptr;
+  std::int32_t* labels = nullptr;
+};
+
+/// sum->loss_sum and sum->correct: those of `count` samples, on top of what stands there unless it `begins`.
+struct AddResults {
+  const float* loss = nullptr;
+  const std::int32_t* predicted = nullptr;
+  const std::int32_t* labels = nullptr;
+  int count = 0;
+  bool begins = true;
+  StepSums* sum = nullptr;
+};
+
+/// results[*next] = *result; ++*next.
+struct EndStep {
+  const StepSums* result = nullptr;
+  StepSums* results = nullptr;
+  std::uint32_t* next = nullptr;
+};
+
+/// What the gradient is scaled by where its norm may be at most `clip` (0: anything), as
+/// torch.nn.utils.clip_grad_norm_ does it.
+[[nodiscard]] constexpr float clip_scale(double norm, double clip) {
+  const double scale = clip > 0 ? clip / (norm + 1e-6) : 1.0;
+  return scale < 1 ? static_cast<float>(scale) : 1.0F;
+}
+
+/// SGD as in PyTorch: g += decay w; v = keep v + g; w -= lr (nesterov ? g + momentum v : v).
 struct SgdStep {
   float* w = nullptr;
   const float* g = nullptr;
   float* v = nullptr;
   std::size_t count = 0;
-  float lr = 0, momentum = 0, weight_decay = 0, gradient_scale = 1;
-  bool nesterov = false, first = false;
+  const StepRates* rates = nullptr;
+  const double* squared_norm = nullptr;  ///< of g, for `clip`
+  double clip = 0;
+  float weight_decay = 0;
+  bool nesterov = false;
 };
 
-/// AdamW (Loshchilov & Hutter 2019) as in PyTorch; `step` counts from 1.
+/// AdamW (Loshchilov & Hutter 2019) as in PyTorch.
 struct AdamWStep {
   float* w = nullptr;
   const float* g = nullptr;
   float* m = nullptr;
   float* v = nullptr;
   std::size_t count = 0;
-  std::int64_t step = 1;
-  float lr = 0, beta1 = 0.9F, beta2 = 0.999F, epsilon = 1e-8F, weight_decay = 0, gradient_scale = 1;
+  const StepRates* rates = nullptr;
+  const double* squared_norm = nullptr;
+  double clip = 0;
+  float beta2 = 0.999F, epsilon = 1e-8F, weight_decay = 0;
 };
 
 }  // namespace normlab

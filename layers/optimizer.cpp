@@ -6,6 +6,12 @@
 
 namespace normlab {
 
+namespace {
+
+constexpr float kBeta2 = 0.999F, kAdamEpsilon = 1e-8F;
+
+}  // namespace
+
 OptimizerOptions::Kind parse_optimizer(const std::string& text) {
   if (text == "sgd") return OptimizerOptions::Kind::sgd;
   if (text == "adamw") return OptimizerOptions::Kind::adamw;
@@ -16,30 +22,53 @@ Optimizer::Optimizer(Graph& graph, OptimizerOptions options) : graph_(graph), op
   const std::size_t bytes = graph.parameter_count() * sizeof(float);
   first_moment_ = Buffer(graph.backend(), bytes);
   if (options.kind == OptimizerOptions::Kind::adamw) second_moment_ = Buffer(graph.backend(), bytes);
+  rates_ = Buffer(graph.backend(), sizeof(StepRates));
+  squared_norm_ = Buffer(graph.backend(), sizeof(double));
 }
 
 double Optimizer::step(Rates rates) {
+  Backend& backend = graph_.backend();
+  const StepRates now = rates_of(rates, ++steps_);
+  backend.to_device(&now, rates_.data(), sizeof now);
+  auto* squared_norm = reinterpret_cast<double*>(squared_norm_.data());
+  update(reinterpret_cast<const StepRates*>(rates_.data()), squared_norm);
+  double found = 0;
+  backend.to_host(squared_norm, &found, sizeof found);
+  return std::sqrt(found);
+}
+
+void Optimizer::update(const StepRates* rates, double* squared_norm) {
   Profile* profile = graph_.profile();
   const Profile::Wall wall(profile);
   if (profile != nullptr) profile->start(0);
   Backend& backend = graph_.backend();
   const Range range(backend, "optimizer");
   const std::size_t count = graph_.parameter_count();
-  const double norm = std::sqrt(backend.sum_of_squares(graph_.gradients(), count));
-  // As torch.nn.utils.clip_grad_norm_: scale by clip / (norm + 1e-6) where that is below 1.
-  const double scale = options_.clip > 0 ? std::min(1.0, options_.clip / (norm + 1e-6)) : 1.0;
-  ++steps_;
-  const auto f = [](double value) { return static_cast<float>(value); };
+  backend.sum_of_squares(graph_.gradients(), count, squared_norm);
+  const auto weight_decay = static_cast<float>(options_.weight_decay);
   if (options_.kind == OptimizerOptions::Kind::sgd) {
-    backend.sgd({graph_.values(), graph_.gradients(), first_moment_.floats(), count, f(rates.lr),
-                 f(rates.momentum), f(options_.weight_decay), f(scale), options_.nesterov, steps_ == 1});
+    backend.sgd({graph_.values(), graph_.gradients(), first_moment_.floats(), count, rates, squared_norm,
+                 options_.clip, weight_decay, options_.nesterov});
   } else {
     backend.adamw({graph_.values(), graph_.gradients(), first_moment_.floats(), second_moment_.floats(),
-                   count, steps_, f(rates.lr), f(rates.momentum), 0.999F, 1e-8F, f(options_.weight_decay),
-                   f(scale)});
+                   count, rates, squared_norm, options_.clip, kBeta2, kAdamEpsilon, weight_decay});
   }
   if (profile != nullptr) profile->lap(0, Profile::kStep, Phase::optimizer);
-  return norm;
+}
+
+StepRates Optimizer::rates_of(Rates rates, std::int64_t step) const {
+  StepRates now;
+  now.lr = static_cast<float>(rates.lr);
+  now.momentum = static_cast<float>(rates.momentum);
+  now.keep = step == 1 ? 0 : now.momentum;
+  if (options_.kind == OptimizerOptions::Kind::adamw) {
+    const auto t = static_cast<double>(step);
+    const double first = 1 - std::pow(static_cast<double>(now.momentum), t);
+    const double second = 1 - std::pow(static_cast<double>(kBeta2), t);
+    now.step_size = static_cast<float>(static_cast<double>(now.lr) / first);
+    now.second_scale = static_cast<float>(1 / std::sqrt(second));
+  }
+  return now;
 }
 
 }  // namespace normlab

@@ -9,6 +9,7 @@
 #include "layers/initialize.hpp"
 #include "layers/networks.hpp"
 #include "layers/optimizer.hpp"
+#include "layers/steps.hpp"
 #include "tests/simt/simt.hpp"
 #include "tests/support/kernel_sources.hpp"
 #include "tests/support/layer_check.hpp"
@@ -130,6 +131,13 @@ TEST(CudaKernels, EachRanAndNoMemoryIsLeft) {
     const testing::DeviceArray<float> lanes(*backend, 64);
     backend->add_lanes(lanes.data(), 32, 32, 2);
     EXPECT_EQ(lanes.read(), std::vector<float>(64));
+    const testing::DeviceArray<std::uint8_t> bytes(*backend, 12);
+    const ImageSet images{bytes.data(), bytes.data(), 4, 3, 1, 1};
+    Batch like;
+    like.images = &images;
+    Steps steps(*backend, like, 4, 4, [&](int samples) { (void)steps.take(0, samples, samples); });
+    steps.load(std::vector<std::uint32_t>{0, 1, 2, 3}, std::vector<StepInput>{{}});
+    steps.run(1);
   }
   std::set<std::string> ran;
   for (const auto& [name, launches] : simt::kernels()) ran.insert(name.substr(name.rfind(':') + 1));

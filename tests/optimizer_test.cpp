@@ -109,7 +109,9 @@ TEST_P(FlatBuffers, SumOfSquares) {
       expected += static_cast<double>(values[i]) * static_cast<double>(values[i]);
     }
     const testing::DeviceArray<float> on_device(*backend, values);
-    EXPECT_NEAR(backend->sum_of_squares(on_device.data(), count), expected, 1e-12 * expected);
+    const testing::DeviceArray<double> sum(*backend, 1);
+    backend->sum_of_squares(on_device.data(), count, sum.data());
+    EXPECT_NEAR(sum.read()[0], expected, 1e-12 * expected);
   }
 }
 

@@ -32,17 +32,24 @@ class DeviceImages {
   }
 
   [[nodiscard]] int count() const { return images_.count; }
+  [[nodiscard]] const Images& on_host() const { return images_; }
+
+  /// A batch of none, with what all of these images have in common.
+  [[nodiscard]] Batch like() const {
+    Batch batch;
+    batch.images = &set_;
+    batch.mean = kImageMean;
+    batch.std = kImageStd;
+    return batch;
+  }
 
   /// The images of these indices; it and they live until the next call.
   [[nodiscard]] Batch batch(std::span<const std::uint32_t> indices) {
     labels_.resize(indices.size());
     for (std::size_t i = 0; i < indices.size(); ++i) labels_[i] = images_.labels[indices[i]];
-    Batch batch;
+    Batch batch = like();
     batch.count = static_cast<int>(indices.size());
-    batch.images = &set_;
     batch.indices = indices.data();
-    batch.mean = kImageMean;
-    batch.std = kImageStd;
     batch.labels = labels_.data();
     return batch;
   }

@@ -23,6 +23,8 @@ class DiagnosisSteps {
     return landscape_every_ > 0 && step > 0 && (step - 1) % landscape_every_ == 0;
   }
   [[nodiscard]] bool has_landscapes() const { return landscape_every_ > 0; }
+  /// Whether anything is.
+  [[nodiscard]] bool looks_at(std::int64_t step) const { return contains(step) || has_landscape(step); }
   /// What looking takes at this step, in images trained on, where a batch has `batch`.
   [[nodiscard]] double work(std::int64_t step, int batch) const;
   /// No step at all.

@@ -78,7 +78,9 @@ std::vector<RunOutcome> train_all(const StudyOptions& options, std::span<const R
         const RunSpec& spec = runs[static_cast<std::size_t>(i)];
         try {
           const RunDirectory directory = study.open_run(spec.name());
-          outcomes[static_cast<std::size_t>(i)] = train(options, spec, data, share, directory, progress, i);
+          const auto backend = make_backend(options.device, options.total_threads());
+          outcomes[static_cast<std::size_t>(i)] =
+              train(*backend, options, spec, data, share, directory, progress, i);
         } catch (const std::exception& cause) {
           const std::lock_guard lock(mutex);
           if (!failure) failure = fmt::format("{}: {}", spec.name(), cause.what());

@@ -25,11 +25,12 @@ struct RunOutcome {
   RunTimes times;
 };
 
-/// Trains and writes metrics.nlog, config.toml, checkpoint.safetensors and final.safetensors into
-/// `directory`. Where there is a checkpoint the run goes on from it, as if it had never stopped: steps after
-/// it are cut from the log and computed again. A non-finite loss ends the run as diverged, which is a result,
-/// not an error. `processors` is asked before each step how many of them may work at it.
-RunOutcome train(const StudyOptions& options, const RunSpec& spec, const Dataset& data,
+/// Trains on a backend that nobody else uses and writes metrics.nlog, config.toml, checkpoint.safetensors and
+/// final.safetensors into `directory`. Where there is a checkpoint the run goes on from it, as if it had
+/// never stopped: steps after it are cut from the log and computed again. A non-finite loss ends the run as
+/// diverged, which is a result, not an error. `processors` is asked before each step how many of them may
+/// work at it.
+RunOutcome train(Backend& backend, const StudyOptions& options, const RunSpec& spec, const Dataset& data,
                  const std::function<int()>& processors, const RunDirectory& directory, Progress& progress,
                  int run);
 

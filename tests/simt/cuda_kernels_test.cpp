@@ -19,6 +19,7 @@
 #include "layers/optimizer.hpp"
 #include "layers/relu.hpp"
 #include "layers/softmax_cross_entropy.hpp"
+#include "layers/steps.hpp"
 #include "tests/simt/simt.hpp"
 #include "tests/support/kernel_sources.hpp"
 
@@ -78,6 +79,25 @@ std::vector<float> train(const std::string& norm, DataType precision) {
   (void)sgd.step({0.05, 0.9});
   graph.forward_backward(batch);
   (void)adamw.step({0.001, 0.9});
+  const std::vector<std::uint8_t> byte_labels = {1, 4, 0, 2};
+  Buffer all_labels(*backend, byte_labels.size());
+  backend->to_device(byte_labels.data(), all_labels.data(), byte_labels.size());
+  const ImageSet labelled{
+      images.pixels, reinterpret_cast<const std::uint8_t*>(all_labels.data()), 4, 3, kSide, kSide};
+  batch.images = &labelled;
+  Steps steps(*backend, batch, 4, 2, [&](int samples) {
+    const Batch taken = steps.take(0, samples, samples);
+    graph.enqueue(taken, Graph::Pass::training);
+    steps.add(graph, taken);
+    sgd.update(steps.rates(), steps.squared_norm());
+  });
+  const StepRates rates = sgd.rates_of({0.05, 0.9}, 2);
+  steps.load(std::vector<std::uint32_t>{3, 0, 1, 2}, std::vector<StepInput>{{0, 1, rates}, {2, 1, rates}});
+  steps.run(2);  // the second time from a graph
+  for (const StepSums& sums : steps.results(0, 2)) {
+    EXPECT_TRUE(std::isfinite(sums.loss_sum));
+    EXPECT_GT(sums.squared_norm, 0);
+  }
   batch.images = nullptr;
   batch.values = values.data();
   batch.count = 2;  // less than was booked

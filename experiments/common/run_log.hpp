@@ -1,0 +1,34 @@
+#pragma once
+// What a run records of its training and its evaluations.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "host/record/metric_log.hpp"
+
+namespace normlab {
+
+/// Mean loss and accuracy of a pass over a split.
+struct Score {
+  double loss = 0, accuracy = 0, seconds = 0;
+};
+
+/// The metric log of a run, with channels for each step and for each split.
+class RunLog {
+ public:
+  /// splits: "train", "test", ...; those of `predicted` also get a channel of predictions. `others` come
+  /// last. Where `from` is not null the log goes on from there.
+  RunLog(const std::filesystem::path& path, const std::vector<std::string>& splits,
+         const std::string& predicted, std::vector<Channel> others, const LogPosition* from);
+
+  void step(int epoch, std::int64_t step, double loss, double lr, double grad_norm);
+  void score(const std::string& split, int epoch, std::int64_t step, const Score& score);
+  [[nodiscard]] LogWriter& writer() { return *writer_; }
+
+ private:
+  std::unique_ptr<LogWriter> writer_;
+  std::uint32_t loss_ = 0, lr_ = 0, grad_norm_ = 0;
+};
+
+}  // namespace normlab
