@@ -3,10 +3,10 @@
 #include <cmath>
 
 #include "experiments/common/backends.hpp"
-#include "experiments/common/batch_statistics.hpp"
 #include "experiments/common/checkpoint.hpp"
 #include "experiments/common/diagnostics.hpp"
 #include "experiments/common/interrupt.hpp"
+#include "experiments/common/other_scores.hpp"
 #include "experiments/common/revision.hpp"
 #include "experiments/common/run_log.hpp"
 #include "experiments/common/run_steps.hpp"
@@ -261,39 +261,18 @@ class Run {
   /// training images; without running statistics there is nothing else to find. Returns the seconds.
   double use_other_statistics(const Score& train, const Score& test) {
     const Timer timer;
-    Score batch_statistics = test, reestimated = test;
-    Graph& graph = run_->graph();
-    if (graph.state_count() > 0) {
-      const std::vector<float> trained = running_statistics(graph);
-      const auto size = static_cast<std::size_t>(spec_.pass_size());
-      const auto pass_of = [&](DeviceImages& images, std::span<const std::uint32_t> indices, std::size_t i) {
-        const Batch batch =
-            images.batch(indices.subspan(i * size, std::min(size, indices.size() - i * size)));
-        const int workers = take_workers();
-        progress_.advance(index_, {spec_.epochs, batch.count * kEvaluationWork, train.loss, workers});
-        return batch;
-      };
-      const auto passes = [size](std::span<const std::uint32_t> indices) {
-        return (indices.size() + size - 1) / size;
-      };
-      PassResult sum;
-      const Splits& splits = run_->splits();
-      for (std::size_t i = 0; i < passes(splits.test); ++i) {
-        const PassResult pass = graph.forward(pass_of(run_->test_images(), splits.test, i));
-        sum.loss_sum += pass.loss_sum;
-        sum.correct += pass.correct;
-      }
-      const auto count = static_cast<double>(splits.test.size());
-      batch_statistics = {sum.loss_sum / count, sum.correct / count, timer.seconds()};
-      set_running_statistics(
-          graph, average_statistics(graph, static_cast<int>(passes(splits.train)), [&](int i) {
-            return pass_of(run_->train_images(), splits.train, static_cast<std::size_t>(i));
-          }));
-      reestimated = evaluate(spec_.epochs, train, run_->test());
-      set_running_statistics(graph, trained);
+    OtherScores scores{test, test};
+    if (run_->graph().state_count() > 0) {
+      scores = other_scores(
+          *run_, spec_.pass_size(),
+          [&](int images) {
+            const int workers = take_workers();
+            progress_.advance(index_, {spec_.epochs, images * kEvaluationWork, train.loss, workers});
+          },
+          [&] { return evaluate(spec_.epochs, train, run_->test()); });
     }
-    record("train_mode", spec_.epochs, batch_statistics);
-    record("reestimated", spec_.epochs, reestimated);
+    record("train_mode", spec_.epochs, scores.of_batches);
+    record("reestimated", spec_.epochs, scores.reestimated);
     return timer.seconds();
   }
 
