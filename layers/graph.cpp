@@ -217,35 +217,6 @@ void Graph::collect_gradients() {
   });
 }
 
-PassResult Graph::read_results(const Batch& batch) {
-  if (batch.labels == nullptr) return {0, 0, batch.count};
-  start(0);
-  auto* sum = reinterpret_cast<StepSums*>(result_buffer_.data());
-  const SampleResults found = results();
-  backend_.add_results({found.loss, found.predicted, batch.labels, batch.count, true, sum});
-  StepSums result;
-  backend_.to_host(sum, &result, sizeof result);
-  lap(0, Profile::kStep, Phase::reduce);
-  return {result.loss_sum, static_cast<int>(result.correct), batch.count};
-}
-
-SampleResults Graph::results() const {
-  return {loss_buffer_.floats(), reinterpret_cast<std::int32_t*>(predicted_buffer_.data()),
-          confidence_buffer_.floats()};
-}
-
-std::vector<std::int32_t> Graph::predicted() const {
-  std::vector<std::int32_t> values(static_cast<std::size_t>(last_count_));
-  backend_.to_host(predicted_buffer_.data(), values.data(), values.size() * sizeof(std::int32_t));
-  return values;
-}
-
-std::vector<float> Graph::confidence() const {
-  std::vector<float> values(static_cast<std::size_t>(last_count_));
-  backend_.to_host(confidence_buffer_.data(), values.data(), values.size() * sizeof(float));
-  return values;
-}
-
 int Graph::lanes_of(int samples) const {
   const int shards = (samples + shard_samples_ - 1) / shard_samples_;
   return std::min(backend_.lanes(), (shards + kShardsOfALane - 1) / kShardsOfALane);

@@ -1,6 +1,7 @@
 // What a graph shows of itself.
 
 #include "layers/graph.hpp"
+#include "layers/range.hpp"
 
 namespace normlab {
 
@@ -64,6 +65,36 @@ std::size_t Graph::memory_bytes() const {
     bytes += buffer->bytes();
   }
   return bytes;
+}
+
+PassResult Graph::read_results(const Batch& batch) {
+  if (batch.labels == nullptr) return {0, 0, batch.count};
+  const Range range(backend_, "results");
+  start(0);
+  auto* sum = reinterpret_cast<StepSums*>(result_buffer_.data());
+  const SampleResults found = results();
+  backend_.add_results({found.loss, found.predicted, batch.labels, batch.count, true, sum});
+  StepSums result;
+  backend_.to_host(sum, &result, sizeof result);
+  lap(0, Profile::kStep, Phase::reduce);
+  return {result.loss_sum, static_cast<int>(result.correct), batch.count};
+}
+
+SampleResults Graph::results() const {
+  return {loss_buffer_.floats(), reinterpret_cast<std::int32_t*>(predicted_buffer_.data()),
+          confidence_buffer_.floats()};
+}
+
+std::vector<std::int32_t> Graph::predicted() const {
+  std::vector<std::int32_t> values(static_cast<std::size_t>(last_count_));
+  backend_.to_host(predicted_buffer_.data(), values.data(), values.size() * sizeof(std::int32_t));
+  return values;
+}
+
+std::vector<float> Graph::confidence() const {
+  std::vector<float> values(static_cast<std::size_t>(last_count_));
+  backend_.to_host(confidence_buffer_.data(), values.data(), values.size() * sizeof(float));
+  return values;
 }
 
 }  // namespace normlab

@@ -1,5 +1,7 @@
 #include "layers/steps.hpp"
 
+#include "layers/range.hpp"
+
 namespace normlab {
 
 namespace {
@@ -71,11 +73,14 @@ void Steps::step(const Work& work) {
 }
 
 void Steps::enqueue(const Work& work, int samples) {
+  const Range range(backend_, "step");
   work(samples);
+  const Range results(backend_, "results");
   backend_.end_step({result(), reinterpret_cast<StepSums*>(results_.data()), next()});
 }
 
 Batch Steps::take(int offset, int count, int whole) {
+  const Range range(backend_, "batch");
   const auto index = static_cast<std::size_t>(offset);
   auto* indices = reinterpret_cast<std::uint32_t*>(indices_.data()) + index;
   auto* labels = reinterpret_cast<std::int32_t*>(labels_.data()) + index;
@@ -94,6 +99,7 @@ Batch Steps::take(int offset, int count, int whole) {
 }
 
 void Steps::add(const Graph& graph, const Batch& batch) {
+  const Range range(backend_, "results");
   const SampleResults found = graph.results();
   backend_.add_results({found.loss, found.predicted, batch.labels, batch.count, batch.begins(), result()});
 }
