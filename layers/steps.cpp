@@ -54,6 +54,7 @@ void Steps::rewind() {
 
 void Steps::run(int steps) {
   for (int i = 0; i < steps; ++i, ++done_) {
+    const Range range(backend_, "step");  // replayed, it encloses no kernels
     const int size = samples(done_);
     Recording& recording = recordings_[size];
     if (!recording.was_done) {
@@ -68,14 +69,14 @@ void Steps::run(int steps) {
 }
 
 void Steps::step(const Work& work) {
+  const Range range(backend_, "step");
   enqueue(work, samples(done_));
   ++done_;
 }
 
 void Steps::enqueue(const Work& work, int samples) {
-  const Range range(backend_, "step");
   work(samples);
-  const Range results(backend_, "results");
+  const Range range(backend_, "results");
   backend_.end_step({result(), reinterpret_cast<StepSums*>(results_.data()), next()});
 }
 

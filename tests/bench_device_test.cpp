@@ -30,7 +30,7 @@ DevicePlan small_plan() {
   plan.flush_bytes = 1 << 12;
   plan.maps = {{0, 8, 4, 4}, {3, 6, 3, 3}};
   plan.convolutions = {{{0, 3, 6, 6}, 8, 3}, {{1, 8, 4, 4}, 8, 1}};
-  plan.epoch_images = 5;
+  plan.epoch_images = 7;
   return plan;
 }
 

@@ -1,5 +1,7 @@
 #include "experiments/common/options.hpp"
 
+#include "experiments/common/profile_window.hpp"
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -139,6 +141,10 @@ void StudyOptions::check() const {
   };
   for (const Norm& norm : norm_list()) static_cast<void>(lr_for(norm));
   static_cast<void>(seed_list());
+  if (!profile_steps.empty()) {
+    static_cast<void>(StepRange::parse(profile_steps));
+    require(device == "cuda", "--profile-steps", "is for a GPU's profilers: it wants --device cuda");
+  }
   const std::unique_ptr<Backend> backend = make_backend(device, 1);
   if (const std::string missing = backend->why_not(parse_precision(precision)); !missing.empty()) {
     throw Error("--precision {}: {}; use --precision fp32", precision, missing);
@@ -218,6 +224,8 @@ void add_study_options(CLI::App& app, StudyOptions& o, const std::vector<std::st
                      "Epochs from one diagnosis to the next (0: none): gradients, weights, updates and\n"
                      "activations of each layer; training itself stays the same, to the bit");
   inside->add_option("--diagnose-steps", o.diagnose_steps, "Diagnose after these steps, too: 1,10,100");
+  inside->add_option("--profile-steps", o.profile_steps,
+                     "With --device cuda and one run: steps A to B (100:102) are a window for tools/profile");
 
   CLI::App* run = group("Where and how fast");
   run->add_option("--device", o.device,

@@ -51,6 +51,7 @@ struct StudyOptions {
   std::string out;     ///< empty: runs/<experiment>-<time>
   std::string resume;  ///< directory of a study to go on with; empty: a new one
   bool full = false;
+  std::string profile_steps;  ///< "A:B"; empty: none
 
   [[nodiscard]] std::vector<Norm> norm_list() const;
   /// "3" is 0, 1, 2; "4,7" are those seeds.

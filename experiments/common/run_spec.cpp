@@ -119,6 +119,10 @@ RunSpec run_of(const StudyOptions& options, const Norm& norm, std::uint64_t seed
 }
 
 void check_runs(const StudyOptions& options, std::span<const RunSpec> runs) {
+  if (!options.profile_steps.empty() && runs.size() != 1) {
+    throw UsageError("--profile-steps: the window is of one run, but there are {}; choose one norm, and --seeds 1",
+                     runs.size());
+  }
   const std::unique_ptr<Backend> backend = make_backend(options.device, 1);
   std::set<std::string> names, networks;
   for (const RunSpec& spec : runs) {

@@ -7,6 +7,7 @@
 #include "experiments/common/diagnostics.hpp"
 #include "experiments/common/interrupt.hpp"
 #include "experiments/common/other_scores.hpp"
+#include "experiments/common/profile_window.hpp"
 #include "experiments/common/revision.hpp"
 #include "experiments/common/run_log.hpp"
 #include "experiments/common/run_steps.hpp"
@@ -31,7 +32,9 @@ class Run {
         processors_(processors),
         directory_(directory),
         progress_(progress),
-        index_(index) {
+        index_(index),
+        window_(backend,
+                options.profile_steps.empty() ? StepRange{} : StepRange::parse(options.profile_steps)) {
     take_workers();
     run_ = std::make_unique<RunSteps>(backend, options, spec, data);
     diagnostics_ = std::make_unique<Diagnostics>(
@@ -109,6 +112,7 @@ class Run {
     outcome.times.diagnosis = diagnostics_->seconds();
     outcome.times.saving = saving_seconds_;
     outcome.times.total = total_.seconds();
+    if (const std::string window = window_.text(); !window.empty()) message += "; " + window;
     progress_.finish(
         index_, fmt::format("{:<{}} {} in {}", spec_.name(), 20, message, clock_text(outcome.times.total)));
     return outcome;
@@ -145,10 +149,15 @@ class Run {
       const int first = steps.done();
       const Timer timer;
       double aside = 0;
-      if (looks_at(steps_done() + 1)) {
+      if (diagnostics_->steps().looks_at(steps_done() + 1)) {
         aside = look_at_step();
+      } else if (window_.contains(steps_done() + 1)) {
+        window_.step(steps, steps_done() + 1, [&](int samples) {
+          run_->gradients(samples);
+          run_->update();
+        });
       } else {
-        steps.run(steps_unseen());
+        window_.run(steps, steps_unseen());
       }
       const bool is_finite = record_steps(first, workers);
       const double seconds = timer.seconds() - aside;
@@ -170,7 +179,9 @@ class Run {
   }
 
   /// Steps that are done directly, because somebody looks inside.
-  [[nodiscard]] bool looks_at(std::int64_t step) const { return diagnostics_->steps().looks_at(step); }
+  [[nodiscard]] bool looks_at(std::int64_t step) const {
+    return diagnostics_->steps().looks_at(step) || window_.contains(step);
+  }
   [[nodiscard]] bool is_save_due(std::int64_t step) const {
     return options_.checkpoint_every > 0 && step % options_.checkpoint_every == 0;
   }
@@ -192,7 +203,7 @@ class Run {
       work();
       aside += timer.seconds();
     };
-    run_->steps().step([&](int samples) {
+    window_.step(run_->steps(), step, [&](int samples) {
       run_->gradients(samples);
       look([&] {
         diagnostics_->before_update(at_.epoch, step, run_->rates(step - 1).lr,
@@ -313,6 +324,7 @@ class Run {
   const RunDirectory& directory_;
   Progress& progress_;
   int index_;
+  ProfileWindow window_;
   std::unique_ptr<RunSteps> run_;
   std::unique_ptr<Diagnostics> diagnostics_;
   std::vector<Prediction> predictions_;

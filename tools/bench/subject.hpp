@@ -42,8 +42,6 @@ class Subject {
   /// About `seconds` of training steps and a quarter of that of evaluation; with `layers` as long again of
   /// training steps under the profile.
   void measure(double seconds, bool layers);
-  /// One step.
-  void train();
 
   const Cell cell;
   std::unique_ptr<Backend> backend;
@@ -53,6 +51,7 @@ class Subject {
   double profiled_images = 0;
 
  private:
+  void train();
   void evaluate() { graph.evaluate(batch_); }
   /// Images a second over at least `seconds`; adds the images to `images`.
   [[nodiscard]] double rate(double seconds, void (Subject::*step)(), double& images);

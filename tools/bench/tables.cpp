@@ -159,6 +159,11 @@ std::string cell_csv(const Results& results) {
 
 namespace {
 
+Work work_of(const Subject& subject, int index, Phase phase) {
+  return bench::work_of(subject.graph, *subject.profile, index, phase, subject.profiled_images,
+                        subject.cell.precision);
+}
+
 Work operator+(const Work& a, const Work& b) {
   return {a.seconds + b.seconds, a.flops + b.flops, a.bytes + b.bytes};
 }
