@@ -63,7 +63,9 @@ std::map<std::string, std::uint64_t> ranges_of_step(const std::string& net, cons
     EXPECT_GT(range.end, range.begin) << range.name << " was not closed";
     while (!open.empty() && open.back().end < range.begin) open.pop_back();
     EXPECT_EQ(range.depth, static_cast<int>(open.size())) << range.name;
-    if (!open.empty()) EXPECT_LT(range.end, open.back().end) << range.name << " crosses " << open.back().name;
+    if (!open.empty()) {
+      EXPECT_LT(range.end, open.back().end) << range.name << " crosses " << open.back().name;
+    }
     open.push_back(range);
     std::string path;
     for (const simt::Range& outer : open) path += (path.empty() ? "" : "/") + outer.name;
