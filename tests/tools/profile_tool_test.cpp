@@ -69,7 +69,9 @@ TEST_F(ProfileTool, KnowsBytesAndShareOfBandwidth) {
       << "one of its counters was not there";
   result = testing::run_command(command + " --bandwidth 3000");
   EXPECT_HAS(result.output, "% of 3000 GB/s");
-  EXPECT_EQ(words_of(result.output, "forward c1.norm").back(), "50");
+  EXPECT_EQ(
+      words_of(result.output, "forward c1.norm"),
+      (Words{"forward", "c1.norm", "group_norm_forward_kernel", "2", "16.0", "80.0", "24.00", "1500", "50"}));
 }
 
 TEST_F(ProfileTool, SortsByTime) {
