@@ -218,5 +218,20 @@ TEST_F(CudaTraining, MicroBatchesAreRecordedToo) {
   for (const StepResult& step : results("parts").steps) EXPECT_TRUE(std::isfinite(*step.loss));
 }
 
+/// Steps that a profiler looks at are done kernel by kernel: the same kernels.
+TEST_F(CudaTraining, AProfileWindowChangesNoBit) {
+  StudyOptions options = small_options();
+  const RunSpec spec = run_of(options, Norm::parse("bn"), 0);
+  (void)train_in("whole", "cuda_emulated", options, spec);
+  options.profile_steps = "2:4";
+  ::testing::internal::CaptureStdout();
+  (void)train_in("window", "cuda_emulated", options, spec);
+  const std::string output = ::testing::internal::GetCapturedStdout();
+  EXPECT_HAS(output, "steps 2 to 4, kernel by kernel: ");
+  EXPECT_HAS(output, "3 as replayed: ");
+  EXPECT_EQ(simt::profiling(), 0);
+  EXPECT_EQ(parameters("window"), parameters("whole"));
+}
+
 }  // namespace
 }  // namespace normlab
