@@ -117,6 +117,43 @@ print(lines)
   EXPECT_EQ(result.output.find("bn forward"), std::string::npos) << "not one of ours for certain";
 }
 
+/// Every part, with stand-ins for a GPU, NVIDIA's tools and the programs that are built.
+TEST_F(GpuCheck, AWholeRunOnStandIns) {
+  const std::string root = (directory_ / "root").string();
+  ASSERT_EQ(
+      testing::run_command(
+          "mkdir -p " + root + "/build/release/tests && cp -r '" + kSource + "/tools' '" + kSource +
+          "/CMakeLists.txt' " + root + " && cp -r '" + kSource + "/tests/tools/stand_ins/bin' " + root +
+          "/build/release/bin && for t in group batch; do cp " + root + "/build/release/bin/normlog " + root +
+          "/build/release/tests/${t}_norm_test; done; for t in conv2d max_pool optimizer images "
+          "softmax_cross_entropy linear; do printf '#!/bin/sh\n' > " +
+          root + "/build/release/tests/${t}_test; done")
+          .status,
+      0);
+  const std::string command =
+      "python=$(python3 -c 'import sys; print(sys.executable)') && cd " + root + " && PATH='" + kSource +
+      "/tests/tools/stand_ins/path':$PATH PYTHONDONTWRITEBYTECODE=1 $python tools/gpu-check --out " +
+      out().string();
+  const ProgramResult result = testing::run_command(
+      command + " --parts machine,build,bench,repeats,tests,memcheck,racecheck,accuracy");
+  EXPECT_EQ(result.status, 1) << "racecheck found something\n" << result.output;
+  for (const char* part :
+       {"build: passed", "bench: passed", "repeats: passed", "tests: passed", "memcheck: passed",
+        "racecheck: failed: 2 reports", "accuracy: passed", "1 failed, 0 not run, 1 below the floor"})
+    EXPECT_HAS(result.output, part);
+  for (const char* row :
+       {"| own norm forward on large maps | 75 % of copy | 88 % of copy | 80 % of copy | floor |",
+        "| bitwise equal repeats | 3 | 20 | 20 | goal |", "60 ms | 25 ms | 24 ms | goal |",
+        "| compute-sanitizer racecheck | 0 reports | 0 reports | 2 reports | BELOW THE FLOOR |",
+        "ncu: ==ERROR== ERR_NVGPUCTRPERM", "nsys: works", "tests: 16", "skipped: 8",
+        "bn: 70.00 % on the GPU, 70.00 % on the CPU"})
+    EXPECT_HAS(report(), row);
+  EXPECT_LE(std::distance(fs::directory_iterator(out()), {}), 8);
+  const ProgramResult again = testing::run_command(command + " --parts machine,bench,racecheck");
+  EXPECT_HAS(again.output, "bench: passed before");
+  EXPECT_HAS(again.output, "racecheck: failed before");
+}
+
 TEST_F(GpuCheck, GoesOnWhereItStopped) {
   const ProgramResult result = python(R"(
 s.save('bench', state.Result('passed'))
