@@ -120,16 +120,14 @@ print(lines)
 /// Every part, with stand-ins for a GPU, NVIDIA's tools and the programs that are built.
 TEST_F(GpuCheck, AWholeRunOnStandIns) {
   const std::string root = (directory_ / "root").string();
-  ASSERT_EQ(
-      testing::run_command(
-          "mkdir -p " + root + "/build/release/tests && cp -r '" + kSource + "/tools' '" + kSource +
-          "/CMakeLists.txt' " + root + " && cp -r '" + kSource + "/tests/tools/stand_ins/bin' " + root +
-          "/build/release/bin && for t in group batch; do cp " + root + "/build/release/bin/normlog " + root +
-          "/build/release/tests/${t}_norm_test; done; for t in conv2d max_pool optimizer images "
-          "softmax_cross_entropy linear; do printf '#!/bin/sh\n' > " +
-          root + "/build/release/tests/${t}_test; done")
-          .status,
-      0);
+  const std::string build = root + "/build/release";
+  const ProgramResult made = testing::run_command(
+      "mkdir -p " + build + "/tests && cd '" + kSource + "' && cp -r tools CMakeLists.txt " + root +
+      " && cp -r tests/tools/stand_ins/bin " + build + " && cd " + build +
+      "/tests && for t in group_norm batch_norm conv2d max_pool optimizer images softmax_cross_entropy "
+      "linear; "
+      "do printf '#!/bin/sh\\n' >${t}_test; done");
+  ASSERT_EQ(made.status, 0) << made.output;
   const std::string command =
       "python=$(python3 -c 'import sys; print(sys.executable)') && cd " + root + " && PATH='" + kSource +
       "/tests/tools/stand_ins/path':$PATH PYTHONDONTWRITEBYTECODE=1 $python tools/gpu-check --out " +
