@@ -71,7 +71,7 @@ class Training {
   }
 
   void save(const Position& position, const std::filesystem::path& path) {
-    write_checkpoint(graph_, *optimizer_, position, "norm = \"bn\"\n", path);
+    write_safetensors(path, checkpoint_of(graph_, *optimizer_, position, "norm = \"bn\"\n"));
   }
   Position load(const std::filesystem::path& path) { return read_checkpoint(graph_, *optimizer_, path); }
 

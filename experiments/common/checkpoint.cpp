@@ -2,7 +2,7 @@
 
 #include <bit>
 
-#include "host/record/safetensors.hpp"
+#include "host/record/file.hpp"
 
 namespace normlab {
 
@@ -102,6 +102,17 @@ class Taker {
   std::size_t taken_ = 0;
 };
 
+/// Refuses what a later version wrote, and what is no checkpoint.
+void check_version(const TensorFile& file, const std::filesystem::path& path) {
+  const std::string* version = file.metadata_of("normlab_checkpoint");
+  if (version == nullptr) Taker(file, path).refuse("it does not say that it is one");
+  if (*version != kVersion) {
+    throw Error(
+        "'{}' was made by a newer Normlab: checkpoint version {}, this build reads {}; update Normlab",
+        path.string(), *version, kVersion);
+  }
+}
+
 }  // namespace
 
 void write_parameters(Graph& graph, std::int64_t passes, const std::string& net, const std::string& norm,
@@ -109,8 +120,8 @@ void write_parameters(Graph& graph, std::int64_t passes, const std::string& net,
   write_safetensors(path, {{{"format", "pt"}, {"net", net}, {"norm", norm}}, parameters_of(graph, passes)});
 }
 
-void write_checkpoint(Graph& graph, Optimizer& optimizer, const Position& position,
-                      const std::string& configuration, const std::filesystem::path& path) {
+TensorFile checkpoint_of(Graph& graph, Optimizer& optimizer, const Position& position,
+                         const std::string& configuration) {
   TensorFile file{{{"format", "pt"}, {"normlab_checkpoint", kVersion}, {"configuration", configuration}},
                   parameters_of(graph, position.passes)};
   for (const Moment& moment : moments_of(optimizer)) {
@@ -125,19 +136,37 @@ void write_checkpoint(Graph& graph, Optimizer& optimizer, const Position& positi
                                          std::span<const std::int64_t>(counters)));
   file.tensors.push_back(NamedTensor::of("position.sums", {static_cast<std::int64_t>(sums.size())},
                                          std::span<const double>(sums)));
-  write_safetensors(path, file);
+  return file;
+}
+
+std::optional<std::string> fault_of_checkpoint(const std::filesystem::path& checkpoint,
+                                               const std::filesystem::path& log) {
+  static_cast<void>(File::open(checkpoint));  // that it may not be read is no damage
+  TensorFile file;
+  try {
+    file = read_safetensors(checkpoint);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  check_version(file, checkpoint);
+  const NamedTensor* counters = file.find("position.counters");
+  const bool has_position = counters != nullptr && counters->type == TensorType::i64 && counters->data.size() == 64;
+  if (!has_position) return fmt::format("'{}' holds no position", checkpoint.string());
+  const auto bytes = static_cast<std::uint64_t>(counters->integers()[5]);
+  std::error_code error;
+  const std::uintmax_t size = std::filesystem::file_size(log, error);
+  if (error) return fmt::format("its log '{}' is missing: {}", log.string(), error.message());
+  if (size < bytes) {
+    return fmt::format("its log '{}' has {} bytes, but had {} when '{}' was made", log.string(), size, bytes,
+                       checkpoint.string());
+  }
+  return std::nullopt;
 }
 
 Position read_checkpoint(Graph& graph, Optimizer& optimizer, const std::filesystem::path& path) {
   const TensorFile file = read_safetensors(path);
   Taker taker(file, path);
-  const std::string* version = file.metadata_of("normlab_checkpoint");
-  if (version == nullptr) taker.refuse("it does not say that it is one");
-  if (*version != kVersion) {
-    throw Error(
-        "'{}' was made by a newer Normlab: checkpoint version {}, this build reads {}; update Normlab",
-        path.string(), *version, kVersion);
-  }
+  check_version(file, path);
   std::vector<float> values(graph.parameter_count()), states(graph.state_count());
   for (const Node& node : graph.nodes()) {
     const Layer& layer = *node.layer;

@@ -1,8 +1,11 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
+#include <string>
 
 #include "host/record/metric_log.hpp"
+#include "host/record/safetensors.hpp"
 #include "layers/graph.hpp"
 #include "layers/optimizer.hpp"
 
@@ -14,6 +17,11 @@ namespace normlab {
 /// is what num_batches_tracked counts.
 void write_parameters(Graph& graph, std::int64_t passes, const std::string& net, const std::string& norm,
                       const std::filesystem::path& path);
+
+/// Why a run cannot go on from this checkpoint beside this log, in words; none if it can, as far as the two
+/// files tell. Throws Error where the checkpoint cannot be opened, or was made by a newer Normlab.
+[[nodiscard]] std::optional<std::string> fault_of_checkpoint(const std::filesystem::path& checkpoint,
+                                                             const std::filesystem::path& log);
 
 /// Where a run stands between two steps, beside its parameters and the optimizer's state.
 struct Position {
@@ -29,11 +37,11 @@ struct Position {
   bool operator==(const Position&) const = default;
 };
 
-/// Writes everything that the rest of a run depends on, whole or not at all: parameters, running statistics,
+/// Everything that the rest of a run depends on: parameters, running statistics,
 /// the optimizer's state as optimizer.<parameter>.momentum (or .first_moment and .second_moment), and the
 /// position. `configuration` is the text of config.toml: what a resumed run must agree with.
-void write_checkpoint(Graph& graph, Optimizer& optimizer, const Position& position,
-                      const std::string& configuration, const std::filesystem::path& path);
+[[nodiscard]] TensorFile checkpoint_of(Graph& graph, Optimizer& optimizer, const Position& position,
+                                       const std::string& configuration);
 
 /// Reads it back into a graph and an optimizer that were set up alike. Throws Error where the file is
 /// damaged, or is of another network, norm or optimizer; the graph is then as it was.

@@ -6,11 +6,16 @@
 #include <optional>
 #include <set>
 
+#include "host/record/file.hpp"
+#include "host/record/toml_text.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
 
 namespace {
+
+/// Bytes of a file with options, at most.
+constexpr std::uint64_t kConfigLimit = 1 << 20;
 
 bool is_flag(const CLI::Option& option) {
   return option.get_items_expected_max() == 0;
@@ -129,12 +134,21 @@ OtherDefaults::~OtherDefaults() {
 
 void apply_config_file(CLI::App& app, const std::filesystem::path& file, const std::string& origin) {
   const std::string path = file.string();
+  std::string text;
+  try {
+    text = read_text_file(file, kConfigLimit);
+  } catch (const Error& error) {
+    throw UsageError("{} {}", origin, error.what());
+  }
+  if (const auto place = stray_character(text)) {
+    throw UsageError("{} {}:{}:{}: a character beyond ASCII, which belongs in strings and comments only", origin, path,
+                     place->line, place->column);
+  }
   toml::table table;
   try {
-    table = toml::parse_file(path);
+    table = toml::parse(text, path);
   } catch (const toml::parse_error& error) {
     const toml::source_position at = error.source().begin;
-    if (at.line == 0) throw UsageError("{} {}: cannot be read ({})", origin, path, error.description());
     throw UsageError("{} {}:{}:{}: {}", origin, path, at.line, at.column, error.description());
   }
   std::set<std::string> known;

@@ -37,13 +37,6 @@ std::string_view remedy(int error) {
   }
 }
 
-void sync_directory(const std::filesystem::path& directory) {
-  const std::filesystem::path shown = directory.empty() ? "." : directory;
-  const int descriptor = ::open(shown.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) throw_system_error(errno, "open directory", shown);
-  File(descriptor, shown).sync();
-}
-
 }  // namespace
 
 void throw_system_error(int error, std::string_view doing, const std::filesystem::path& path) {
@@ -142,6 +135,20 @@ void File::close() {
     throw_system_error(errno, "close", path_);
 }
 
+void sync_directory(const std::filesystem::path& directory) {
+  const std::filesystem::path shown = directory.empty() ? "." : directory;
+  const int descriptor = ::open(shown.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) throw_system_error(errno, "open directory", shown);
+  File(descriptor, shown).sync();
+}
+
+void remove_temporaries(const std::filesystem::path& directory) {
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with('.') && name.ends_with(".tmp")) ::unlink(entry.path().c_str());
+  }
+}
+
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
   temporary_ = path_.parent_path() / fmt::format(".{}.{}.tmp", path_.filename().string(), ::getpid());
   // One left behind by a killed process of the same number is nobody's.
@@ -171,10 +178,16 @@ void AtomicFile::write_out(std::span<const std::byte> bytes) {
   file_.write(bytes);
 }
 
-void AtomicFile::commit() {
+void AtomicFile::sync() {
+  if (synced_) return;
   write_out({});
   file_.sync();
   file_.close();
+  synced_ = true;
+}
+
+void AtomicFile::commit() {
+  sync();
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw_system_error(errno, "replace", path_);
   committed_ = true;
   sync_directory(path_.parent_path());

@@ -72,7 +72,9 @@ class AtomicFile {
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(bytes_of(text)); }
-  /// fsync, rename, fsync of the directory. Throws Error.
+  /// Returns once the contents are on the disk, still under the other name. Throws Error.
+  void sync();
+  /// sync, rename, fsync of the directory. Throws Error.
   void commit();
 
  private:
@@ -80,10 +82,16 @@ class AtomicFile {
   std::filesystem::path temporary_;
   File file_;
   std::vector<std::byte> buffer_;  // collects small writes
-  bool committed_ = false;
+  bool synced_ = false, committed_ = false;
 
   void write_out(std::span<const std::byte> bytes);
 };
+
+/// Returns once the names in a directory are on the disk. Throws Error.
+void sync_directory(const std::filesystem::path& directory);
+
+/// Removes what killed processes left of files that they were writing in `directory`.
+void remove_temporaries(const std::filesystem::path& directory);
 
 /// Replaces `path` by these bytes, whole or not at all. Throws Error.
 void atomic_write_file(const std::filesystem::path& path, std::span<const std::byte> bytes);

@@ -57,6 +57,7 @@ struct LogWriter::State {
   LogPosition position;                     // after the records written
   bool full = false;                        // a call of append waits for room
   bool closing = false, closed = false;
+  bool durable = false;  // batches are brought to the disk
   std::string failure;  // of the thread; empty: none
 
   // The thread's own, once that runs.
@@ -121,14 +122,16 @@ void LogWriter::State::run() {
       full = false;
       batch.swap(queue);
       const std::uint64_t target = appended;
+      const bool to_disk = durable;
       lock.unlock();
       progress.notify_all();  // the queue has room
       write(batch);
       if (last) {
         packer.add_table();
         write_packed(-1);
-        file.close();
       }
+      if (to_disk) file.sync_data();
+      if (last) file.close();
       lock.lock();
       written = target;
       position = packer.position();
@@ -240,6 +243,15 @@ LogWriter::LogWriter(const std::filesystem::path& path, std::vector<Channel> cha
 }
 
 LogWriter::~LogWriter() = default;
+
+void LogWriter::make_durable() {
+  sync_directory(state_->file.path().parent_path());  // its name must be there, too
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->durable = true;
+  }
+  static_cast<void>(sync());
+}
 
 const std::vector<Channel>& LogWriter::channels() const {
   return state_->channels;

@@ -89,6 +89,10 @@ class LogWriter {
   /// Writes what is queued, without an outcome; never throws.
   ~LogWriter();
 
+  /// From now on rows go on to the disk (fdatasync), not only to the kernel: what flush() has acknowledged
+  /// survives the loss of power, too, as far as the disk keeps its word. Throws Error.
+  void make_durable();
+
   [[nodiscard]] const std::vector<Channel>& channels() const;
   /// Index of the channel of this name. Throws Error if there is none.
   [[nodiscard]] std::uint32_t channel(std::string_view name) const;

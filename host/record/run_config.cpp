@@ -8,6 +8,7 @@
 #include <toml++/toml.h>
 
 #include "host/record/file.hpp"
+#include "host/record/toml_text.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -92,6 +93,10 @@ std::string RunConfig::to_toml() const {
 }
 
 RunConfig RunConfig::parse(std::string_view toml, std::string_view name) {
+  if (const auto place = stray_character(toml)) {
+    throw Error("'{}', line {}, column {}: a character beyond ASCII, which belongs in strings and comments only", name,
+                place->line, place->column);
+  }
   toml::table table;
   try {
     table = toml::parse(toml, name);

@@ -135,7 +135,9 @@ void StudyDirectory::set_aside(std::string_view run) const {
 
 RunDirectory StudyDirectory::open_run(std::string_view run) const {
   RunDirectory directory(path_ / run);
-  return std::filesystem::exists(directory.checkpoint()) ? directory : create_run(run);
+  if (directory.checkpoints().newest_first().empty()) return create_run(run);
+  remove_temporaries(directory.path());  // nobody else is at work in this study
+  return directory;
 }
 
 RunDirectory StudyDirectory::create_run(std::string_view run) const {
@@ -143,6 +145,7 @@ RunDirectory StudyDirectory::create_run(std::string_view run) const {
   if (!make_directory(directory.path()))
     throw Error("run directory '{}' exists already, and nothing is ever overwritten",
                 directory.path().string());
+  sync_directory(path_);
   return directory;
 }
 

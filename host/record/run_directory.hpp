@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "host/record/checkpoint_files.hpp"
 #include "host/record/file.hpp"
 #include "host/record/run_config.hpp"
 
@@ -29,7 +30,7 @@ class RunDirectory {
   [[nodiscard]] std::string name() const { return path_.filename().string(); }
   [[nodiscard]] std::filesystem::path config() const { return path_ / "config.toml"; }
   [[nodiscard]] std::filesystem::path metrics() const { return path_ / "metrics.nlog"; }
-  [[nodiscard]] std::filesystem::path checkpoint() const { return path_ / "checkpoint.safetensors"; }
+  [[nodiscard]] CheckpointFiles checkpoints() const { return CheckpointFiles(path_); }
   [[nodiscard]] std::filesystem::path final_parameters() const { return path_ / "final.safetensors"; }
 
   void write_config(const RunConfig& config) const;

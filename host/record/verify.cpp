@@ -65,7 +65,9 @@ Verified verify_contents(const std::filesystem::path& path) {
 void verify_run(const std::filesystem::path& run, std::vector<Verified>& results) {
   const RunDirectory files(run);
   bool is_done = false;
-  for (const auto& path : {files.config(), files.metrics(), files.final_parameters(), files.checkpoint()}) {
+  std::vector<std::filesystem::path> paths{files.config(), files.metrics(), files.final_parameters()};
+  for (auto& checkpoint : files.checkpoints().newest_first()) paths.push_back(std::move(checkpoint));
+  for (const auto& path : paths) {
     const bool is_missing = !std::filesystem::exists(path);
     const bool is_needed =
         path == files.config() || path == files.metrics() || (path == files.final_parameters() && is_done);

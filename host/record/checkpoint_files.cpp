@@ -1,0 +1,82 @@
+#include "host/record/checkpoint_files.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+
+#include "host/record/file.hpp"
+#include "layers/error.hpp"
+
+namespace normlab {
+
+namespace {
+
+constexpr std::string_view kNewest = "checkpoint.safetensors", kStem = "checkpoint-", kSuffix = ".safetensors";
+
+void rename_file(const std::filesystem::path& from, const std::filesystem::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) throw_system_error(errno, "rename", from);
+}
+
+/// N of checkpoint-N.safetensors.
+std::optional<std::int64_t> steps_of(std::string_view name) {
+  if (!name.starts_with(kStem) || !name.ends_with(kSuffix)) return std::nullopt;
+  name.remove_prefix(kStem.size());
+  name.remove_suffix(kSuffix.size());
+  std::int64_t steps = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), steps);
+  if (name.empty() || error != std::errc{} || end != name.data() + name.size() || steps < 0) return std::nullopt;
+  return steps;
+}
+
+/// The older ones by falling steps.
+std::vector<std::filesystem::path> older(const std::filesystem::path& directory) {
+  std::vector<std::pair<std::int64_t, std::filesystem::path>> found;
+  if (std::filesystem::is_directory(directory)) {
+    for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+      if (const auto steps = steps_of(entry.path().filename().string())) found.emplace_back(-*steps, entry.path());
+    }
+  }
+  std::sort(found.begin(), found.end());
+  std::vector<std::filesystem::path> paths;
+  for (auto& [steps, path] : found) paths.push_back(std::move(path));
+  return paths;
+}
+
+}  // namespace
+
+std::vector<std::filesystem::path> CheckpointFiles::newest_first() const {
+  std::vector<std::filesystem::path> paths = older(directory_);
+  if (std::filesystem::exists(directory_ / kNewest)) paths.insert(paths.begin(), directory_ / kNewest);
+  return paths;
+}
+
+void CheckpointFiles::add(const TensorFile& file, std::int64_t steps, int keep) {
+  const std::filesystem::path newest = directory_ / kNewest;
+  AtomicFile next(newest);
+  next.write(encode_safetensors(file));
+  next.sync();  // a full disk shows here, before anything is renamed
+  const bool is_another = newest_steps_ && *newest_steps_ != steps;
+  if (keep > 1 && is_another && std::filesystem::exists(newest)) {
+    rename_file(newest, directory_ / fmt::format("{}{}{}", kStem, *newest_steps_, kSuffix));
+  }
+  next.commit();
+  newest_steps_ = steps;
+  const std::vector<std::filesystem::path> before = older(directory_);
+  for (std::size_t i = static_cast<std::size_t>(std::max(keep, 1)) - 1; i < before.size(); ++i) {
+    if (::unlink(before[i].c_str()) != 0 && errno != ENOENT) throw_system_error(errno, "remove", before[i]);
+  }
+}
+
+void CheckpointFiles::set_aside(const std::filesystem::path& checkpoint) {
+  for (int number = 1;; ++number) {
+    const std::filesystem::path aside = fmt::format("{}.damaged-{}", checkpoint.string(), number);
+    if (std::filesystem::exists(std::filesystem::symlink_status(aside))) continue;
+    rename_file(checkpoint, aside);
+    return;
+  }
+}
+
+}  // namespace normlab
