@@ -5,10 +5,12 @@
 
 #include <filesystem>
 #include <fstream>
+#include <memory>
 
 #include "host/record/log_reader.hpp"
 #include "host/record/run_directory.hpp"
 #include "host/record/run_results.hpp"
+#include "host/record/safetensors.hpp"
 #include "layers/error.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/temporary_directory.hpp"
@@ -141,6 +143,119 @@ TEST_F(Resume, RefusesWhatWasMadeOtherwiseAndSaysHow) {
   const ProgramResult nothing = run_program("compare_norms --resume " + out("empty"));
   EXPECT_EQ(nothing.status, 2);
   EXPECT_NE(nothing.output.find("study.toml"), std::string::npos) << nothing.output;
+}
+
+/// A study that was killed when its run had three checkpoints or more, anew for each test, beside a whole
+/// one.
+class ResumeMidway : public Resume {
+ protected:
+  static void SetUpTestSuite() {
+    made_ = std::make_unique<test::TemporaryDirectory>();
+    const std::string options =
+        "--limit-train 200 --limit-test 100 --epochs 2 --batch-size 33 --norms bn --seeds 1 --threads 1 ";
+    const std::string whole = (*made_ / "whole").string(), killed = (*made_ / "s").string();
+    ASSERT_EQ(run_program("compare_norms " + options + "--out " + whole).status, 0);
+    const ProgramResult result =
+        run_program("compare_norms " + options + "--checkpoint-every 2 --keep 3 --out " + killed +
+                    " & pid=$!; while kill -0 $pid 2>/dev/null && [ ! -e " + killed +
+                    "/bn-seed0/checkpoint-2.safetensors ]; do :; done; kill -9 $pid; wait $pid");
+    ASSERT_FALSE(fs::exists(killed + "/bn-seed0/final.safetensors")) << result.output;
+  }
+  static void TearDownTestSuite() { made_.reset(); }
+  void SetUp() override {
+    fs::copy(made_->path(), directory_.path(), fs::copy_options::recursive);
+    ASSERT_GE(RunDirectory(run()).checkpoints().newest_first().size(), 2U);
+  }
+  [[nodiscard]] fs::path run() const { return fs::path(out("s")) / "bn-seed0"; }
+
+  static void damage(const fs::path& path) {
+    std::string bytes = test::read_text(path);
+    bytes.back() = static_cast<char>(bytes.back() ^ 1);
+    test::write_text(path, bytes);
+  }
+
+ private:
+  static inline std::unique_ptr<test::TemporaryDirectory> made_;
+};
+
+TEST_F(ResumeMidway, ADamagedCheckpointIsSaidAndTheOneBeforeTaken) {
+  const auto before = RunDirectory(run()).checkpoints().newest_first();
+  damage(before[0]);
+  const ProgramResult resumed = run_program("compare_norms --resume " + out("s"));
+  ASSERT_EQ(resumed.status, 0) << resumed.output;
+  EXPECT_HAS(resumed.output, before[0].filename().string() + " is set aside: ");
+  EXPECT_HAS(resumed.output, "its checksum is wrong");
+  EXPECT_HAS(resumed.output, "goes on from " + before[1].filename().string());
+  EXPECT_TRUE(fs::exists(before[0].string() + ".damaged-1"));
+  expect_equal_studies(out("whole"), out("s"));
+  EXPECT_EQ(RunDirectory(run()).checkpoints().newest_first().size(), 3U) << "--keep 3 is the study's";
+  EXPECT_EQ(run_program("normlog verify " + out("s")).status, 0);
+}
+
+TEST_F(ResumeMidway, WithoutAGoodCheckpointTheRunBeginsAnew) {
+  for (const auto& path : RunDirectory(run()).checkpoints().newest_first()) damage(path);
+  const ProgramResult resumed = run_program("compare_norms --resume " + out("s"));
+  ASSERT_EQ(resumed.status, 0) << resumed.output;
+  EXPECT_HAS(resumed.output, "has no good checkpoint; it is moved aside and begun anew");
+  EXPECT_TRUE(fs::exists(run().string() + ".unfinished-1"));
+  expect_equal_studies(out("whole"), out("s"));
+}
+
+TEST_F(ResumeMidway, ALogThatLostItsEndTakesAnOlderCheckpoint) {
+  const auto before = RunDirectory(run()).checkpoints().newest_first();
+  const TensorFile older = read_safetensors(before[1]);
+  const std::int64_t bytes = older.find("position.counters")->integers()[5];
+  fs::resize_file(run() / "metrics.nlog", static_cast<std::uintmax_t>(bytes));
+  const ProgramResult resumed = run_program("compare_norms --resume " + out("s"));
+  ASSERT_EQ(resumed.status, 0) << resumed.output;
+  EXPECT_HAS(resumed.output, "metrics.nlog' has " + std::to_string(bytes) + " bytes, but had ");
+  expect_equal_studies(out("whole"), out("s"));
+}
+
+TEST_F(ResumeMidway, ANewerCheckpointIsRefusedByName) {
+  const auto newest = RunDirectory(run()).checkpoints().newest_first().front();
+  TensorFile file = read_safetensors(newest);
+  for (auto& [key, value] : file.metadata)
+    if (key == "normlab_checkpoint") value = "9";
+  write_safetensors(newest, file);
+  const ProgramResult resumed = run_program("compare_norms --resume " + out("s"));
+  EXPECT_EQ(resumed.status, 1) << resumed.output;
+  EXPECT_HAS(resumed.output, "made by a newer Normlab: checkpoint version 9");
+}
+
+TEST_F(ResumeMidway, AnotherInstructionSetNeedsToBeAllowedAndIsMarked) {
+  const std::string isa = RunConfig::read(run() / "config.toml").text("isa");
+  if (isa == "portable") GTEST_SKIP() << "this processor has only one instruction set";
+  const std::string other =
+      "cd " NORMLAB_BIN_DIR " && NORMLAB_ISA=portable ./compare_norms --resume " + out("s");
+  const ProgramResult refused = testing::run_command(other);
+  EXPECT_EQ(refused.status, 2) << refused.output;
+  EXPECT_HAS(refused.output, "bn-seed0 was begun with isa '" + isa + "', here '");
+  EXPECT_HAS(refused.output, "--allow-other-cpu");
+  EXPECT_FALSE(fs::exists(run().string() + ".unfinished-1")) << "nothing may change";
+
+  const ProgramResult allowed = testing::run_command(other + " --allow-other-cpu");
+  ASSERT_EQ(allowed.status, 0) << allowed.output;
+  EXPECT_HAS(allowed.output, "not repeatable to the bit: bn-seed0");
+  const RunConfig config = RunConfig::read(run() / "config.toml");
+  EXPECT_NE(config.text("isa"), isa);
+  EXPECT_HAS(config.text("earlier_machine"), "to step ");
+  EXPECT_HAS(config.text("earlier_machine"), isa);
+  ASSERT_EQ(run_program("normlog csv " + out("s") + " --out " + out("csv")).status, 0);
+  EXPECT_HAS(test::read_text(out("csv") + "/runs.csv"), "earlier_machine");
+  ASSERT_EQ(run_program("normlog report " + out("s")).status, 0);
+  EXPECT_HAS(test::read_text(out("s") + "/report.html"), "begun on another machine or build");
+  EXPECT_EQ(test::read_text(out("s") + "/study.toml").find("allow-other-cpu"), std::string::npos)
+      << "it is to be said each time";
+}
+
+TEST_F(Resume, DurableLogsHoldTheSame) {
+  ASSERT_EQ(run_program("compare_norms " + kOptions + "--out " + out("whole")).status, 0);
+  ASSERT_EQ(run_program("compare_norms " + kOptions + "--durable --keep 1 --out " + out("s")).status, 0);
+  expect_equal_studies(out("whole"), out("s"));
+  EXPECT_EQ(RunDirectory(fs::path(out("s")) / "bn-seed0").checkpoints().newest_first().size(), 1U);
+  EXPECT_EQ(RunDirectory(fs::path(out("whole")) / "bn-seed0").checkpoints().newest_first().size(), 2U);
+  EXPECT_EQ(run_program("compare_norms --keep 0").status, 2);
 }
 
 TEST_F(Resume, OneProcessAtATime) {

@@ -150,7 +150,8 @@ std::optional<std::string> fault_of_checkpoint(const std::filesystem::path& chec
   }
   check_version(file, checkpoint);
   const NamedTensor* counters = file.find("position.counters");
-  const bool has_position = counters != nullptr && counters->type == TensorType::i64 && counters->data.size() == 64;
+  const bool has_position =
+      counters != nullptr && counters->type == TensorType::i64 && counters->data.size() == 64;
   if (!has_position) return fmt::format("'{}' holds no position", checkpoint.string());
   const auto bytes = static_cast<std::uint64_t>(counters->integers()[5]);
   std::error_code error;

@@ -1,6 +1,5 @@
 #include "experiments/common/command_line.hpp"
 
-#include <toml++/toml.h>
 #include <algorithm>
 #include <cstdio>
 #include <optional>
@@ -54,7 +53,8 @@ std::optional<std::string> spelled(const toml::node& node, const CLI::Option& op
     return type.starts_with("INT") ? std::nullopt : std::optional(fmt::format("{}", value->get()));
   }
   const bool is_number = type.starts_with("INT") || type.starts_with("FLOAT");
-  if (const auto* value = node.as_string()) return is_number ? std::nullopt : std::optional(value->get());
+  if (const auto* value = node.as_string())
+    return is_number ? std::nullopt : std::optional(toml_string(value->get()));
   if (const auto* list = node.as_array(); list != nullptr && !is_number) {
     std::string joined;
     for (const toml::node& item : *list) {
@@ -140,21 +140,16 @@ void apply_config_file(CLI::App& app, const std::filesystem::path& file, const s
   } catch (const Error& error) {
     throw UsageError("{} {}", origin, error.what());
   }
-  if (const auto place = stray_character(text)) {
-    throw UsageError("{} {}:{}:{}: a character beyond ASCII, which belongs in strings and comments only", origin, path,
-                     place->line, place->column);
-  }
   toml::table table;
   try {
-    table = toml::parse(text, path);
-  } catch (const toml::parse_error& error) {
-    const toml::source_position at = error.source().begin;
-    throw UsageError("{} {}:{}:{}: {}", origin, path, at.line, at.column, error.description());
+    table = parse_toml(text);
+  } catch (const TomlError& error) {
+    throw UsageError("{} {}:{}:{}: {}", origin, path, error.line, error.column, error.what());
   }
   std::set<std::string> known;
   for (const CLI::Option* option : options_of(app)) known.insert(option->get_name().substr(2));
   for (auto&& [key, node] : table) {
-    const std::string name(key.str());
+    const std::string name = toml_string(key.str());
     const toml::source_position at = node.source().begin;
     CLI::Option* option = known.contains(name) ? app.get_option("--" + name) : nullptr;
     if (option == nullptr) {

@@ -163,6 +163,7 @@ void StudyOptions::check() const {
   require(limit_train >= 0, "--limit-train", "must not be negative (0: all images)");
   require(limit_test >= 0, "--limit-test", "must not be negative (0: all images)");
   require(checkpoint_every >= 0, "--checkpoint-every", "must not be negative (0: after each epoch only)");
+  require(keep >= 1 && keep <= 1000, "--keep", "must be 1 to 1000 checkpoints");
   require(threads >= 0 && threads <= 1024, "--threads", "must be 1 to 1024, or 0 for all processors");
   static_cast<void>(fixed_jobs());
   if (out.empty() == false && out.find_first_not_of('/') == std::string::npos) {
@@ -237,6 +238,13 @@ void add_study_options(CLI::App& app, StudyOptions& o, const std::vector<std::st
       "--checkpoint-every", o.checkpoint_every,
       "Also save a run's state after each so many steps (0: after each epoch): what a killed run\n"
       "goes on from");
+  run->add_option(
+      "--keep", o.keep,
+      "Checkpoints of a run that stay: where the newest is damaged, --resume takes the one before");
+  run->add_flag(
+      "--durable", o.durable,
+      "Brings the log to the disk (fdatasync) whenever it is written, about once a second, so that\n"
+      "it survives the loss of power, too; checkpoints always do");
   run->add_option("--threads", o.threads, "Processors to use (0: all); results do not depend on it");
   run->add_option("--jobs", o.jobs,
                   "Runs side by side: a number, or auto for one on each processor while memory lasts.\n"
@@ -246,6 +254,10 @@ void add_study_options(CLI::App& app, StudyOptions& o, const std::vector<std::st
       "--resume", o.resume,
       "Go on with the study in this directory: with its options, where none are typed; runs that\n"
       "ended stay as they are");
+  run->add_flag(
+      "--allow-other-cpu", o.allow_other_cpu,
+      "With --resume: runs that were begun on another CPU, instruction set, device or build go on,\n"
+      "too. Their bits are then nobody's; config.toml, runs.csv and the report say so");
   run->add_option("--out", o.out, "New directory for the results (default: runs/<experiment>-<time>)");
 
   for (CLI::App* options : {what, data, how, inside, run}) {

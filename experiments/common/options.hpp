@@ -45,8 +45,11 @@ struct StudyOptions {
   int landscape_every = 0;     ///< steps from one look at the landscape to the next (loss_landscape); 0: none
   int limit_train = 0;         ///< 0: all
   int limit_test = 0;
-  int checkpoint_every = 0;  ///< steps; 0: after each epoch only
-  int threads = 0;           ///< 0: all processors
+  int checkpoint_every = 0;      ///< steps; 0: after each epoch only
+  int keep = 2;                  ///< checkpoints of a run that stay
+  bool durable = false;          ///< each flush of a log reaches the disk
+  bool allow_other_cpu = false;  ///< runs may go on where their bits are not promised
+  int threads = 0;               ///< 0: all processors
   std::string jobs = "auto";
   std::string out;     ///< empty: runs/<experiment>-<time>
   std::string resume;  ///< directory of a study to go on with; empty: a new one

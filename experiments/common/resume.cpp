@@ -5,7 +5,8 @@
 #include <optional>
 
 #include "experiments/common/backends.hpp"
-#include "experiments/common/revision.hpp"
+#include "experiments/common/checkpoint.hpp"
+#include "experiments/common/machine.hpp"
 #include "host/record/file.hpp"
 #include "host/record/run_results.hpp"
 
@@ -14,7 +15,7 @@ namespace normlab {
 namespace {
 
 /// Of a study's options, what has nothing to do with its results.
-const std::vector<std::string> kNotOfTheStudy{"out", "resume", "threads", "jobs"};
+const std::vector<std::string> kNotOfTheStudy{"out", "resume", "threads", "jobs", "allow-other-cpu"};
 
 /// The option that decides a key of config.toml; none for keys that follow from others.
 std::optional<std::string> option_of(std::string_view key) {
@@ -57,14 +58,35 @@ void check_settings(const StudyOptions& options, const std::string& run, const R
   }
 }
 
-/// Whether a run that goes on here ends with the bits that it would have had there: that is promised for one
-/// build on one instruction set.
-bool same_machine(const StudyOptions& options, const RunDirectory& directory) {
-  const RunConfig there = RunConfig::read(directory.config());
-  const std::unique_ptr<Backend> backend = make_backend(options.device, 1);
-  return there.text("device") == backend->name() && there.text("isa") == backend->isa() &&
-         there.text("cpu") == cpu_model() && there.text("revision") == revision() &&
-         there.text("build") == build_description();
+/// What a run that did not end can go on from.
+struct Start {
+  std::optional<std::filesystem::path> checkpoint;  ///< the newest good one
+  std::vector<std::pair<std::filesystem::path, std::string>>
+      damaged;  ///< newer ones, and why they are no good
+};
+
+Start start_of(const RunDirectory& directory) {
+  Start start;
+  for (const auto& path : directory.checkpoints().newest_first()) {
+    if (auto fault = fault_of_checkpoint(path, directory.metrics())) {
+      start.damaged.emplace_back(path, std::move(*fault));
+      continue;
+    }
+    start.checkpoint = path;
+    break;
+  }
+  return start;
+}
+
+/// A run that goes on here ends with the bits that it would have had there only with the same build on the
+/// same instruction set.
+void check_machine(const StudyOptions& options, const RunDirectory& directory, const RunConfig& here) {
+  const std::string others = other_machine(RunConfig::read(directory.config()), here);
+  if (others.empty() || options.allow_other_cpu) return;
+  throw UsageError(
+      "--resume {}: {} was begun with {}; its last bits may then be others than those of an undisturbed run. "
+      "--allow-other-cpu goes on all the same and marks the run; or move its directory away to begin it anew",
+      options.resume, directory.name(), others);
 }
 
 }  // namespace
@@ -111,23 +133,39 @@ Remaining remaining_runs(const StudyDirectory& study, const StudyOptions& option
                    is_planned ? std::vector<std::string>{} : varied);
   }
   Remaining remaining;
+  const RunConfig here = machine_of(*make_backend(options.device, 1));
+  std::vector<std::pair<RunDirectory, Start>> begun;
   for (const RunSpec& spec : runs) {
     const RunDirectory directory(study.path() / spec.name());
     if (!std::filesystem::exists(directory.path())) {
       remaining.runs.push_back(spec);
       continue;
     }
-    const std::string status =
-        std::filesystem::exists(directory.config()) ? read_run(directory.path()).status : "";
+    const bool is_configured = std::filesystem::exists(directory.config());
+    const std::string status = is_configured ? read_run(directory.path()).status : "";
     if (status == "done" || status == "diverged") {
       ++remaining.finished;
       continue;
     }
     remaining.runs.push_back(spec);
-    if (std::filesystem::exists(directory.checkpoint()) && same_machine(options, directory)) {
+    begun.emplace_back(directory, is_configured ? start_of(directory) : Start());
+    if (begun.back().second.checkpoint) check_machine(options, directory, here);
+  }
+  for (const auto& [directory, start] : begun) {
+    for (const auto& [path, fault] : start.damaged) {
+      CheckpointFiles::set_aside(path);
+      remaining.notes.push_back(
+          fmt::format("{}: {} is set aside: {}", directory.name(), path.filename().string(), fault));
+    }
+    if (start.checkpoint) {
       ++remaining.begun;
+      if (start.damaged.empty()) continue;
+      remaining.notes.push_back(fmt::format("{}: goes on from {}, the one before", directory.name(),
+                                            start.checkpoint->filename().string()));
     } else {
-      study.set_aside(spec.name());
+      study.set_aside(directory.name());
+      remaining.notes.push_back(
+          fmt::format("{}: has no good checkpoint; it is moved aside and begun anew", directory.name()));
     }
   }
   return remaining;

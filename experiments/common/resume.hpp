@@ -24,15 +24,17 @@ void restore_options(CLI::App& app, const StudyOptions& options);
 
 /// What a study directory still lacks.
 struct Remaining {
-  std::vector<RunSpec> runs;  ///< to do, in order
-  std::size_t finished = 0;   ///< runs that are done or diverged, and stay
-  std::size_t begun = 0;      ///< of `runs`: they go on from their checkpoints
+  std::vector<RunSpec> runs;       ///< to do, in order
+  std::size_t finished = 0;        ///< runs that are done or diverged, and stay
+  std::size_t begun = 0;           ///< of `runs`: they go on from their checkpoints
+  std::vector<std::string> notes;  ///< what was damaged, and what became of it; a line each
 };
 
-/// Looks at each run. One that did not end is moved aside and will be started anew, unless it has a
-/// checkpoint that was made by this build on such a machine.
-/// Throws UsageError, before anything is moved, if a run that is there was made with other options: it names
-/// the option and both values.
+/// Looks at each run. One that did not end goes on from the newest of its checkpoints that is good; damaged
+/// ones are set aside, and so is a run that has none, to be started anew.
+/// Throws UsageError, before anything is moved, if a run that is there was made with other options, naming
+/// the option and both values, or if one would go on that was begun on another machine or with another build,
+/// and that is not allowed.
 [[nodiscard]] Remaining remaining_runs(const StudyDirectory& study, const StudyOptions& options,
                                        std::span<const RunSpec> runs, const Dataset& data);
 

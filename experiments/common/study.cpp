@@ -109,6 +109,10 @@ std::string summary_of(std::span<const RunFigures> figures) {
   return summary_text(results);
 }
 
+void print_notes(const Remaining& remaining) {
+  for (const std::string& note : remaining.notes) fmt::print("  {}\n", note);
+}
+
 /// Finds the rate of each norm by a study in a directory of the study's own, whose finished runs are not
 /// repeated either, and sets it in `runs`.
 void find_rates(const StudyOptions& options, const Dataset& data, const StudyDirectory& study,
@@ -124,6 +128,7 @@ void find_rates(const StudyOptions& options, const Dataset& data, const StudyDir
              remaining.runs.size(), test.data.train.count - test.options.val, test.options.val,
              clock_text(plan.seconds()));
   std::fflush(stdout);
+  print_notes(remaining);
   static_cast<void>(train_all(test.options, remaining.runs, test.data, plan, directory));
   if (interrupted()) return;
   const std::map<std::string, FoundRate> found = best_rates(read_figures(path));
@@ -186,6 +191,7 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
   if (!options.resume.empty()) {
     fmt::print("resumed: {} runs are finished already, {} are to do, {} of them from a checkpoint\n",
                remaining.finished, runs.size(), remaining.begun);
+    print_notes(remaining);
   }
   fmt::print("device: {}; {}; about {}\n", backend->description(),
              plan.jobs == 1 ? "one run at a time" : fmt::format("{} runs side by side", plan.jobs),
@@ -209,16 +215,20 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
     times.evaluation += outcome.times.evaluation;
     times.diagnosis += outcome.times.diagnosis;
     times.saving += outcome.times.saving;
+    times.logging += outcome.times.logging;
     times.total += outcome.times.total;
   }
   const std::vector<RunFigures> figures = read_figures(study->path());
   fmt::print("\n{}\n", experiment.table ? experiment.table(figures) : summary_of(figures));
   fmt::print(
       "time: {} in all, {:.1f} s of it loading data and looking around; of the runs' own time {} training "
-      "steps, {} evaluation, {} diagnosis, {} checkpoints, {} the rest (order of images, log, set-up)\n",
+      "steps, {} evaluation, {} diagnosis, {} checkpoints, {} log, {} the rest (order of images, set-up)\n",
       clock_text(wall), loading, percent(times.training, times.total), percent(times.evaluation, times.total),
       percent(times.diagnosis, times.total), percent(times.saving, times.total),
-      percent(times.total - times.training - times.evaluation - times.diagnosis - times.saving, times.total));
+      percent(times.logging, times.total),
+      percent(
+          times.total - times.training - times.evaluation - times.diagnosis - times.saving - times.logging,
+          times.total));
   fmt::print("results: {0}\n  normlog report {0}   # a page with pictures; csv instead of report: tables\n",
              study->path().string());
   return 0;

@@ -14,7 +14,8 @@ namespace normlab {
 
 namespace {
 
-constexpr std::string_view kNewest = "checkpoint.safetensors", kStem = "checkpoint-", kSuffix = ".safetensors";
+constexpr std::string_view kNewest = "checkpoint.safetensors", kStem = "checkpoint-",
+                           kSuffix = ".safetensors";
 
 void rename_file(const std::filesystem::path& from, const std::filesystem::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) throw_system_error(errno, "rename", from);
@@ -27,7 +28,8 @@ std::optional<std::int64_t> steps_of(std::string_view name) {
   name.remove_suffix(kSuffix.size());
   std::int64_t steps = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), steps);
-  if (name.empty() || error != std::errc{} || end != name.data() + name.size() || steps < 0) return std::nullopt;
+  if (name.empty() || error != std::errc{} || end != name.data() + name.size() || steps < 0)
+    return std::nullopt;
   return steps;
 }
 
@@ -36,7 +38,8 @@ std::vector<std::filesystem::path> older(const std::filesystem::path& directory)
   std::vector<std::pair<std::int64_t, std::filesystem::path>> found;
   if (std::filesystem::is_directory(directory)) {
     for (const auto& entry : std::filesystem::directory_iterator(directory)) {
-      if (const auto steps = steps_of(entry.path().filename().string())) found.emplace_back(-*steps, entry.path());
+      if (const auto steps = steps_of(entry.path().filename().string()))
+        found.emplace_back(-*steps, entry.path());
     }
   }
   std::sort(found.begin(), found.end());

@@ -11,8 +11,8 @@
 namespace normlab {
 
 /// checkpoint.safetensors is the newest; those before it that are kept are checkpoint-<steps>.safetensors, by
-/// the steps done. Whenever the process or the machine stops, the newest that was announced is there under one
-/// of these names, whole.
+/// the steps done. Whenever the process or the machine stops, the newest that was announced is there under
+/// one of these names, whole.
 class CheckpointFiles {
  public:
   explicit CheckpointFiles(std::filesystem::path directory) : directory_(std::move(directory)) {}
@@ -20,7 +20,8 @@ class CheckpointFiles {
   /// Those that are there, the newest first.
   [[nodiscard]] std::vector<std::filesystem::path> newest_first() const;
 
-  /// Makes `file`, of a run that has done `steps`, the newest; of those before it `keep` - 1 stay. Throws Error.
+  /// Makes `file`, of a run that has done `steps`, the newest; of those before it `keep` - 1 stay. Throws
+  /// Error.
   void add(const TensorFile& file, std::int64_t steps, int keep);
 
   /// Steps of the newest that is there; whoever goes on from it says so before the next add().

@@ -1,5 +1,7 @@
 #include "host/record/metric_log.hpp"
 
+#include <time.h>
+
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -23,6 +25,13 @@ constexpr std::size_t wake_bytes = 16 * 1024;
 constexpr std::chrono::seconds wake_period{1};
 /// The most that is packed before it is written.
 constexpr std::size_t piece_bytes = 64 * 1024;
+
+/// Processor time of the calling thread.
+double thread_seconds() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
 
 void check_channels(const std::vector<Channel>& channels, const std::filesystem::path& path) {
   if (channels.size() > channel_limit)
@@ -57,8 +66,9 @@ struct LogWriter::State {
   LogPosition position;                     // after the records written
   bool full = false;                        // a call of append waits for room
   bool closing = false, closed = false;
-  bool durable = false;  // batches are brought to the disk
-  std::string failure;  // of the thread; empty: none
+  double cpu_seconds = 0;  // of the thread
+  bool durable = false;    // batches are brought to the disk
+  std::string failure;     // of the thread; empty: none
 
   // The thread's own, once that runs.
   LogPacker packer;
@@ -134,6 +144,7 @@ void LogWriter::State::run() {
       if (last) file.close();
       lock.lock();
       written = target;
+      cpu_seconds = thread_seconds();
       position = packer.position();
       progress.notify_all();
     }
@@ -319,6 +330,11 @@ LogPosition LogWriter::State::flush() {
 
 LogPosition LogWriter::flush() {
   return state_->flush();
+}
+
+double LogWriter::cpu_seconds() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->cpu_seconds;
 }
 
 LogPosition LogWriter::sync() {

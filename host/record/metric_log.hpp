@@ -112,6 +112,8 @@ class LogWriter {
   LogPosition flush();
   /// The same, and on the disk (fdatasync): it then survives a power failure, if the disk keeps its word.
   LogPosition sync();
+  /// Processor time of the writer's thread until now.
+  [[nodiscard]] double cpu_seconds() const;
   /// Records how the run ended and closes the file. `message` says more in words, or is empty; at most 1,000
   /// bytes of it are kept. Nothing can be appended afterwards; a second call does nothing.
   void close(RunStatus status, std::string_view message = "");

@@ -4,9 +4,6 @@
 #include <cmath>
 #include <tuple>
 
-#define TOML_EXCEPTIONS 1
-#include <toml++/toml.h>
-
 #include "host/record/file.hpp"
 #include "host/record/toml_text.hpp"
 #include "layers/error.hpp"
@@ -24,7 +21,7 @@ bool is_bare(std::string_view key) {
 }
 
 /// A TOML basic string.
-std::string toml_string(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string result = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\')
@@ -45,7 +42,7 @@ std::string double_text(double value) {
 }
 
 std::string toml_text(const ConfigValue& value) {
-  if (const auto* text = std::get_if<std::string>(&value)) return toml_string(*text);
+  if (const auto* text = std::get_if<std::string>(&value)) return in_quotes(*text);
   if (const auto* number = std::get_if<double>(&value)) return double_text(*number);
   return text_of(value);
 }
@@ -87,27 +84,22 @@ std::optional<double> RunConfig::number(std::string_view key) const {
 std::string RunConfig::to_toml() const {
   std::string text;
   for (const ConfigEntry& entry : entries_)
-    text += fmt::format("{} = {}\n", is_bare(entry.key) ? entry.key : toml_string(entry.key),
-                        toml_text(entry.value));
+    text +=
+        fmt::format("{} = {}\n", is_bare(entry.key) ? entry.key : in_quotes(entry.key), toml_text(entry.value));
   return text;
 }
 
 RunConfig RunConfig::parse(std::string_view toml, std::string_view name) {
-  if (const auto place = stray_character(toml)) {
-    throw Error("'{}', line {}, column {}: a character beyond ASCII, which belongs in strings and comments only", name,
-                place->line, place->column);
-  }
   toml::table table;
   try {
-    table = toml::parse(toml, name);
-  } catch (const toml::parse_error& error) {
-    throw Error("'{}', line {}, column {}: {}", name, error.source().begin.line, error.source().begin.column,
-                error.description());
+    table = parse_toml(toml);
+  } catch (const TomlError& error) {
+    throw Error("'{}', line {}, column {}: {}", name, error.line, error.column, error.what());
   }
   // toml++ sorts by key; the order of the file is that of the positions.
   std::vector<std::tuple<toml::source_position, ConfigEntry>> found;
   for (const auto& [key, node] : table) {
-    ConfigEntry entry{std::string(key.str()), {}};
+    ConfigEntry entry{toml_string(key.str()), {}};
     if (const auto* boolean = node.as_boolean())
       entry.value = boolean->get();
     else if (const auto* integer = node.as_integer())
@@ -115,7 +107,7 @@ RunConfig RunConfig::parse(std::string_view toml, std::string_view name) {
     else if (const auto* number = node.as_floating_point())
       entry.value = number->get();
     else if (const auto* text = node.as_string())
-      entry.value = text->get();
+      entry.value = toml_string(text->get());
     else
       throw Error(
           "'{}', line {}, column {}: '{}' is no plain value; the configuration of a run is a flat list", name,

@@ -259,6 +259,12 @@ std::string footnotes(const std::vector<ArmSummary>& arms, std::span<const RunRe
     text += "Runs that diverged (loss not finite) or are unfinished are counted, and in none of the means.\n";
   if (any([](const ArmSummary& arm) { return arm.finished == 1; }))
     text += "One seed says nothing about the spread: no interval (-). Three are a look, five a claim.\n";
+  std::string moved;
+  for (const RunResults& run : runs)
+    if (!run.config.text("earlier_machine").empty()) moved += (moved.empty() ? "" : ", ") + run.run;
+  if (!moved.empty())
+    text += "Begun on one machine or build, gone on with on another, so not repeatable to the bit: " + moved +
+            "\n";
   const std::string note = common_value(runs, "data_note");
   if (!note.empty()) text += "Data: " + note + "\n";
   return text;

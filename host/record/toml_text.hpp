@@ -1,19 +1,31 @@
 #pragma once
-// What must be known about a TOML text before toml++ sees it.
+// TOML texts, so that toml++ sees nothing but ASCII: version 3.3 takes any other character outside strings
+// (and after some backslashes) for a possible space, and its is_non_ascii_horizontal_whitespace() then runs
+// into undefined behaviour (`default: unreachable`). Each byte beyond ASCII goes through it as `XX, in
+// hexadecimal.
 
-#include <optional>
+#include <string>
 #include <string_view>
+
+#include "layers/error.hpp"
+
+#define TOML_EXCEPTIONS 1
+#include <toml++/toml.h>
 
 namespace normlab {
 
-struct TextPlace {
-  int line = 1, column = 1;  ///< both from 1; columns count bytes
+/// What is wrong with a TOML text, and where: line and column count from 1, columns in bytes.
+struct TomlError : Error {
+  TomlError(std::size_t line_, std::size_t column_, const std::string& what)
+      : Error("{}", what), line(line_), column(column_) {}
+  std::size_t line, column;
 };
 
-/// The first byte beyond ASCII where toml++ 3.3 would take it for a possible space: outside strings and
-/// comments, where TOML allows none (but a byte order mark at the very beginning), in quoted keys after a dot,
-/// and right after a backslash or the line ends that one swallows. There the library's is_non_ascii_horizontal_whitespace() runs into
-/// undefined behaviour on most characters (its `default: unreachable`), so such a text is refused.
-[[nodiscard]] std::optional<TextPlace> stray_character(std::string_view toml);
+/// Parses a text in UTF-8. Keys and strings of the table are to be read through toml_string(). Throws
+/// TomlError.
+[[nodiscard]] toml::table parse_toml(std::string_view text);
+
+/// A key or string of such a table as it stood in the text.
+[[nodiscard]] std::string toml_string(std::string_view text);
 
 }  // namespace normlab

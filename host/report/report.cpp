@@ -107,6 +107,8 @@ std::string runs_of(const StudyView& study) {
     if (last != nullptr && last->accuracy)
       line +=
           fmt::format(", {} % on the test set after epoch {}", percent_text(*last->accuracy), last->epoch);
+    if (!run.config.text("earlier_machine").empty())
+      line += ", begun on another machine or build (earlier_machine): not repeatable to the bit";
     html += fmt::format("<details><summary>{}</summary>\n", escaped(line));
     if (!run.status_message.empty()) html += fmt::format("<p>{}</p>\n", escaped(run.status_message));
     html += "<dl>\n";

@@ -1,14 +1,18 @@
 // Loaded before the C library (LD_PRELOAD): makes one system call fail, as disks and kernels do.
 //
-//   NORMLAB_FAULT=call:n:kind   the n-th call (from 1) of open, write, fsync, fdatasync, ftruncate or rename
-//   that
-//                               concerns a file below NORMLAB_FAULT_DIR; kind is ENOSPC, EIO, EINTR, or short
-//                               (half of a write). From ENOSPC on every later write fails, too: the disk is
-//                               full.
+//   NORMLAB_FAULT=call:n:kind   the n-th call (from 1) of open, write, fsync, fdatasync, ftruncate, rename or
+//                               unlink that concerns a file below NORMLAB_FAULT_DIR; kind is
+//                               ENOSPC  and every later write fails, too: the disk is full
+//                               EIO, EINTR
+//                               short   half of a write is done
+//                               slow    this and every later call take 20 ms
+//                               power   the machine loses its power: what was not synced is gone
 //   NORMLAB_FAULT_MARK=path     is made when the fault happens, so that a test knows when n was too large.
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -16,6 +20,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <mutex>
 #include <string>
 
 namespace {
@@ -55,13 +61,63 @@ bool concerns(const char* path) {
          strncmp(path, fault().directory.c_str(), fault().directory.size()) == 0;
 }
 
-bool concerns(int descriptor) {
+std::string path_of(int descriptor) {
   char link[64], path[4096];
   snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
-  const ssize_t length = readlink(link, path, sizeof path - 1);
-  if (length < 0) return false;
-  path[length] = 0;
-  return concerns(path);
+  const ssize_t length = readlink(link, path, sizeof path);
+  return std::string(path, length < 0 ? 0 : static_cast<std::size_t>(length));
+}
+
+bool concerns(int descriptor) {
+  return concerns(path_of(descriptor).c_str());
+}
+
+/// What a disk would still hold if the power went now.
+class Disk {
+ public:
+  /// A file was opened for writing; `is_new`: its name is not on the disk yet.
+  void opened(const std::string& path, bool is_new) {
+    const std::lock_guard lock(mutex_);
+    struct stat status {};
+    if (!files_.contains(path))
+      files_[path] = {stat(path.c_str(), &status) == 0 ? status.st_size : 0, is_new};
+  }
+  void synced(int descriptor) {
+    const std::lock_guard lock(mutex_);
+    struct stat status {};
+    if (fstat(descriptor, &status) != 0) return;
+    const std::string path = path_of(descriptor);
+    if (S_ISDIR(status.st_mode)) {
+      for (auto& [name, file] : files_) {
+        if (name.substr(0, name.rfind('/')) == path) file.is_nameless = false;
+      }
+    } else if (const auto file = files_.find(path); file != files_.end()) {
+      file->second.size = status.st_size;
+    }
+  }
+  /// Appended bytes that were not synced are gone, and names that the directory was not synced for.
+  [[noreturn]] void lose_power() {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [path, file] : files_) {
+      if (file.is_nameless) unlink(path.c_str());
+      if (!file.is_nameless) static_cast<void>(!truncate(path.c_str(), file.size));  // renamed ones are whole
+    }
+    kill(getpid(), SIGKILL);
+    abort();
+  }
+
+ private:
+  struct OpenFile {
+    off_t size = 0;
+    bool is_nameless = false;
+  };
+  std::mutex mutex_;
+  std::map<std::string, OpenFile> files_;
+};
+
+Disk& disk() {
+  static Disk instance;
+  return instance;
 }
 
 /// Counts the call; whether it is the one that fails. errno is then set.
@@ -70,6 +126,8 @@ bool fails(const char* call) {
   static bool full = false;
   const Fault& f = fault();
   const bool is_write = strcmp(call, "write") == 0;
+  static bool slow = false;
+  if (slow && f.call == call) usleep(20'000);
   bool now = full && is_write;
   if (f.call == call && ++count == f.number) {
     now = true;
@@ -77,6 +135,11 @@ bool fails(const char* call) {
     if (!f.mark.empty()) {
       const int mark = next<int (*)(const char*, int, ...)>("open")(f.mark.c_str(), O_CREAT | O_WRONLY, 0666);
       if (mark >= 0) close(mark);
+    }
+    if (f.kind == "power") disk().lose_power();
+    if (f.kind == "slow") {
+      slow = true;
+      now = false;
     }
   }
   if (now) errno = f.kind == "EIO" ? EIO : f.kind == "EINTR" ? EINTR : ENOSPC;
@@ -92,8 +155,12 @@ int open(const char* path, int flags, ...) {
   va_start(arguments, flags);
   const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
   va_end(arguments);
-  if (concerns(path) && fails("open")) return -1;
-  return next<int (*)(const char*, int, ...)>("open")(path, flags, mode);
+  const bool is_ours = concerns(path);
+  if (is_ours && fails("open")) return -1;
+  const bool is_new = is_ours && (flags & O_CREAT) != 0 && access(path, F_OK) != 0;
+  const int descriptor = next<int (*)(const char*, int, ...)>("open")(path, flags, mode);
+  if (is_ours && descriptor >= 0 && (flags & O_ACCMODE) != O_RDONLY) disk().opened(path, is_new);
+  return descriptor;
 }
 
 ssize_t write(int descriptor, const void* data, size_t size) {
@@ -107,12 +174,16 @@ ssize_t write(int descriptor, const void* data, size_t size) {
 
 int fsync(int descriptor) {
   if (concerns(descriptor) && fails("fsync")) return -1;
-  return next<int (*)(int)>("fsync")(descriptor);
+  const int status = next<int (*)(int)>("fsync")(descriptor);
+  if (status == 0 && concerns(descriptor)) disk().synced(descriptor);
+  return status;
 }
 
 int fdatasync(int descriptor) {
   if (concerns(descriptor) && fails("fdatasync")) return -1;
-  return next<int (*)(int)>("fdatasync")(descriptor);
+  const int status = next<int (*)(int)>("fdatasync")(descriptor);
+  if (status == 0 && concerns(descriptor)) disk().synced(descriptor);
+  return status;
 }
 
 int ftruncate(int descriptor, off_t size) {
@@ -123,6 +194,11 @@ int ftruncate(int descriptor, off_t size) {
 int rename(const char* from, const char* to) {
   if (concerns(to) && fails("rename")) return -1;
   return next<int (*)(const char*, const char*)>("rename")(from, to);
+}
+
+int unlink(const char* path) {
+  if (concerns(path) && fails("unlink")) return -1;
+  return next<int (*)(const char*)>("unlink")(path);
 }
 
 }  // extern "C"
