@@ -211,6 +211,36 @@ INSTANTIATE_TEST_SUITE_P(Calls, Faults,
                            return std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param);
                          });
 
+/// The same for a run that goes on: the first of each call fail.
+TEST(FaultsOfARunThatGoesOn, AreSaidAndLoseNothing) {
+#ifdef NORMLAB_SANITIZED
+  GTEST_SKIP() << "the sanitizers' runtimes want to be loaded first";
+#endif
+  for (const char* call : {"ftruncate", "open", "write", "fdatasync", "fsync", "rename", "unlink"}) {
+    for (int n = 1; n <= 3; ++n) {
+      SCOPED_TRACE(fmt::format("NORMLAB_FAULT={}:{}:EIO", call, n));
+      const TemporaryDirectory directory;
+      std::filesystem::create_directory(directory / "run");
+      const Ended first = record(directory / "run", {}, {0, 4});
+      const Ended second =
+          record(directory / "run", fault(directory / "run", fmt::format("{}:{}:EIO", call, n)));
+      if (!std::filesystem::exists(directory / "run.mark")) {
+        EXPECT_GT(n, 1) << "nothing happened";
+        break;
+      }
+      EXPECT_EQ(second.status, 1) << second.said;
+      EXPECT_HAS(second.said, "error: cannot ");
+      // Rows after the checkpoint were cut, to be computed again.
+      Ended safe = second;
+      safe.epoch = std::max(first.epoch, second.epoch);
+      safe.rows = std::max<std::uint64_t>(second.rows, 400U * static_cast<unsigned>(safe.epoch));
+      check_what_was_safe(directory / "run", safe);
+      check_that_it_goes_on(directory / "run");
+      if (HasFailure()) return;
+    }
+  }
+}
+
 /// The power goes at each write in turn: a durable log has all rows that flush() acknowledged.
 TEST(PowerLoss, CostsADurableLogNothingThatWasAcknowledged) {
 #ifdef NORMLAB_SANITIZED

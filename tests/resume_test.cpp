@@ -225,7 +225,7 @@ TEST_F(ResumeMidway, ANewerCheckpointIsRefusedByName) {
 
 TEST_F(ResumeMidway, AnotherInstructionSetNeedsToBeAllowedAndIsMarked) {
   const std::string isa = RunConfig::read(run() / "config.toml").text("isa");
-  if (isa == "portable") GTEST_SKIP() << "this processor has only one instruction set";
+  if (!isa.starts_with("avx")) GTEST_SKIP() << "this processor has only one instruction set";
   const std::string other =
       "cd " NORMLAB_BIN_DIR " && NORMLAB_ISA=portable ./compare_norms --resume " + out("s");
   const ProgramResult refused = testing::run_command(other);

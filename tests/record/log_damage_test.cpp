@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <random>
 
@@ -116,32 +117,45 @@ TEST(LogDamage, ATornTailLosesOnlyTheRecordBeingWritten) {
   }
 }
 
+/// What it costs to read the sample with the byte at `at` changed by `mask`.
+void flip(Sample& sample, std::size_t most, std::size_t at, std::byte mask) {
+  sample.bytes[at] ^= mask;
+  const Log log = read_log(sample.bytes, "flipped");
+  sample.bytes[at] ^= mask;
+  std::size_t lost = 0;
+  ASSERT_TRUE(holds_only_true_rows(log, sample, lost));
+  ASSERT_LE(lost, most);
+  ASSERT_TRUE(!log.damage.empty() || log.torn_bytes > 0);
+  // Which rows are gone lies in the block of the byte.
+  std::vector<bool> kept(sample.rows);
+  for (const Row& row : log.rows) kept[static_cast<std::size_t>(row.step)] = true;
+  for (std::size_t row = 0; row < sample.rows; ++row)
+    ASSERT_TRUE(kept[row] || (sample.ends[row] - 1) / block_bytes == at / block_bytes) << row;
+  // A later block tells how many they were.
+  if (at / block_bytes + 1 < log.blocks) {
+    ASSERT_EQ(log.lost_rows, lost);
+  }
+  ASSERT_EQ(log.channels, small_channels);
+}
+
+/// NORMLAB_EVERY_BIT=1 flips every bit by itself instead of some bits of every byte at once.
 TEST(LogDamage, AFlippedByteCostsAtMostItsBlockAndIsReported) {
   Sample sample(110);
   ASSERT_GT(sample.bytes.size(), 2 * block_bytes);
   const std::size_t most = rows_of_fullest_block(sample);
+  const bool every_bit = std::getenv("NORMLAB_EVERY_BIT") != nullptr;
   std::mt19937 random(1);
+  std::size_t flips = 0;
   for (std::size_t at = 0; at < sample.bytes.size(); ++at) {
     if (at % stride != 0 && at % block_bytes > 64) continue;
-    const std::byte good = sample.bytes[at];
-    sample.bytes[at] ^= static_cast<std::byte>(1 + random() % 255);
-    const Log log = read_log(sample.bytes, "flipped");
-    sample.bytes[at] = good;
-    std::size_t lost = 0;
-    ASSERT_TRUE(holds_only_true_rows(log, sample, lost)) << "flipped at " << at;
-    ASSERT_LE(lost, most) << "flipped at " << at;
-    ASSERT_TRUE(!log.damage.empty() || log.torn_bytes > 0) << "flipped at " << at;
-    // Which rows are gone lies in the block of the byte.
-    std::vector<bool> kept(sample.rows);
-    for (const Row& row : log.rows) kept[static_cast<std::size_t>(row.step)] = true;
-    for (std::size_t row = 0; row < sample.rows; ++row)
-      ASSERT_TRUE(kept[row] || (sample.ends[row] - 1) / block_bytes == at / block_bytes) << at << ' ' << row;
-    // A later block tells how many they were.
-    if (at / block_bytes + 1 < log.blocks) {
-      ASSERT_EQ(log.lost_rows, lost) << "flipped at " << at;
+    for (unsigned bit = 0; bit < (every_bit ? 8U : 1U); ++bit, ++flips) {
+      const unsigned mask = every_bit ? 1U << bit : static_cast<unsigned>(1 + random() % 255);
+      SCOPED_TRACE(at);
+      flip(sample, most, at, static_cast<std::byte>(mask));
+      if (HasFatalFailure()) return;
     }
-    ASSERT_EQ(log.channels, small_channels) << "flipped at " << at;
   }
+  RecordProperty("flips", static_cast<int>(flips));
 }
 
 /// Also of a log without an end, and of one so long that the table is written many times.
