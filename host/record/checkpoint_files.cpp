@@ -67,9 +67,18 @@ void CheckpointFiles::add(const TensorFile& file, std::int64_t steps, int keep) 
   }
   next.commit();
   newest_steps_ = steps;
-  const std::vector<std::filesystem::path> before = older(directory_);
-  for (std::size_t i = static_cast<std::size_t>(std::max(keep, 1)) - 1; i < before.size(); ++i) {
-    if (::unlink(before[i].c_str()) != 0 && errno != ENOENT) throw_system_error(errno, "remove", before[i]);
+  remove_older(keep);
+}
+
+void CheckpointFiles::go_on(std::int64_t steps, int keep) {
+  newest_steps_ = steps;
+  remove_older(keep);
+}
+
+void CheckpointFiles::remove_older(int keep) const {
+  const std::vector<std::filesystem::path> all = newest_first();
+  for (std::size_t i = static_cast<std::size_t>(std::max(keep, 1)); i < all.size(); ++i) {
+    if (::unlink(all[i].c_str()) != 0 && errno != ENOENT) throw_system_error(errno, "remove", all[i]);
   }
 }
 

@@ -24,8 +24,9 @@ class CheckpointFiles {
   /// Error.
   void add(const TensorFile& file, std::int64_t steps, int keep);
 
-  /// Steps of the newest that is there; whoever goes on from it says so before the next add().
-  void set_newest(std::int64_t steps) { newest_steps_ = steps; }
+  /// A run goes on from the newest that is there, which has done `steps`: older ones that a killed process
+  /// left are removed, so that `keep` stay. Throws Error.
+  void go_on(std::int64_t steps, int keep);
 
   /// Renames a damaged one to <name>.damaged-1 (or -2, ...), where nothing looks for checkpoints.
   static void set_aside(const std::filesystem::path& checkpoint);
@@ -33,6 +34,8 @@ class CheckpointFiles {
  private:
   std::filesystem::path directory_;
   std::optional<std::int64_t> newest_steps_;
+
+  void remove_older(int keep) const;
 };
 
 }  // namespace normlab

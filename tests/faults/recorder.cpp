@@ -36,7 +36,7 @@ int record(const std::filesystem::path& directory, int epochs, bool durable) {
   if (const auto saved = checkpoints.newest_first(); !saved.empty()) {
     const auto p = read_safetensors(saved.front()).find("position")->integers();
     done = static_cast<int>(p[0]);
-    checkpoints.set_newest(done);
+    checkpoints.go_on(done, 2);
     const LogPosition position{static_cast<std::uint64_t>(p[1]), static_cast<std::uint64_t>(p[2]),
                                static_cast<std::uint32_t>(p[3])};
     log = std::make_unique<LogWriter>(directory / "metrics.nlog", channels, position);

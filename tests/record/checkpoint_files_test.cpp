@@ -44,16 +44,24 @@ TEST(CheckpointFiles, WhoeverGoesOnFromOneSaysSo) {
   const test::TemporaryDirectory directory;
   for (const std::int64_t steps : {5, 7}) {
     CheckpointFiles files(directory.path());  // another process
-    if (steps == 7) files.set_newest(5);
+    if (steps == 7) files.go_on(5, 2);
     files.add(file_of(steps), steps, 2);
   }
   EXPECT_EQ(listed(directory.path()), (Names{"checkpoint.safetensors 7", "checkpoint-5.safetensors 5"}));
   // Killed after the old one was renamed, before the new one was.
   std::filesystem::remove(directory / "checkpoint.safetensors");
   CheckpointFiles files(directory.path());
-  files.set_newest(5);
+  files.go_on(5, 2);
   files.add(file_of(8), 8, 2);
   EXPECT_EQ(listed(directory.path()), (Names{"checkpoint.safetensors 8", "checkpoint-5.safetensors 5"}));
+}
+
+TEST(CheckpointFiles, WhatAKilledProcessHadNoTimeToRemoveGoes) {
+  const test::TemporaryDirectory directory;
+  CheckpointFiles files(directory.path());
+  for (const std::int64_t steps : {1, 2, 3, 4}) files.add(file_of(steps), steps, 9);
+  files.go_on(4, 2);
+  EXPECT_EQ(listed(directory.path()), (Names{"checkpoint.safetensors 4", "checkpoint-3.safetensors 3"}));
 }
 
 TEST(CheckpointFiles, OtherNamesAreNoCheckpoints) {
