@@ -89,7 +89,9 @@ int train_apart(StudyOptions options, int threads, const std::filesystem::path& 
         if (++passes == kill_at && kill_at > 0) raise(SIGKILL);
         return threads;
       };
-      const RunOutcome outcome = train(options, spec, images(), processors, RunDirectory(path), progress, 0);
+      const std::unique_ptr<Backend> backend = make_backend(options.device, threads);
+      const RunOutcome outcome =
+          train(*backend, options, spec, images(), processors, RunDirectory(path), progress, 0);
       status = outcome.status == RunOutcome::Status::done ? 0 : 1;
     } catch (const std::exception& error) {
       fmt::print(stderr, "{}\n", error.what());

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "experiments/common/timer.hpp"
+
 namespace normlab {
 
 RunLog::RunLog(const std::filesystem::path& path, const std::vector<std::string>& splits,
@@ -24,9 +26,11 @@ RunLog::RunLog(const std::filesystem::path& path, const std::vector<std::string>
 }
 
 void RunLog::step(int epoch, std::int64_t step, double loss, double lr, double grad_norm) {
+  const Timer timer;
   writer_->append(loss_, epoch, step, loss);
   writer_->append(lr_, epoch, step, lr);
   writer_->append(grad_norm_, epoch, step, grad_norm);
+  handing_over_ += timer.seconds();
 }
 
 void RunLog::score(const std::string& split, int epoch, std::int64_t step, const Score& score) {

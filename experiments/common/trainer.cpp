@@ -6,9 +6,9 @@
 #include "experiments/common/checkpoint.hpp"
 #include "experiments/common/diagnostics.hpp"
 #include "experiments/common/interrupt.hpp"
+#include "experiments/common/machine.hpp"
 #include "experiments/common/other_scores.hpp"
 #include "experiments/common/profile_window.hpp"
-#include "experiments/common/revision.hpp"
 #include "experiments/common/run_log.hpp"
 #include "experiments/common/run_steps.hpp"
 #include "experiments/common/study_plan.hpp"
@@ -31,6 +31,7 @@ class Run {
         data_(data),
         processors_(processors),
         directory_(directory),
+        checkpoints_(directory.checkpoints()),
         progress_(progress),
         index_(index),
         window_(backend,
@@ -41,9 +42,12 @@ class Run {
         options, network_of(options, spec, data), run_->graph(),
         run_->train_images().batch(probe_indices(spec.seed, run_->splits().train, kProbeImages)),
         run_->steps_per_epoch());
-    resumes_ = std::filesystem::exists(directory_.checkpoint());
+    const auto saved = checkpoints_.newest_first();
+    resumes_ = !saved.empty();
     if (resumes_) {
-      at_ = read_checkpoint(run_->graph(), run_->optimizer(), directory_.checkpoint());
+      at_ = read_checkpoint(run_->graph(), run_->optimizer(), saved.front());
+      checkpoints_.go_on(at_.steps, options_.keep);
+      mark_config();
     } else {
       write_config();
     }
@@ -111,6 +115,7 @@ class Run {
     outcome.times.training = step_seconds_;
     outcome.times.diagnosis = diagnostics_->seconds();
     outcome.times.saving = saving_seconds_;
+    outcome.times.logging = log_->seconds();
     outcome.times.total = total_.seconds();
     if (const std::string window = window_.text(); !window.empty()) message += "; " + window;
     progress_.finish(
@@ -244,8 +249,9 @@ class Run {
     const Timer timer;
     at_.steps = steps_done();
     at_.log = log_->writer().sync();
-    write_checkpoint(run_->graph(), run_->optimizer(), at_, settings_of(options_, spec_, data_).to_toml(),
-                     directory_.checkpoint());
+    checkpoints_.add(
+        checkpoint_of(run_->graph(), run_->optimizer(), at_, settings_of(options_, spec_, data_).to_toml()),
+        at_.steps, options_.keep);
     saving_seconds_ += timer.seconds();
   }
 
@@ -292,13 +298,19 @@ class Run {
     c.set("command", options_.command);
     c.set("parameters", run_->graph().parameter_count());
     c.set("memory_bytes", run_->graph().memory_bytes());
-    c.set("device", backend_.name());
-    c.set("cpu", cpu_model());
-    c.set("isa", backend_.isa());
     c.set("threads", backend_.active_workers());  // at the start
     c.set("shard_samples", run_->graph().shard_samples());
-    c.set("revision", revision());
-    c.set("build", build_description());
+    const RunConfig machine = machine_of(backend_);
+    for (const ConfigEntry& entry : machine.entries()) c.set(entry.key, entry.value);
+    directory_.write_config(c);
+  }
+
+  /// A run that goes on elsewhere says so for ever.
+  void mark_config() {
+    RunConfig c = RunConfig::read(directory_.config());
+    const RunConfig here = machine_of(backend_);
+    if (other_machine(c, here).empty()) return;
+    mark_other_machine(c, here, at_.steps);
     directory_.write_config(c);
   }
 
@@ -309,6 +321,7 @@ class Run {
     if (spec_.other_statistics) splits.insert(splits.end(), {"train_mode", "reestimated"});
     log_ = std::make_unique<RunLog>(directory_.metrics(), splits, "test", diagnostics_->channels(),
                                     resumes_ ? &at_.log : nullptr);
+    if (options_.durable) log_->writer().make_durable();
   }
 
   void record(const std::string& split, int epoch, const Score& score) {
@@ -322,6 +335,7 @@ class Run {
   const Dataset& data_;
   const std::function<int()>& processors_;
   const RunDirectory& directory_;
+  CheckpointFiles checkpoints_;
   Progress& progress_;
   int index_;
   ProfileWindow window_;

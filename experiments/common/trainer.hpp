@@ -15,6 +15,7 @@ struct RunTimes {
   double evaluation = 0;  ///< forward passes over the validation and test sets
   double diagnosis = 0;   ///< looking inside the network
   double saving = 0;      ///< checkpoints
+  double logging = 0;     ///< handing rows of steps to the log, and the time that its thread computes
   double total = 0;
 };
 
@@ -25,7 +26,7 @@ struct RunOutcome {
   RunTimes times;
 };
 
-/// Trains on a backend that nobody else uses and writes metrics.nlog, config.toml, checkpoint.safetensors and
+/// Trains on a backend that nobody else uses and writes metrics.nlog, config.toml, checkpoints and
 /// final.safetensors into `directory`. Where there is a checkpoint the run goes on from it, as if it had
 /// never stopped: steps after it are cut from the log and computed again. A non-finite loss ends the run as
 /// diverged, which is a result, not an error. `processors` is asked before each step how many of them may
