@@ -90,6 +90,58 @@ TEST_P(GroupNormShapes, MatchesReference) {
 INSTANTIATE_TEST_SUITE_P(Random, GroupNormShapes, ::testing::ValuesIn(testing::draws(1000)),
                          testing::name_of);
 
+/// Maps that a GPU's block cannot keep: their groups are cut into parts. Among so many values some lie on the
+/// ReLU's kink, so the reference takes the mask of the run.
+class GroupNormLargeMaps : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {};
+
+TEST_P(GroupNormLargeMaps, MatchReference) {
+  const auto& [backend_name, norm_name] = GetParam();
+  const DataType type = testing::precision_of(backend_name);
+  reference::Draw draw(77);
+  Case k;
+  k.norm = reference::Norm::parse(norm_name);
+  k.relu = true;
+  k.x = draw.tensor(2, 16, 61, 59, 100, 3);
+  k.dy = draw.tensor(2, 16, 61, 59, 0.2);
+  const std::size_t affine = k.norm.affine_count(16, 61, 59);
+  k.gamma = draw.gammas(affine);
+  if (k.norm.has_beta()) k.beta = draw.normals(affine);
+  for (Values* values : {&k.x.v, &k.dy.v}) testing::round_to(type, *values);
+  for (Values* values : {&k.gamma, &k.beta}) testing::round_to_float(*values);
+  const reference::NormForward forward = reference::norm_forward(k.norm, k.x, k.gamma, k.beta);
+
+  const auto backend = testing::make_test_backend(backend_name);
+  const testing::LayerRun run = testing::run_layer(
+      backend, std::make_unique<GroupNorm>("norm", "norm", k.spec()), k.x, k.dy, k.parameters());
+
+  reference::Mask mask(forward.y.size());
+  for (std::size_t i = 0; i < mask.size(); ++i) mask[i] = run.y[i] > 0 ? 1 : 0;
+  const reference::Tensor y = reference::relu(forward.y, mask), dz = reference::relu(k.dy, mask);
+  const reference::NormGradients expected = reference::norm_backward(k.norm, forward, k.gamma, dz);
+  const testing::NormTolerance tolerance = testing::norm_tolerance(k.norm, forward, k.gamma, k.beta, dz);
+  for (std::size_t i = 0; i < mask.size(); ++i) {
+    ASSERT_TRUE((forward.y.v[i] > 0) == (mask[i] != 0) || std::abs(forward.y.v[i]) <= tolerance.y) << i;
+  }
+  testing::expect_within(run.y, y.v, testing::stored(type, y.v, tolerance.y), "y");
+  testing::expect_within(run.dx, expected.dx.v, testing::stored(type, expected.dx.v, tolerance.dx), "dx");
+  testing::expect_within(run.gradients[0], expected.dgamma, tolerance.dgamma, "dgamma");
+  if (k.norm.has_beta()) testing::expect_within(run.gradients[1], expected.dbeta, tolerance.dbeta, "dbeta");
+}
+
+std::vector<std::string> gpu_names() {
+  std::vector<std::string> names = testing::backend_names();
+  std::erase_if(names, [](const std::string& name) { return !testing::has_part(name, "cuda"); });
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(Gpu, GroupNormLargeMaps,
+                         ::testing::Combine(::testing::ValuesIn(gpu_names()),
+                                            ::testing::Values("ln", "gn:2", "in", "rms", "ln-elementwise")),
+                         [](const auto& info) {
+                           return std::get<0>(info.param) + "_" +
+                                  testing::identifier(std::get<1>(info.param));
+                         });
+
 class GroupNormLaws : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(GroupNormLaws, AConstantInputBecomesBeta) {
