@@ -1,12 +1,16 @@
-// Convolution by cuDNN's legacy calls, NHWC. The three algorithms are the deterministic ones that NHWC has,
-// so nothing is measured or chosen and a resumed run convolves as before: implicit precomputed GEMM forward,
-// algorithm 1 both ways back. fp32 means fp32 unless TF32 was asked for; bf16 is multiplied on tensor cores
-// and added up in fp32. cuDNN rounds the gradient of bf16 weights to bf16, as PyTorch has it.
+// Convolution by cuDNN's legacy calls, NHWC, by deterministic algorithms alone: NHWC has two forward,
+// implicit GEMM with precomputed indices and without, and algorithm 1 each way back. A plan takes the first
+// that this cuDNN and GPU offer for its shape; nothing is measured. The choice is recorded
+// (Backend::choices), and a resumed run is given it. fp32 means fp32 unless TF32 was asked for; bf16 is
+// multiplied on tensor cores and added up in fp32. cuDNN rounds the gradient of bf16 weights to bf16, as
+// PyTorch has it.
 //
 // Weights are packed as (out, kernel, kernel, in), in the storage type, both channel counts padded, then the
 // bias; gradients the same way, in fp32.
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 #include <vector>
 
 #include "cuda/device.hpp"
@@ -53,9 +57,11 @@ __global__ void add_filter_kernel(const __nv_bfloat16* term, int count, float* s
 namespace {
 
 constexpr unsigned kThreads = 256;
-constexpr auto kForward = CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
-constexpr auto kBackwardData = CUDNN_CONVOLUTION_BWD_DATA_ALGO_1;
-constexpr auto kBackwardFilter = CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1;
+/// The deterministic algorithms, what is faster first.
+constexpr std::array kForward{CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM,
+                              CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM};
+constexpr std::array kBackwardData{CUDNN_CONVOLUTION_BWD_DATA_ALGO_1};
+constexpr std::array kBackwardFilter{CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1};
 
 std::size_t aligned(std::size_t bytes) {
   return (bytes + 255) / 256 * 256;
@@ -86,6 +92,7 @@ class CudnnConv2dPlan : public Conv2dPlan {
     identity_ = ActivationDescriptor::make();
     NORMLAB_CHECK(
         cudnnSetActivationDescriptor(identity_.get(), CUDNN_ACTIVATION_IDENTITY, CUDNN_PROPAGATE_NAN, 0.0));
+    choose();
     const Prepared& most = prepared(spec.x.n);
     workspace_bytes_ = std::max({most.forward, most.data, most.weights});
   }
@@ -123,14 +130,14 @@ class CudnnConv2dPlan : public Conv2dPlan {
     void* workspace = room(scratch, p.forward);
     if (!spec_.bias) {
       NORMLAB_CHECK(cudnnConvolutionForward(backend_.cudnn(), &one, p.x.get(), x.data, w_.get(), packed,
-                                            convolution_.get(), kForward, workspace, p.forward, &zero,
+                                            convolution_.get(), forward_, workspace, p.forward, &zero,
                                             p.y.get(), y.data));
       return;
     }
     const std::byte* bias = reinterpret_cast<const std::byte*>(packed) +
                             static_cast<std::size_t>(weights_) * element_bytes(spec_.type);
     NORMLAB_CHECK(cudnnConvolutionBiasActivationForward(
-        backend_.cudnn(), &one, p.x.get(), x.data, w_.get(), packed, convolution_.get(), kForward, workspace,
+        backend_.cudnn(), &one, p.x.get(), x.data, w_.get(), packed, convolution_.get(), forward_, workspace,
         p.forward, &zero, p.y.get(), y.data, bias_.get(), bias, identity_.get(), p.y.get(), y.data));
   }
 
@@ -138,8 +145,8 @@ class CudnnConv2dPlan : public Conv2dPlan {
     const Prepared& p = prepared(dy.shape.n);
     const float one = 1, zero = 0;
     NORMLAB_CHECK(cudnnConvolutionBackwardData(backend_.cudnn(), &one, w_.get(), packed, p.y.get(), dy.data,
-                                               convolution_.get(), kBackwardData, room(scratch, p.data),
-                                               p.data, &zero, p.x.get(), dx.data));
+                                               convolution_.get(), data_, room(scratch, p.data), p.data,
+                                               &zero, p.x.get(), dx.data));
   }
 
   void backward_weights(Tensor x, Tensor dy, float* packed_gradients, void* scratch, int) override {
@@ -148,7 +155,7 @@ class CudnnConv2dPlan : public Conv2dPlan {
     void* target = is_term ? scratch : packed_gradients;
     const float one = 1, beta = is_term ? 0.0F : 1.0F;
     NORMLAB_CHECK(cudnnConvolutionBackwardFilter(
-        backend_.cudnn(), &one, p.x.get(), x.data, p.y.get(), dy.data, convolution_.get(), kBackwardFilter,
+        backend_.cudnn(), &one, p.x.get(), x.data, p.y.get(), dy.data, convolution_.get(), weights_algorithm_,
         room(scratch, p.weights), p.weights, &beta, w_.get(), target));
     if (is_term) {
       launch(add_filter_kernel, blocks(weights_), kThreads, 0, backend_.stream(), target, weights_,
@@ -183,6 +190,14 @@ class CudnnConv2dPlan : public Conv2dPlan {
     for (const Prepared& p : prepared_) {
       if (p.n == n) return p;
     }
+    Prepared p = described(n);
+    NORMLAB_CHECK(ask(p, forward_, &p.forward));
+    NORMLAB_CHECK(ask(p, weights_algorithm_, &p.weights));
+    if (spec_.needs_dx) NORMLAB_CHECK(ask(p, data_, &p.data));
+    return prepared_.emplace_back(std::move(p));
+  }
+
+  [[nodiscard]] Prepared described(int n) const {
     const Shape y = spec_.y();
     Prepared p;
     p.n = n;
@@ -191,16 +206,72 @@ class CudnnConv2dPlan : public Conv2dPlan {
         cudnnSetTensor4dDescriptor(p.x.get(), CUDNN_TENSOR_NHWC, type_, n, in_, spec_.x.h, spec_.x.w));
     p.y = TensorDescriptor::make();
     NORMLAB_CHECK(cudnnSetTensor4dDescriptor(p.y.get(), CUDNN_TENSOR_NHWC, type_, n, out_, y.h, y.w));
-    const cudnnHandle_t cudnn = backend_.cudnn();
-    NORMLAB_CHECK(cudnnGetConvolutionForwardWorkspaceSize(cudnn, p.x.get(), w_.get(), convolution_.get(),
-                                                          p.y.get(), kForward, &p.forward));
-    NORMLAB_CHECK(cudnnGetConvolutionBackwardFilterWorkspaceSize(
-        cudnn, p.x.get(), p.y.get(), convolution_.get(), w_.get(), kBackwardFilter, &p.weights));
-    if (spec_.needs_dx) {
-      NORMLAB_CHECK(cudnnGetConvolutionBackwardDataWorkspaceSize(
-          cudnn, w_.get(), p.y.get(), convolution_.get(), p.x.get(), kBackwardData, &p.data));
+    return p;
+  }
+
+  /// The workspace that an algorithm wants; fails where it cannot do this.
+  cudnnStatus_t ask(const Prepared& p, cudnnConvolutionFwdAlgo_t algorithm, std::size_t* bytes) const {
+    return cudnnGetConvolutionForwardWorkspaceSize(backend_.cudnn(), p.x.get(), w_.get(), convolution_.get(),
+                                                   p.y.get(), algorithm, bytes);
+  }
+  cudnnStatus_t ask(const Prepared& p, cudnnConvolutionBwdDataAlgo_t algorithm, std::size_t* bytes) const {
+    return cudnnGetConvolutionBackwardDataWorkspaceSize(backend_.cudnn(), w_.get(), p.y.get(),
+                                                        convolution_.get(), p.x.get(), algorithm, bytes);
+  }
+  cudnnStatus_t ask(const Prepared& p, cudnnConvolutionBwdFilterAlgo_t algorithm, std::size_t* bytes) const {
+    return cudnnGetConvolutionBackwardFilterWorkspaceSize(backend_.cudnn(), p.x.get(), p.y.get(),
+                                                          convolution_.get(), w_.get(), algorithm, bytes);
+  }
+
+  /// "16x32x32-32k3s1p1", with the type where it is not fp32, and "first" where x needs no gradient.
+  [[nodiscard]] std::string operation() const {
+    return fmt::format("{}x{}x{}-{}k{}s{}p{}{}{}", spec_.x.c, spec_.x.h, spec_.x.w, spec_.out_channels,
+                       spec_.kernel, spec_.stride, spec_.padding,
+                       spec_.type == DataType::bf16 ? "-bf16"
+                       : backend_.tf32()            ? "-tf32"
+                                                    : "",
+                       spec_.needs_dx ? "" : "-first");
+  }
+
+  /// The first of `candidates` that is offered for the largest batch, or, where the run has one already,
+  /// that.
+  template <typename Candidates>
+  [[nodiscard]] int offered(const Prepared& p, const Candidates& candidates, int wanted) const {
+    std::size_t bytes = 0;
+    for (const auto candidate : candidates) {
+      const bool is_wanted = wanted < 0 || wanted == static_cast<int>(candidate);
+      if (is_wanted && ask(p, candidate, &bytes) == CUDNN_STATUS_SUCCESS) return static_cast<int>(candidate);
     }
-    return prepared_.emplace_back(std::move(p));
+    if (wanted < 0) {
+      throw Error("cuDNN {} has no deterministic algorithm for the convolution {}", cudnnGetVersion(),
+                  operation());
+    }
+    throw Error(
+        "this run convolved {} by cuDNN's algorithm {}, which is not deterministic or which cuDNN {} does "
+        "not offer "
+        "here; go on where the run began, or begin a new one",
+        operation(), wanted, cudnnGetVersion());
+  }
+
+  void choose() {
+    const Prepared p = described(spec_.x.n);
+    const auto find = [&](int forward, int data, int weights) {
+      forward_ = static_cast<cudnnConvolutionFwdAlgo_t>(offered(p, kForward, forward));
+      weights_algorithm_ = static_cast<cudnnConvolutionBwdFilterAlgo_t>(offered(p, kBackwardFilter, weights));
+      if (spec_.needs_dx) {
+        data_ = static_cast<cudnnConvolutionBwdDataAlgo_t>(offered(p, kBackwardData, data));
+      }
+    };
+    const std::string text = backend_.algorithms_for(operation(), [&] {
+      find(-1, -1, -1);
+      return fmt::format("{}/{}/{}", static_cast<int>(forward_), static_cast<int>(data_),
+                         static_cast<int>(weights_algorithm_));
+    });
+    int forward = 0, data = 0, weights = 0;
+    if (std::sscanf(text.c_str(), "%d/%d/%d", &forward, &data, &weights) != 3) {
+      throw Error("'{}' names no algorithms for the convolution {}", text, operation());
+    }
+    find(forward, data, weights);
   }
 
   CudaBackend& backend_;
@@ -210,6 +281,9 @@ class CudnnConv2dPlan : public Conv2dPlan {
   FilterShape filter_;
   int weights_;  ///< padded
   FilterDescriptor w_;
+  cudnnConvolutionFwdAlgo_t forward_ = kForward.front();
+  cudnnConvolutionBwdDataAlgo_t data_ = kBackwardData.front();
+  cudnnConvolutionBwdFilterAlgo_t weights_algorithm_ = kBackwardFilter.front();
   ConvolutionDescriptor convolution_;
   TensorDescriptor bias_;
   ActivationDescriptor identity_;

@@ -1,5 +1,6 @@
 #include "cuda/cuda_backend.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "cuda/device.hpp"
@@ -19,6 +20,22 @@ int attribute(cudaDeviceAttr which, int device) {
   int value = 0;
   NORMLAB_CHECK(cudaDeviceGetAttribute(&value, which, device));
   return value;
+}
+
+constexpr const char* kChoiceSeparator = "; ";
+
+/// "3x32x32-16k3s1p1 1/1/1; ...": what is convolved, then by which algorithms.
+std::map<std::string, std::string> parse_choices(const std::string& text) {
+  std::map<std::string, std::string> choices;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find(kChoiceSeparator, at), text.size());
+    const std::string one = text.substr(at, end - at);
+    const std::size_t blank = one.find(' ');
+    if (blank == std::string::npos) throw Error("'{}' names no algorithms for what it says", one);
+    choices[one.substr(0, blank)] = one.substr(blank + 1);
+    at = end + 2;
+  }
+  return choices;
 }
 
 }  // namespace
@@ -59,6 +76,7 @@ CudaBackend::CudaBackend(const CudaOptions& options) : options_(options) {
   minor_ = properties.minor;
   shared_bytes_ =
       static_cast<std::size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, options.device));
+  given_ = parse_choices(options.choices);
   stream_ = Stream::make();
   landing_ = PinnedBytes::make(kLandingBytes);
   cudnn_ = Cudnn::make();
@@ -138,6 +156,20 @@ void CudaBackend::clear(void* data, std::size_t bytes) {
 
 void CudaBackend::run(int tasks, const std::function<void(int task, int worker)>& work) {
   for (int task = 0; task < tasks; ++task) work(task, 0);
+}
+
+std::string CudaBackend::choices() const {
+  std::string text;
+  for (const auto& [operation, algorithms] : chosen_) {
+    text += fmt::format("{}{} {}", text.empty() ? "" : kChoiceSeparator, operation, algorithms);
+  }
+  return text;
+}
+
+std::string CudaBackend::algorithms_for(const std::string& operation,
+                                        const std::function<std::string()>& choose) {
+  const auto given = given_.find(operation);
+  return chosen_[operation] = given != given_.end() ? given->second : choose();
 }
 
 void* CudaBackend::workspace(std::size_t bytes) {

@@ -12,6 +12,10 @@ namespace normlab::NORMLAB_PLATFORM {
 struct CudaOptions {
   int device = 0;
   bool tf32 = false;  ///< fp32 convolutions and products in TF32: 10 bits of mantissa, 8 times the speed
+  /// Batch norm by cuDNN instead of the kernels of batch_norm.cu.
+  bool cudnn_batch_norm = false;
+  /// What Backend::choices() said when the run began, which convolutions then follow; empty: they choose.
+  std::string choices;
 };
 
 /// Empty where the device is there and can be used; else what is missing, for people.

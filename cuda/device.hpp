@@ -5,6 +5,8 @@
 // operation writes it. All work goes to one stream, in order: host calls return at once, only to_host(),
 // to_device(), upload() and download() wait. A batch is one shard.
 
+#include <functional>
+#include <map>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -73,6 +75,8 @@ class CudaBackend : public Backend {
   [[nodiscard]] std::unique_ptr<DeviceClock> clock() override;
 
   [[nodiscard]] std::unique_ptr<Conv2dPlan> conv2d(const Conv2dSpec& spec) override;
+  [[nodiscard]] std::string choices() const override;
+  [[nodiscard]] std::unique_ptr<BatchNormPlan> batch_norm(const BatchNormSpec& spec) override;
 
   void load_images(const LoadImages& args) override;
   void group_norm_forward(const GroupNormForward& args) override;
@@ -123,6 +127,9 @@ class CudaBackend : public Backend {
   /// Memory for one operation, until the next asks. It grows when it must; what it was before lives on, for
   /// captured work.
   [[nodiscard]] void* workspace(std::size_t bytes);
+  /// The algorithms for what `operation` names: those that the options give, else those that choose() finds.
+  [[nodiscard]] std::string algorithms_for(const std::string& operation,
+                                           const std::function<std::string()>& choose);
   /// sums[c] += the sum over all of x's samples and pixels.
   void add_channel_sums(Tensor x, float* sums);
 
@@ -138,6 +145,7 @@ class CudaBackend : public Backend {
   DeviceBytes cublas_workspace_;
   std::vector<DeviceBytes> workspaces_;
   std::size_t workspace_bytes_ = 0;
+  std::map<std::string, std::string> given_, chosen_;   ///< algorithms by operation
   std::unordered_map<std::string, void*> range_names_;  ///< as NVTX knows them
 };
 

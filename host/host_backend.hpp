@@ -53,6 +53,8 @@ class HostBackend : public Backend {
   [[nodiscard]] std::unique_ptr<Replay> record(const std::function<void()>& work) override;
 
   [[nodiscard]] std::unique_ptr<Conv2dPlan> conv2d(const Conv2dSpec& spec) override;
+  [[nodiscard]] std::string choices() const override { return {}; }
+  [[nodiscard]] std::unique_ptr<BatchNormPlan> batch_norm(const BatchNormSpec&) override { return nullptr; }
 
   void load_images(const LoadImages& args) override;
   void group_norm_forward(const GroupNormForward& args) override;

@@ -77,6 +77,20 @@ class Replay {
   virtual void launch() = 0;
 };
 
+/// Batch norm by a library that takes a whole batch in one call: what partial sums would be reduced to stays
+/// in the library's own form, between a training pass and its backward pass.
+class BatchNormPlan {
+ public:
+  virtual ~BatchNormPlan() = default;
+  /// Normalizes by the batch's statistics and updates the running ones.
+  virtual void forward(Tensor x, const BatchNormParameters& parameters, Tensor y) = 0;
+  /// Normalizes by the running statistics.
+  virtual void evaluate(Tensor x, const BatchNormParameters& parameters, Tensor y) = 0;
+  /// Of the last forward(). Overwrites dx, if it is wanted; dgamma and dbeta accumulate.
+  virtual void backward(Tensor x, const BatchNormParameters& parameters, Tensor dy, Tensor dx, float* dgamma,
+                        float* dbeta) = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -137,6 +151,12 @@ class Backend {
 
   // Operations with prepared state.
   [[nodiscard]] virtual std::unique_ptr<Conv2dPlan> conv2d(const Conv2dSpec& spec) = 0;
+  /// What plans chose where the library left a choice, as text that the backend of a resumed run is made
+  /// with; empty: there was none.
+  [[nodiscard]] virtual std::string choices() const = 0;
+  /// Null where batch norm is computed in the parts below, which is the default everywhere. Throws Error
+  /// where the library cannot take the shape.
+  [[nodiscard]] virtual std::unique_ptr<BatchNormPlan> batch_norm(const BatchNormSpec& spec) = 0;
 
   // Stateless operations.
   virtual void load_images(const LoadImages& args) = 0;

@@ -12,6 +12,18 @@ void BatchNorm::do_setup(std::span<const Shape> x, const Setup& setup) {
   add_parameter("bias", Role::beta, {channels_});
   add_state("running_mean", c, 0.0F);
   add_state("running_var", c, 1.0F);
+  try {
+    plan_ = setup.backend.batch_norm({x_.with_n(setup.batch), relu_, setup.type});
+  } catch (const Error& error) {
+    throw Error("{}: {}", where(), error.what());
+  }
+  if (plan_ != nullptr) {
+    if (setup.shards() > 1) {
+      throw Error("{}: the library's batch norm takes a batch in one piece, not in shards of {}", where(),
+                  setup.shard_samples);
+    }
+    return;
+  }
   partials_ = Buffer(setup.backend, shards * c * sizeof(BatchNormPartial));
   gradient_partials_ = Buffer(setup.backend, shards * c * sizeof(BatchNormGradientPartial));
   statistics_ = Buffer(setup.backend, c * sizeof(Statistics));
@@ -22,14 +34,19 @@ BatchNormArgs BatchNorm::args(const Frame& frame) const {
   return {frame.x[0], reinterpret_cast<const Statistics*>(statistics_.data()), value(0), value(1), relu_};
 }
 
+BatchNormParameters BatchNorm::parameters_of_plan() const {
+  return {value(0), value(1), state(0), state(1)};
+}
+
 void BatchNorm::do_prepare(bool training) {
-  if (!training) {
+  if (!training && plan_ == nullptr) {
     backend().batch_norm_running(state(0), state(1), channels_,
                                  reinterpret_cast<Statistics*>(statistics_.data()));
   }
 }
 
 void BatchNorm::forward_partial(Frame& frame) {
+  if (plan_ != nullptr) return;
   backend().batch_norm_partial(frame.x[0], reinterpret_cast<BatchNormPartial*>(partials_.data()) +
                                                static_cast<std::ptrdiff_t>(frame.shard) * channels_);
 }
@@ -42,6 +59,7 @@ void BatchNorm::forward_reduce(int samples) {
         "1 pixel; use a larger batch or --norms in",
         where());
   }
+  if (plan_ != nullptr) return;
   const int shards = (samples + shard_samples_ - 1) / shard_samples_;
   backend().batch_norm_reduce({reinterpret_cast<const BatchNormPartial*>(partials_.data()), shards,
                                shard_samples_, samples, x_, reinterpret_cast<Statistics*>(statistics_.data()),
@@ -49,10 +67,19 @@ void BatchNorm::forward_reduce(int samples) {
 }
 
 void BatchNorm::do_forward(Frame& frame) {
+  if (plan_ != nullptr) {
+    if (frame.training) {
+      plan_->forward(frame.x[0], parameters_of_plan(), frame.y);
+    } else {
+      plan_->evaluate(frame.x[0], parameters_of_plan(), frame.y);
+    }
+    return;
+  }
   backend().batch_norm_forward(args(frame), frame.y);
 }
 
 void BatchNorm::backward_partial(Frame& frame) {
+  if (plan_ != nullptr) return;
   backend().batch_norm_gradient_partial(
       args(frame), frame.dy,
       reinterpret_cast<BatchNormGradientPartial*>(gradient_partials_.data()) +
@@ -60,6 +87,7 @@ void BatchNorm::backward_partial(Frame& frame) {
 }
 
 void BatchNorm::backward_reduce(int samples, float* lane_gradients) {
+  if (plan_ != nullptr) return;
   const int shards = (samples + shard_samples_ - 1) / shard_samples_;
   backend().batch_norm_gradient_reduce(
       {reinterpret_cast<const BatchNormGradientPartial*>(gradient_partials_.data()), shards, samples, x_,
@@ -68,6 +96,11 @@ void BatchNorm::backward_reduce(int samples, float* lane_gradients) {
 }
 
 void BatchNorm::do_backward(Frame& frame) {
+  if (plan_ != nullptr) {
+    plan_->backward(frame.x[0], parameters_of_plan(), frame.dy, frame.dx[0], frame.gradients,
+                    frame.gradients + channels_);
+    return;
+  }
   backend().batch_norm_backward(args(frame), reinterpret_cast<const BatchNormGradientPartial*>(means_.data()),
                                 frame.dy, frame.dx[0]);
 }

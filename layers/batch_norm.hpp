@@ -1,5 +1,7 @@
 #pragma once
 
+#include <memory>
+
 #include "layers/layer.hpp"
 
 namespace normlab {
@@ -26,7 +28,10 @@ class BatchNorm : public CoupledLayer {
   void do_backward(Frame& frame) override;
   [[nodiscard]] BatchNormArgs args(const Frame& frame) const;
 
+  [[nodiscard]] BatchNormParameters parameters_of_plan() const;
+
   bool relu_;
+  std::unique_ptr<BatchNormPlan> plan_;  ///< null: in parts
   int channels_ = 0, shard_samples_ = 0;
   Shape x_;
   Buffer partials_, gradient_partials_;  ///< (shards, c)

@@ -116,6 +116,21 @@ struct BatchNormGradientReduce {
   float* dbeta = nullptr;                     ///< accumulated
 };
 
+/// Batch norm that a library computes as a whole, for samples of shape (c, h, w).
+struct BatchNormSpec {
+  Shape x;
+  bool relu = false;
+  DataType type = DataType::f32;  ///< of x, y and their gradients
+};
+
+/// What such a batch norm works with, all of it (c).
+struct BatchNormParameters {
+  const float* gamma = nullptr;
+  const float* beta = nullptr;
+  float* running_mean = nullptr;
+  float* running_var = nullptr;
+};
+
 /// Where random crop and flip put a sample: keyed by (seed, epoch, sample), equal on every backend.
 struct Augmentation {
   bool enabled = false;  ///< pad 4, random crop, horizontal flip

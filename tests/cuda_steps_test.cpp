@@ -6,6 +6,7 @@
 
 #include "layers/circular_pad.hpp"
 #include "layers/conv2d.hpp"
+#include "layers/group_norm.hpp"
 #include "layers/initialize.hpp"
 #include "layers/networks.hpp"
 #include "layers/optimizer.hpp"
@@ -117,6 +118,19 @@ TEST_P(CudaSteps, HaveEqualBitsWhateverTheOrderOfThreads) {
   }
 }
 
+TEST(CudaSteps, BatchNormByCudnnFollowsOurs) {
+  const Trained ours = train("cuda_emulated", {.norm = "bn"});
+  const Trained theirs = train("cuda_emulated_cudnn", {.norm = "bn"});
+  ASSERT_EQ(ours.start, theirs.start);
+  EXPECT_NE(ours.values, theirs.values);
+  for (std::size_t i = 0; i < ours.losses.size(); ++i) {
+    EXPECT_NEAR(ours.losses[i], theirs.losses[i], 2e-3 * std::abs(ours.losses[i])) << "number " << i;
+  }
+  EXPECT_LT(distance(ours.values, theirs.values), 0.02 * distance(ours.values, ours.start));
+  EXPECT_LE(distance(ours.states, theirs.states),
+            1e-4 * distance(ours.states, std::vector<float>(ours.states.size())));
+}
+
 INSTANTIATE_TEST_SUITE_P(NetA, CudaSteps, ::testing::ValuesIn(kNorms),
                          [](const auto& info) { return testing::identifier(info.param); });
 
@@ -125,9 +139,13 @@ TEST(CudaKernels, EachRanAndNoMemoryIsLeft) {
     for (const std::string& norm : kNorms) train(backend_name, {.norm = norm, .steps = 1});
     train(backend_name, {.net = "plain:1", .optimizer = OptimizerOptions::Kind::adamw, .steps = 1});
     train(backend_name, {.net = "resnet:8", .norm = "bn", .steps = 1});
+    train(std::string(backend_name) + "_cudnn", {.norm = "bn", .steps = 1});
     const auto backend = testing::make_test_backend(backend_name);
     const reference::Tensor x(2, 3, 4, 4, 1.0), dy(2, 3, 6, 6, 1.0);
     testing::run_layer(backend, std::make_unique<CircularPad>("pad"), x, dy, {});
+    const reference::Tensor large(1, 16, 60, 60, 1.0);
+    testing::run_layer(backend, std::make_unique<GroupNorm>("norm", "norm", GroupNormSpec{}), large, large,
+                       {reference::Values(16, 1.0), reference::Values(16, 0.0)});
     const testing::DeviceArray<float> lanes(*backend, 64);
     backend->add_lanes(lanes.data(), 32, 32, 2);
     EXPECT_EQ(lanes.read(), std::vector<float>(64));

@@ -12,19 +12,19 @@ namespace normlab {
 std::string why_no_cuda() {
   return cuda::why_no_device();
 }
-static std::unique_ptr<Backend> make_cuda() {
-  return cuda::make_cuda_backend();
+static std::unique_ptr<Backend> make_cuda(const GpuChoices& choices) {
+  return cuda::make_cuda_backend({0, choices.tf32, choices.cudnn_batch_norm, choices.algorithms});
 }
 #else
 std::string why_no_cuda() {
   return "this build is without CUDA: " NORMLAB_NO_CUDA;
 }
-static std::unique_ptr<Backend> make_cuda() {
+static std::unique_ptr<Backend> make_cuda(const GpuChoices&) {
   throw Error("{}", why_no_cuda());
 }
 #endif
 
-std::unique_ptr<Backend> make_backend(const std::string& device, int threads) {
+std::unique_ptr<Backend> make_backend(const std::string& device, int threads, const GpuChoices& choices) {
   if (device != "auto" && device != "cpu" && device != "cuda") {
     throw UsageError("unknown device '{}'; choose auto, cpu or cuda", device);
   }
@@ -32,8 +32,13 @@ std::unique_ptr<Backend> make_backend(const std::string& device, int threads) {
     if (const std::string missing = why_no_cuda(); !missing.empty()) {
       throw Error("--device cuda: {}; use --device cpu", missing);
     }
-    return make_cuda();
+    return make_cuda(choices);
   }
+  if (choices.tf32) {
+    throw Error(
+        "--precision tf32: the CPU multiplies fp32 numbers in full; use --device cuda, or --precision fp32");
+  }
+  if (choices.cudnn_batch_norm) throw Error("--bn cudnn: cuDNN needs a GPU; use --device cuda, or --bn own");
   return std::make_unique<HostBackend>(threads);
 }
 

@@ -22,7 +22,7 @@ std::unique_ptr<Graph> make_probe_graph(const StudyOptions& options, NetworkOpti
   network.fuse = false;
   auto graph = std::make_unique<Graph>(backend, sample);
   build_network(*graph, network);
-  graph->setup({.batch = images, .evaluation_batch = 1, .precision = parse_precision(options.precision)});
+  graph->setup({.batch = images, .evaluation_batch = 1, .precision = options.storage()});
   return graph;
 }
 

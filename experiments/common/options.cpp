@@ -131,6 +131,10 @@ std::vector<int> StudyOptions::diagnose_step_list() const {
   return number_list("--diagnose-steps", diagnose_steps);
 }
 
+DataType StudyOptions::storage() const {
+  return precision == "tf32" ? DataType::f32 : parse_precision(precision);
+}
+
 int StudyOptions::total_threads() const {
   return threads > 0 ? threads : available_threads();
 }
@@ -145,10 +149,11 @@ void StudyOptions::check() const {
     static_cast<void>(StepRange::parse(profile_steps));
     require(device == "cuda", "--profile-steps", "is for a GPU's profilers: it wants --device cuda");
   }
-  const std::unique_ptr<Backend> backend = make_backend(device, 1);
-  if (const std::string missing = backend->why_not(parse_precision(precision)); !missing.empty()) {
+  const std::unique_ptr<Backend> backend = make_backend(device, 1, gpu());
+  if (const std::string missing = backend->why_not(storage()); !missing.empty()) {
     throw Error("--precision {}: {}; use --precision fp32", precision, missing);
   }
+  require(bn == "own" || bn == "cudnn", "--bn", "must be own or cudnn");
   static_cast<void>(parse_optimizer(optimizer));
   static_cast<void>(parse_schedule(schedule));
   require(momentum >= 0 && momentum < 1, "--momentum", "must be in [0, 1)");
@@ -233,7 +238,12 @@ void add_study_options(CLI::App& app, StudyOptions& o, const std::vector<std::st
                   "cpu, cuda, or auto: the CPU for now (cuda has not run on a GPU yet)");
   run->add_option("--precision", o.precision,
                   "fp32, or bf16: activations and their gradients take 2 bytes (sums, statistics,\n"
-                  "parameters and the optimizer stay fp32); needs a CPU with AVX512-BF16 or AMX");
+                  "parameters and the optimizer stay fp32); needs a CPU with AVX512-BF16 or AMX; on a GPU\n"
+                  "also tf32: fp32 whose products have 10 bits");
+  run->add_option(
+      "--bn", o.bn,
+      "On a GPU, who computes batch norm: own (like the CPU's: shifted sums, fused ReLU), or cudnn\n"
+      "to compare with");
   run->add_option(
       "--checkpoint-every", o.checkpoint_every,
       "Also save a run's state after each so many steps (0: after each epoch): what a killed run\n"

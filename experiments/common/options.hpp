@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "experiments/common/backends.hpp"
 #include "layers/initialize.hpp"
 #include "layers/networks.hpp"
 #include "layers/optimizer.hpp"
@@ -19,6 +20,7 @@ struct StudyOptions {
   std::string command;     ///< the command line, for the record; add_study_options sees to it
   std::string device = "auto";
   std::string precision = "fp32";
+  std::string bn = "own";
   std::string data = "synthetic";
   std::string net = "net_a";
   double width = 1;
@@ -65,6 +67,9 @@ struct StudyOptions {
   [[nodiscard]] bool finds_lr() const { return lr == "auto"; }
   /// From "1,10,100".
   [[nodiscard]] std::vector<int> diagnose_step_list() const;
+  /// What activations are stored as.
+  [[nodiscard]] DataType storage() const;
+  [[nodiscard]] GpuChoices gpu() const { return {precision == "tf32", bn == "cudnn", {}}; }
   [[nodiscard]] int total_threads() const;
   /// Runs side by side, or none for auto.
   [[nodiscard]] std::optional<int> fixed_jobs() const;

@@ -123,7 +123,7 @@ void check_runs(const StudyOptions& options, std::span<const RunSpec> runs) {
     throw UsageError("--profile-steps: the window is of one run, but there are {}; choose one norm, and --seeds 1",
                      runs.size());
   }
-  const std::unique_ptr<Backend> backend = make_backend(options.device, 1);
+  const std::unique_ptr<Backend> backend = make_backend(options.device, 1, options.gpu());
   std::set<std::string> names, networks;
   for (const RunSpec& spec : runs) {
     check_values(spec);
@@ -167,6 +167,7 @@ RunConfig settings_of(const StudyOptions& options, const RunSpec& spec, const Da
   c.set("clip", ConfigValue(spec.clip));
   c.set("init", spec.init);
   c.set("precision", options.precision);
+  if (options.device == "cuda") c.set("bn", options.bn);
   c.set("diagnose", options.diagnose);
   c.set("diagnose_steps", options.diagnose_steps);
   if (options.diagnose_first > 0) c.set("diagnose_first", options.diagnose_first);

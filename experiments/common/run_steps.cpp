@@ -19,7 +19,7 @@ std::unique_ptr<Graph> make_graph(Backend& backend, const StudyOptions& options,
   build_network(*graph, network_of(options, spec, data));
   graph->setup({.batch = std::min(spec.pass_size(), static_cast<int>(training_images)),
                 .evaluation_batch = kEvaluationBatch,
-                .precision = parse_precision(options.precision)});
+                .precision = options.storage()});
   initialize(*graph, parse_initialization(spec.init), spec.seed);
   return graph;
 }

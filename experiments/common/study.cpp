@@ -61,6 +61,15 @@ std::string dimensions(std::span<const RunSpec> runs) {
   return text + fmt::format("; seed {}", fmt::join(seeds, ", "));
 }
 
+/// A run that goes on convolves as it began.
+GpuChoices choices_of(const StudyOptions& options, const RunDirectory& directory) {
+  GpuChoices choices = options.gpu();
+  if (std::filesystem::exists(directory.checkpoint())) {
+    choices.algorithms = RunConfig::read(directory.config()).text("algorithms");
+  }
+  return choices;
+}
+
 /// Trains all of `runs`, as many side by side as the plan says.
 std::vector<RunOutcome> train_all(const StudyOptions& options, std::span<const RunSpec> runs,
                                   const Dataset& data, const StudyPlan& plan, const StudyDirectory& study) {
@@ -78,7 +87,8 @@ std::vector<RunOutcome> train_all(const StudyOptions& options, std::span<const R
         const RunSpec& spec = runs[static_cast<std::size_t>(i)];
         try {
           const RunDirectory directory = study.open_run(spec.name());
-          const auto backend = make_backend(options.device, options.total_threads());
+          const auto backend =
+              make_backend(options.device, options.total_threads(), choices_of(options, directory));
           outcomes[static_cast<std::size_t>(i)] =
               train(*backend, options, spec, data, share, directory, progress, i);
         } catch (const std::exception& cause) {
@@ -176,7 +186,7 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
   const StudyPlan plan = planner.plan(runs);
   const std::string full = options.full ? "" : full_line(app, experiment, planner);
   if (interrupted()) return 130;
-  const std::unique_ptr<Backend> backend = make_backend(options.device, plan.processors);
+  const std::unique_ptr<Backend> backend = make_backend(options.device, plan.processors, options.gpu());
   backend->set_active_workers(processor_share(plan.processors, plan.jobs, plan.jobs - 1));
 
   const std::string& name = options.experiment;

@@ -17,12 +17,13 @@ namespace normlab {
 /// Sets up the network as a run will and does a few steps.
 Planner::Needs Planner::measure(const RunSpec& spec) const {
   constexpr double kSeconds = 0.05;
-  const std::unique_ptr<Backend> backend = make_backend(options_.device, options_.total_threads());
+  const std::unique_ptr<Backend> backend =
+      make_backend(options_.device, options_.total_threads(), options_.gpu());
   Graph graph(*backend, {1, data_.train.channels, data_.train.height, data_.train.width});
   const NetworkOptions network{spec.net, spec.norm, spec.width, static_cast<int>(data_.class_names.size())};
   build_network(graph, network);
   const int batch_size = std::min(spec.pass_size(), data_.train.count - options_.val);
-  graph.setup({.batch = batch_size, .precision = parse_precision(options_.precision)});
+  graph.setup({.batch = batch_size, .precision = options_.storage()});
   initialize(graph, parse_initialization(spec.init), spec.seed);
   Optimizer optimizer(graph, {});
   backend->set_active_workers(1);

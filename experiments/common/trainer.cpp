@@ -298,6 +298,7 @@ class Run {
     c.set("command", options_.command);
     c.set("parameters", run_->graph().parameter_count());
     c.set("memory_bytes", run_->graph().memory_bytes());
+    if (const std::string choices = backend_.choices(); !choices.empty()) c.set("algorithms", choices);
     c.set("threads", backend_.active_workers());  // at the start
     c.set("shard_samples", run_->graph().shard_samples());
     const RunConfig machine = machine_of(backend_);

@@ -29,7 +29,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kBatch = 3, kSide = 6, kClasses = 5;
-const std::vector<std::string> kNorms = {"none", "bn", "ln", "ln-elementwise", "gn:2", "in", "rms"};
+const std::vector<std::string> kNorms = {"none",           "bn",   "bn by cudnn", "ln",
+                                         "ln-elementwise", "gn:2", "in",          "rms"};
 
 // All layers there are, each with a few channels and pixels.
 void build(Graph& graph, Norm norm) {
@@ -52,9 +53,10 @@ void build(Graph& graph, Norm norm) {
 
 // Two steps on images and one on numbers, with either optimizer; an evaluation. Returns the parameters' bits.
 std::vector<float> train(const std::string& norm, DataType precision) {
-  const auto backend = NORMLAB_PLATFORM::make_cuda_backend();
+  const bool by_cudnn = norm.ends_with("cudnn");
+  const auto backend = NORMLAB_PLATFORM::make_cuda_backend({0, false, by_cudnn, {}});
   Graph graph(*backend, {1, 3, kSide, kSide});
-  build(graph, Norm::parse(norm));
+  build(graph, Norm::parse(by_cudnn ? "bn" : norm));
   graph.setup({.batch = kBatch, .evaluation_batch = kBatch, .precision = precision});
   initialize(graph, Initialization::he, 1);
   Optimizer sgd(graph, {.clip = 0.5}), adamw(graph, {.kind = OptimizerOptions::Kind::adamw});
@@ -112,6 +114,34 @@ std::vector<float> train(const std::string& norm, DataType precision) {
   return result;
 }
 
+// Groups that no block can keep: forward and backward in parts. Returns y, dx and both gradients.
+std::vector<float> large_map(bool elementwise, DataType type) {
+  const auto backend = NORMLAB_PLATFORM::make_cuda_backend();
+  constexpr Shape kShape{1, 16, 58, 59};
+  const std::size_t affine = elementwise ? kShape.count() : 16;
+  const Buffer x(*backend, backend->bytes(kShape, type, Layout::native)), y(*backend, x.bytes()),
+      dx(*backend, x.bytes()), parameters(*backend, 4 * affine * sizeof(float)),
+      statistics(*backend, sizeof(Statistics));
+  const auto tensor = [&](const Buffer& buffer) { return Tensor{buffer.data(), kShape, type}; };
+  std::vector<float> values(2 * kShape.count()), result(4 * affine);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 29 % 17) / 8 - 1;
+  backend->upload(values.data(), tensor(x));
+  backend->to_device(values.data(), parameters.data(), 2 * affine * sizeof(float));
+  const GroupNormSpec spec{1, true, elementwise, true};
+  auto* found = reinterpret_cast<Statistics*>(statistics.data());
+  float* gamma = parameters.floats();
+  backend->group_norm_forward({spec, tensor(x), gamma, gamma + affine, tensor(y), found});
+  backend->group_norm_backward({spec, tensor(x), found, gamma, gamma + affine, tensor(x), tensor(dx),
+                                gamma + 2 * affine, gamma + 3 * affine});
+  backend->to_host(gamma, result.data(), result.size() * sizeof(float));
+  for (const Buffer* buffer : {&y, &dx}) {
+    backend->download(tensor(*buffer), values.data());
+    values.resize(kShape.count());
+    result.insert(result.end(), values.begin(), values.end());
+  }
+  return result;
+}
+
 class CudaKernels : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(CudaKernels, EqualBitsForEveryOrderOfThreads) {
@@ -133,10 +163,25 @@ INSTANTIATE_TEST_SUITE_P(Norms, CudaKernels, ::testing::ValuesIn(kNorms), [](con
   return std::regex_replace(info.param, std::regex("[^a-z0-9]"), "_");
 });
 
+TEST(CudaKernelsInParts, EqualBitsForEveryOrderOfThreads) {
+  for (const bool elementwise : {false, true}) {
+    simt::set_variant(0);
+    const std::vector<float> first = large_map(elementwise, DataType::f32);
+#ifndef __SANITIZE_THREAD__
+    for (int variant = 1; variant < 4; ++variant) {
+      simt::set_variant(variant);
+      ASSERT_EQ(large_map(elementwise, DataType::f32), first) << "variant " << variant;
+    }
+#endif
+  }
+  EXPECT_EQ(simt::check_memory(), "");
+}
+
 // The last one: what the others ran is counted.
 TEST(CudaKernelsCovered, AsManyAsThereAre) {
   for (const std::string& norm : kNorms)
     for (const DataType precision : {DataType::f32, DataType::bf16}) (void)train(norm, precision);
+  for (const DataType precision : {DataType::f32, DataType::bf16}) (void)large_map(false, precision);
   std::set<std::string> ran;
   for (const auto& [name, launches] : simt::kernels()) {
     const std::string prefix = "normlab::cuda_emulated::";

@@ -4,8 +4,8 @@
 
 namespace normlab::testing {
 
-std::unique_ptr<Backend> make_emulated_backend() {
-  return NORMLAB_PLATFORM::make_cuda_backend();
+std::unique_ptr<Backend> make_emulated_backend(const EmulatedChoices& choices) {
+  return NORMLAB_PLATFORM::make_cuda_backend({0, choices.tf32, choices.cudnn_batch_norm, choices.algorithms});
 }
 
 }  // namespace normlab::testing

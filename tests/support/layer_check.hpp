@@ -53,9 +53,9 @@ class TestBackend {
  public:
   TestBackend(const std::string& name, int threads) : precision(precision_of(name)) {
     if (has_part(name, "emulated")) {
-      backend_ = make_emulated_backend();
+      backend_ = make_emulated_backend({has_part(name, "cudnn"), false, {}});
     } else if (has_part(name, "cuda")) {
-      backend_ = make_backend("cuda", threads);
+      backend_ = make_backend("cuda", threads, {false, has_part(name, "cudnn"), {}});
     } else {
       using Blocks = HostBackend::Blocks;
       auto host =
