@@ -125,7 +125,8 @@ __global__ void __launch_bounds__(kMostGroupThreads, 1)
   }
 }
 
-/// The plan `parts`, first: moments(sample, group, part). Bytes: x in; 90 % of what memory delivers.
+/// The plan `parts`, first: moments(sample, group, part). Bytes: x in, few of it twice; 90 % of what memory
+/// delivers.
 template <typename T>
 __global__ void __launch_bounds__(kMostGroupThreads, 1)
     group_norm_moments_kernel(GroupShape s, const T* __restrict__ x, GroupMoments* __restrict__ moments) {

@@ -37,6 +37,8 @@ struct KernelSource {
   }
   [[nodiscard]] bool reads_memory() const { return says("in"); }
   [[nodiscard]] bool writes_memory() const { return says("out"); }
+  /// Some values are read alone, too, a group's first for instance.
+  [[nodiscard]] bool reads_few_alone() const { return says("few"); }
   [[nodiscard]] bool is_memory_bound() const { return reads_memory() || writes_memory(); }
   /// Whether all that comes in (or goes out) are activations, whose elements are T.
   [[nodiscard]] bool takes_only_activations(bool input) const {
