@@ -222,11 +222,12 @@ __global__ void __launch_bounds__(kMostGroupThreads, 1)
       [&](int p, const GroupPair& raw) { gradient.write(p, raw, a, b, dx); });
 }
 
-inline constexpr int kParameterThreads = 256;
+inline constexpr int kParameterThreads = 1024;
+inline constexpr int kElementThreads = 256;
 
 /// dgamma[c] += the sum over the rows of its column, dbeta likewise; a block for 32 channels, whose rows
-/// of threads take every eighth row, in order.
-__global__ void __launch_bounds__(kParameterThreads, 2)
+/// of threads take every 32nd row, in order.
+__global__ void __launch_bounds__(kParameterThreads, 1)
     group_norm_parameter_kernel(const float* by_row, const float* by_row_beta, int rows, int channels,
                                 float* dgamma, float* dbeta) {
   constexpr int kRows = kParameterThreads / kWarp;
@@ -235,12 +236,17 @@ __global__ void __launch_bounds__(kParameterThreads, 2)
   const int thread = static_cast<int>(threadIdx.x), row = thread / kWarp;
   const int c = static_cast<int>(blockIdx.x) * kWarp + thread % kWarp;
   float sum = 0, sum_beta = 0;
-  for (int n = row; n < rows && c < channels; n += kRows) {
-    const std::size_t i =
-        static_cast<std::size_t>(n) * static_cast<std::size_t>(channels) + static_cast<std::size_t>(c);
-    sum += by_row[i];
-    sum_beta += by_row_beta[i];
-  }
+  for_pixels(
+      c < channels ? row : rows, rows, kRows,
+      [&](int n) {
+        const std::size_t i =
+            static_cast<std::size_t>(n) * static_cast<std::size_t>(channels) + static_cast<std::size_t>(c);
+        return float2{by_row[i], by_row_beta[i]};
+      },
+      [&](int, float2 of) {
+        sum += of.x;
+        sum_beta += of.y;
+      });
   part[thread] = sum;
   part_beta[thread] = sum_beta;
   __syncthreads();
@@ -256,7 +262,7 @@ __global__ void __launch_bounds__(kParameterThreads, 2)
 /// Per-element gamma and beta: a thread for one vector of (pixel, channels) goes through the samples, in
 /// order. Bytes: x and dy in, once more; 60 % of what memory delivers.
 template <typename T>
-__global__ void __launch_bounds__(kParameterThreads, 2)
+__global__ void __launch_bounds__(kElementThreads, 2)
     group_norm_elementwise_kernel(GroupShape s, int samples, const T* __restrict__ x,
                                   const Statistics* __restrict__ statistics, const float* __restrict__ gamma,
                                   const float* __restrict__ beta, const T* __restrict__ dy,
@@ -329,7 +335,7 @@ void CudaBackend::group_norm_backward(const GroupNormBackward& args) {
     });
     if (args.spec.elementwise) {
       const std::size_t count = bytes(shape.with_n(1), args.x.type, Layout::native) / sizeof(Raw);
-      launch(group_norm_elementwise_kernel<T>, blocks_for(count, kParameterThreads), kParameterThreads, 0,
+      launch(group_norm_elementwise_kernel<T>, blocks_for(count, kElementThreads), kElementThreads, 0,
              stream(), s, shape.n, elements<T>(args.x), args.statistics, args.gamma, args.beta,
              elements<T>(args.dy), args.dgamma, args.dbeta);
     }
