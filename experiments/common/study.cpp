@@ -64,7 +64,7 @@ std::string dimensions(std::span<const RunSpec> runs) {
 /// A run that goes on convolves as it began.
 GpuChoices choices_of(const StudyOptions& options, const RunDirectory& directory) {
   GpuChoices choices = options.gpu();
-  if (std::filesystem::exists(directory.checkpoint())) {
+  if (std::filesystem::exists(directory.config())) {
     choices.algorithms = RunConfig::read(directory.config()).text("algorithms");
   }
   return choices;
