@@ -36,7 +36,8 @@ DevicePlan small_plan() {
 
 /// Measured once for all tests.
 const DeviceResults& results() {
-  static const DeviceResults found = measure_device(small_plan(), testing::make_emulated_backend);
+  static const DeviceResults found =
+      measure_device(small_plan(), [] { return testing::make_emulated_backend(); });
   return found;
 }
 
