@@ -208,6 +208,12 @@ INSTANTIATE_TEST_SUITE_P(Calls, Faults,
                            return std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param);
                          });
 
+bool has_temporary(const std::filesystem::path& directory) {
+  for (const auto& entry : std::filesystem::directory_iterator(directory))
+    if (entry.path().extension() == ".tmp") return true;
+  return false;
+}
+
 /// The same for a run that goes on: the first of each call fail.
 TEST(FaultsOfARunThatGoesOn, AreSaidAndLoseNothing) {
 #ifdef NORMLAB_SANITIZED
@@ -219,14 +225,20 @@ TEST(FaultsOfARunThatGoesOn, AreSaidAndLoseNothing) {
       const TemporaryDirectory directory;
       std::filesystem::create_directory(directory / "run");
       const Ended first = record(directory / "run", {}, {0, 4});
+      // Killed while it saved: the half file is removed first, and nobody minds if it stays.
+      const bool has_half_file = has_temporary(directory / "run");
       const Ended second =
           record(directory / "run", fault(directory / "run", fmt::format("{}:{}:EIO", call, n)));
       if (!std::filesystem::exists(directory / "run.mark")) {
         EXPECT_GT(n, 1) << "nothing happened";
         break;
       }
-      EXPECT_EQ(second.status, 1) << second.said;
-      EXPECT_HAS(second.said, "error: cannot ");
+      if (has_half_file && std::string(call) == "unlink" && n == 1) {
+        EXPECT_EQ(second.status, 0) << second.said;
+      } else {
+        EXPECT_EQ(second.status, 1) << second.said;
+        EXPECT_HAS(second.said, "error: cannot ");
+      }
       // Rows after the checkpoint were cut, to be computed again.
       Ended safe = second;
       safe.epoch = std::max(first.epoch, second.epoch);

@@ -88,7 +88,7 @@ TEST(InitLawsProgram, WritesWhatItPrints) {
   EXPECT_EQ(RunConfig::read(out / "gn8-zero-seed0" / "config.toml").text("padding"), "zero");
   const auto summary = run_program("normlog summary " + out.string());
   ASSERT_EQ(summary.status, 0) << summary.output;
-  EXPECT_NE(summary.output.find("bn-circular      2"), std::string::npos) << summary.output;
+  EXPECT_NE(summary.output.find("bn-circular       2"), std::string::npos) << summary.output;
   EXPECT_NE(summary.output.find("gradient growth per layer"), std::string::npos);
   EXPECT_NE(summary.output.find(" ± 0.00"), std::string::npos);
 }
