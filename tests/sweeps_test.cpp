@@ -91,11 +91,10 @@ RunFigures at_rate(const char* norm, double lr, std::int64_t seed, double accura
 }
 
 TEST(UsableRates, AreWithinReachOfTheBestAndFinishWithEverySeed) {
-  const std::vector<RunFigures> runs{at_rate("bn", 0.1, 0, 0.90), at_rate("bn", 0.1, 1, 0.88),
-                                     at_rate("bn", 0.3, 0, 0.87), at_rate("bn", 0.3, 1, 0.83),
-                                     at_rate("bn", 1, 0, 0.89),   at_rate("bn", 1, 1, 0.1, true),
-                                     at_rate("bn", 0.6, 0, 0.83),
-                                     at_rate("bn", 0.01, 0, 0.2), at_rate("none", 1, 0, 0.1, true)};
+  const std::vector<RunFigures> runs{
+      at_rate("bn", 0.1, 0, 0.90), at_rate("bn", 0.1, 1, 0.88), at_rate("bn", 0.3, 0, 0.87),
+      at_rate("bn", 0.3, 1, 0.83), at_rate("bn", 1, 0, 0.89),   at_rate("bn", 1, 1, 0.1, true),
+      at_rate("bn", 0.6, 0, 0.83), at_rate("bn", 0.01, 0, 0.2), at_rate("none", 1, 0, 0.1, true)};
   const std::vector<UsableRate> rates = usable_rates(runs);
   ASSERT_EQ(rates.size(), 2U);
   EXPECT_EQ(rates[0].best, 0.1);
@@ -111,6 +110,23 @@ TEST(RangeTests, TakeTheBestRateAndTheSmallerOfEquals) {
   EXPECT_EQ(best_rates(runs).at("bn").lr, 0.1);
   EXPECT_EQ(best_rates(runs).at("bn").accuracies, "0.05 40.00 %, 0.1 50.00 %, 0.2 50.00 %");
   EXPECT_THROW(static_cast<void>(best_rates(std::vector{at_rate("none", 1, 0, 0.1, true)})), Error);
+}
+
+TEST(RangeTests, GiveLargeBatchesEnoughSteps) {
+  Dataset data;
+  data.class_names = {"a", "b"};
+  data.train.count = 10'000;
+  data.train.pixels.resize(10'000 * data.train.image_bytes());
+  data.train.labels.resize(10'000);
+  StudyOptions options;
+  options.norms = "bn";
+  for (const auto& [batch_size, images] : {std::pair{32, 5000}, {80, 9000}, {512, 10'000}}) {
+    options.batch_size = batch_size;
+    const std::vector<RunSpec> runs{run_of(options, options.norm_list().front(), 0)};
+    const RangeTest test(options, data, runs);
+    EXPECT_EQ(test.data.train.count, images) << batch_size;
+    EXPECT_EQ(test.options.val, 1000);
+  }
 }
 
 TEST_F(Sweeps, AutomaticRatesAreFoundRecordedAndRepeatable) {

@@ -10,12 +10,16 @@ namespace {
 
 constexpr std::array kRates{0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0};
 constexpr int kEpochs = 2, kTrainingImages = 4000, kHeldOut = 1000;
+/// In fewer steps of an epoch a large batch learns too little for its rates to be told apart.
+constexpr int kStepsOfAnEpoch = 100;
 
 }  // namespace
 
 RangeTest::RangeTest(const StudyOptions& study, const Dataset& all, std::span<const RunSpec> of)
     : options(study), data(all) {
-  options.limit_train = std::min(all.train.count, kTrainingImages + kHeldOut);
+  const std::int64_t images =
+      std::max<std::int64_t>(kTrainingImages, std::int64_t{kStepsOfAnEpoch} * study.batch_size);
+  options.limit_train = static_cast<int>(std::min<std::int64_t>(all.train.count, images + kHeldOut));
   options.val = std::min(kHeldOut, options.limit_train / 5);
   options.diagnose = 0;
   options.diagnose_steps.clear();

@@ -19,7 +19,8 @@ struct FoundRate {
 
 /// The test as a study of its own: its options, images and runs. Each norm of the study's runs trains at each
 /// rate of a grid (0.005 to 1, about twofold steps) with the study's first seed, for up to two epochs on up
-/// to 4,000 training images; up to 1,000 more are held out. The test set is left out.
+/// to 4,000 training images, or as many as make 100 steps of a larger batch; up to 1,000 more are held out.
+/// The test set is left out.
 struct RangeTest {
   RangeTest(const StudyOptions& study, const Dataset& all, std::span<const RunSpec> of);
 
