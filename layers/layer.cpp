@@ -3,7 +3,22 @@
 #include <limits>
 #include <numeric>
 
+#include "layers/recording.hpp"
+
 namespace normlab {
+
+namespace {
+
+/// In checked builds whatever a layer forgets to write shows up as NaN (but not in recorded work).
+void poison([[maybe_unused]] Backend& backend, [[maybe_unused]] const Tensor& output) {
+#ifdef NORMLAB_CHECKED
+  if (output.empty() || RecordingScope::is_going_on()) return;
+  const std::vector<float> values(output.shape.count(), std::numeric_limits<float>::quiet_NaN());
+  backend.upload(values.data(), output);
+#endif
+}
+
+}  // namespace
 
 Buffer::Buffer(Backend& backend, std::size_t bytes)
     : backend_(&backend), data_(backend.allocate(bytes)), bytes_(bytes) {}
@@ -52,24 +67,13 @@ void Layer::bind(float* values, float* packed, float* states) {
 
 void Layer::forward(Frame& frame) {
   check(frame, false);
-#ifdef NORMLAB_CHECKED
-  if (!is_loss()) {  // whatever a layer forgets to write shows up as NaN
-    const std::vector<float> poison(frame.y.shape.count(), std::numeric_limits<float>::quiet_NaN());
-    backend_->upload(poison.data(), frame.y);
-  }
-#endif
+  if (!is_loss()) poison(*backend_, frame.y);
   do_forward(frame);
 }
 
 void Layer::backward(Frame& frame) {
   check(frame, true);
-#ifdef NORMLAB_CHECKED
-  for (const Tensor& dx : frame.dx) {
-    if (dx.empty()) continue;
-    const std::vector<float> poison(dx.shape.count(), std::numeric_limits<float>::quiet_NaN());
-    backend_->upload(poison.data(), dx);
-  }
-#endif
+  for (const Tensor& dx : frame.dx) poison(*backend_, dx);
   do_backward(frame);
 }
 

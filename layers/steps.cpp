@@ -1,6 +1,7 @@
 #include "layers/steps.hpp"
 
 #include "layers/range.hpp"
+#include "layers/recording.hpp"
 
 namespace normlab {
 
@@ -63,7 +64,10 @@ void Steps::run(int steps) {
       continue;
     }
     if (recording.replay == nullptr)
-      recording.replay = backend_.record([this, size] { enqueue(work_, size); });
+      recording.replay = backend_.record([this, size] {
+        const RecordingScope scope;
+        enqueue(work_, size);
+      });
     recording.replay->launch();
   }
 }

@@ -272,7 +272,12 @@ TEST_P(StepsWithoutTheHost, NeitherWaitNorAllocate) {
     const simt::Counters before = simt::counters();
     trainee.steps->run(kSteps - trainee.steps->done());
     const simt::Counters after = simt::counters();
-    EXPECT_EQ(after.synchronizations, before.synchronizations) << "epoch " << epoch;
+#ifdef NORMLAB_CHECKED  // outputs of direct steps are filled with NaN first, which waits
+    const bool waits = epoch == 1;
+#else
+    const bool waits = false;
+#endif
+    EXPECT_EQ(after.synchronizations > before.synchronizations, waits) << "epoch " << epoch;
     EXPECT_EQ(after.allocations, before.allocations) << "epoch " << epoch;
     EXPECT_EQ(after.frees, before.frees) << "epoch " << epoch;
     // The last, smaller batch is done directly once; it has a recording of its own.
