@@ -5,6 +5,7 @@
 
 #include "layers/circular_pad.hpp"
 #include "layers/conv2d.hpp"
+#include "layers/diagnostics.hpp"
 #include "layers/initialize.hpp"
 #include "layers/philox.hpp"
 #include "layers/similarity.hpp"
@@ -13,28 +14,6 @@
 namespace normlab {
 
 namespace {
-
-double norm_of(const std::vector<float>& values) {
-  double sum = 0;
-  for (const float value : values) sum += static_cast<double>(value) * static_cast<double>(value);
-  return std::sqrt(sum);
-}
-
-struct Moments {
-  double mean = 0, variance = 0;
-};
-
-/// In two passes.
-Moments moments_of(const std::vector<float>& values) {
-  const auto n = static_cast<double>(values.size());
-  Moments moments;
-  for (const float value : values) moments.mean += static_cast<double>(value) / n;
-  for (const float value : values) {
-    const double deviation = static_cast<double>(value) - moments.mean;
-    moments.variance += deviation * deviation / n;
-  }
-  return moments;
-}
 
 /// Appends the network and returns the names of the blocks' outputs.
 std::vector<std::string> build(Graph& graph, const LawNetwork& network) {
@@ -86,15 +65,15 @@ Laws measure_laws(Backend& backend, const LawNetwork& network, std::uint64_t see
   };
   for (int i = 1; i <= network.depth; ++i) {
     const std::string convolution = fmt::format("b{}.conv", i);
-    note(laws.convolution_grad_norm, convolution, norm_of(graph.gradient(convolution)));
+    note(laws.convolution_grad_norm, convolution, l2_norm(graph.gradient(convolution)));
   }
   for (const std::string& output : outputs) {
     const std::vector<float> y = graph.activation(output);
-    const Moments moments = moments_of(y);
+    const Moments found = moments(y, {network.samples, network.channels, network.size, network.size});
     const Similarity similar = similarity(y, network.samples);
-    note(laws.output_grad_norm, output, norm_of(graph.gradient(output)));
-    note(laws.activation_mean, output, moments.mean);
-    note(laws.activation_variance, output, moments.variance);
+    note(laws.output_grad_norm, output, l2_norm(graph.gradient(output)));
+    note(laws.activation_mean, output, found.mean);
+    note(laws.activation_variance, output, found.variance);
     note(laws.cosines, output, similar.cosine);
     note(laws.stable_ranks, output, similar.stable_rank);
   }
