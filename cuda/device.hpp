@@ -116,6 +116,12 @@ class CudaBackend : public Backend {
   void add_results(const AddResults& args) override;
   void end_step(const EndStep& args) override;
 
+  void unpack(Tensor from, float* values) override;
+  [[nodiscard]] Moments moments(const float* values, Shape shape) override;
+  [[nodiscard]] std::vector<float> histogram(const float* values, std::size_t count, int bins) override;
+  [[nodiscard]] std::vector<double> row_norms(const float* values, int rows, std::size_t size) override;
+  [[nodiscard]] std::vector<double> gram(const float* values, int rows, std::size_t size) override;
+
   // For the operations.
   [[nodiscard]] cudaStream_t stream() const { return stream_.get(); }
   [[nodiscard]] cudnnHandle_t cudnn() const { return cudnn_.get(); }

@@ -71,10 +71,14 @@ void CudaBackend::upload(const float* values, Tensor to) {
   to_native(*this, staged, to);
 }
 
+void CudaBackend::unpack(Tensor from, float* values) {
+  from_native(*this, from, values);
+}
+
 void CudaBackend::download(Tensor from, float* values) {
   const std::size_t bytes = from.shape.count() * sizeof(float);
   auto* staged = static_cast<float*>(workspace(bytes));
-  from_native(*this, from, staged);
+  unpack(from, staged);
   to_host(staged, values, bytes);
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "layers/diagnostics.hpp"
 #include "layers/operations.hpp"
 
 namespace normlab {
@@ -207,6 +208,16 @@ class Backend {
   virtual void take_samples(const TakeSamples& args) = 0;
   virtual void add_results(const AddResults& args) = 0;
   virtual void end_step(const EndStep& args) = 0;
+
+  // Diagnostics: what stands in values (n, c, h, w) that unpack() left as plain floats in the device's
+  // memory, as layers/diagnostics.hpp defines it. What returns a figure waits for the device.
+  virtual void unpack(Tensor from, float* values) = 0;
+  [[nodiscard]] virtual Moments moments(const float* values, Shape shape) = 0;
+  [[nodiscard]] virtual std::vector<float> histogram(const float* values, std::size_t count, int bins) = 0;
+  /// Of rows of `size` values, one behind the other: the length of each, ||row||_2, and K = X X^T, (rows,
+  /// rows), whose products are added in float over stretches of 1,024 elements, and those in double.
+  [[nodiscard]] virtual std::vector<double> row_norms(const float* values, int rows, std::size_t size) = 0;
+  [[nodiscard]] virtual std::vector<double> gram(const float* values, int rows, std::size_t size) = 0;
 };
 
 }  // namespace normlab

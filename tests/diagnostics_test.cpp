@@ -1,5 +1,5 @@
 // Every figure that a diagnosis records against an independent computation in double: the plain functions on
-// designed values, a whole probe on a small network.
+// designed values, each device's reductions against those, a whole probe on a small network.
 
 #include "layers/diagnostics.hpp"
 
@@ -78,6 +78,94 @@ TEST_P(GramIsa, AgreesWithDouble) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, GramIsa, ::testing::ValuesIn(testing::backend_names(DataType::f32)),
+                         [](const auto& info) { return info.param; });
+
+class DeviceFigures : public ::testing::TestWithParam<std::string> {
+ protected:
+  [[nodiscard]] Buffer on_device(const std::vector<float>& values) {
+    Buffer buffer(*backend_, values.size() * sizeof(float));
+    backend_->to_device(values.data(), buffer.data(), buffer.bytes());
+    return buffer;
+  }
+  const testing::TestBackend backend_{GetParam(), 2};
+};
+
+TEST_P(DeviceFigures, UnpackedValuesAreTheActivations) {
+  for (const Shape shape : {Shape{1, 1, 1, 1}, Shape{3, 5, 7, 2}, Shape{2, 24, 3, 3}}) {
+    std::vector<float> values = draw(shape.count(), 2), found(values.size());
+    if (backend_.precision == DataType::bf16) {
+      for (float& value : values) value = static_cast<float>(Bf16(value));
+    }
+    const Buffer x(*backend_, backend_->bytes(shape, backend_.precision, Layout::native)),
+        plain(*backend_, values.size() * sizeof(float));
+    const Tensor tensor{x.data(), shape, backend_.precision};
+    backend_->upload(values.data(), tensor);
+    backend_->unpack(tensor, plain.floats());
+    backend_->to_host(plain.data(), found.data(), plain.bytes());
+    EXPECT_EQ(found, values) << shape.str();
+  }
+}
+
+/// More samples than share a block, more values than one round of all threads, channels that live in one
+/// sample alone.
+TEST_P(DeviceFigures, MomentsAreThoseOfThePlainFunction) {
+  for (const Shape shape :
+       {Shape{1, 1, 1, 1}, Shape{3, 5, 7, 2}, Shape{400, 6, 3, 3}, Shape{2, 1100, 1, 1}}) {
+    std::vector<float> values = draw(shape.count(), 3, 10);
+    const auto per_sample = shape.per_sample(), pixels = static_cast<std::size_t>(shape.pixels());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const std::size_t channel = i % per_sample / pixels;
+      if (channel % 3 == 1 && (channel % 2 == 0 || i + pixels < values.size())) values[i] = 0;
+    }
+    const Buffer buffer = on_device(values);
+    const Moments found = backend_->moments(buffer.floats(), shape), expected = moments(values, shape);
+    EXPECT_NEAR(found.mean, expected.mean, 1e-13 * std::abs(expected.mean)) << shape.str();
+    EXPECT_NEAR(found.variance, expected.variance, 1e-12 * expected.variance) << shape.str();
+    EXPECT_EQ(found.dead_fraction, expected.dead_fraction) << shape.str();
+  }
+}
+
+TEST_P(DeviceFigures, HistogramsAreThoseOfThePlainFunction) {
+  for (const std::size_t count : {std::size_t{1}, std::size_t{255}, std::size_t{270'000}}) {
+    std::vector<float> values = draw(count, 4);
+    for (const int bins : {1, 4, 512}) {
+      const Buffer buffer = on_device(values);
+      EXPECT_EQ(backend_->histogram(buffer.floats(), count, bins), histogram(values, bins)) << count;
+    }
+    values.front() = kNan;
+    values.back() = -kInfinity;
+    const Buffer buffer = on_device(values);
+    EXPECT_EQ(backend_->histogram(buffer.floats(), count, 8), histogram(values, 8)) << count;
+  }
+}
+
+TEST_P(DeviceFigures, NormsAndProductsOfRowsAgreeWithDouble) {
+  for (const auto& [rows, size] : std::vector<std::pair<std::size_t, std::size_t>>{
+           {1, 1}, {2, 3}, {5, 1000}, {33, 40}, {7, 2049}, {70, 95}}) {
+    const std::vector<float> values = draw(rows * size, rows, 0.5);
+    const Buffer buffer = on_device(values);
+    const std::vector<double> norms = backend_->row_norms(buffer.floats(), static_cast<int>(rows), size),
+                              k = backend_->gram(buffer.floats(), static_cast<int>(rows), size);
+    ASSERT_EQ(norms.size(), rows);
+    ASSERT_EQ(k.size(), rows * rows);
+    for (std::size_t i = 0; i < rows; ++i) {
+      const auto row = [&](std::size_t which) { return std::span(values).subspan(which * size, size); };
+      EXPECT_NEAR(norms[i], l2_norm(row(i)), 1e-13 * norms[i]);
+      for (std::size_t j = 0; j < rows; ++j) {
+        double sum = 0, sizes = 0;
+        for (std::size_t e = 0; e < size; ++e) {
+          const double product = static_cast<double>(row(i)[e]) * static_cast<double>(row(j)[e]);
+          sum += product;
+          sizes += std::abs(product);
+        }
+        EXPECT_NEAR(k[i * rows + j], sum, 1e-6 * sizes) << rows << " rows: " << i << ", " << j;
+        EXPECT_EQ(k[i * rows + j], k[j * rows + i]);
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, DeviceFigures, ::testing::ValuesIn(testing::backend_names()),
                          [](const auto& info) { return info.param; });
 
 double dead_fraction_in_double(const reference::Tensor& y) {
@@ -183,7 +271,7 @@ TEST_P(ProbeNorms, FiguresAgreeWithDouble) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Norms, ProbeNorms,
-                         ::testing::Combine(::testing::Values("cpu_blocked", "cpu_nhwc"),
+                         ::testing::Combine(::testing::Values("cpu_blocked", "cpu_nhwc", "cuda_emulated"),
                                             ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4",
                                                               "in", "rms")),
                          [](const auto& info) {

@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "host/gram.hpp"
 #include "host/record/diagnostic_channels.hpp"
-#include "layers/diagnostics.hpp"
 #include "layers/similarity.hpp"
 
 namespace normlab {
@@ -46,40 +44,55 @@ void Probe::look(const Observation& seen, int batch) {
   const auto value = static_cast<std::size_t>(seen.value);
   const int samples = seen.tensor.shape.n;
   const std::size_t size = values_[value].shape.per_sample();
-  const auto first = static_cast<std::size_t>(seen.first_sample);
   Backend& backend = graph_.backend();
   if (seen.is_gradient) {
     if (!values_[value].outputs) return;
-    std::vector<float> gradient(static_cast<std::size_t>(samples) * size);
-    backend.download(seen.tensor, gradient.data());
-    for (std::size_t i = 0; i < static_cast<std::size_t>(samples); ++i) {
-      gradient_norms_[value][first + i] = l2_norm(std::span(gradient).subspan(i * size, size));
-    }
+    float* gradient = gradient_.floats() + static_cast<std::size_t>(seen.worker) * values_of_worker();
+    backend.unpack(seen.tensor, gradient);
+    const std::vector<double> norms = backend.row_norms(gradient, samples, size);
+    std::copy(norms.begin(), norms.end(), gradient_norms_[value].begin() + seen.first_sample);
     return;
   }
-  Kept& kept = kept_[value];
+  const Kept& kept = kept_[value];
   const int wanted = std::min(samples, std::min(kept.samples, batch) - seen.first_sample);
   if (wanted <= 0) return;
   Tensor part = seen.tensor;
   part.shape.n = wanted;
-  backend.download(part, kept.values.data() + first * size);
+  backend.unpack(part, kept.values.floats() + static_cast<std::size_t>(seen.first_sample) * size);
 }
 
 std::vector<float> Probe::histogram_of(int value, int samples) const {
-  const Kept& kept = kept_[static_cast<std::size_t>(value)];
-  const std::size_t size = values_[static_cast<std::size_t>(value)].shape.per_sample();
-  return histogram(std::span(kept.values).first(static_cast<std::size_t>(samples) * size), kHistogramBins);
+  const auto v = static_cast<std::size_t>(value);
+  return graph_.backend().histogram(kept_[v].values.floats(), values_[v].shape.with_n(samples).count(),
+                                    kHistogramBins);
+}
+
+/// Of a shard of the largest value whose gradient is looked at.
+std::size_t Probe::values_of_worker() const {
+  std::size_t most = 0;
+  for (const Value& value : values_) {
+    if (value.outputs) most = std::max(most, value.shape.with_n(graph_.shard_samples()).count());
+  }
+  return most;
+}
+
+void Probe::book(int samples, int histogram_samples) {
+  Backend& backend = graph_.backend();
+  kept_.resize(values_.size());
+  gradient_norms_.resize(values_.size());
+  for (std::size_t v = 0; v < values_.size(); ++v) {
+    const int keeps = values_[v].outputs ? samples : values_[v].normed ? histogram_samples : 0;
+    if (values_[v].outputs) gradient_norms_[v].resize(static_cast<std::size_t>(samples));
+    if (keeps == kept_[v].samples) continue;
+    kept_[v] = {keeps, Buffer(backend, values_[v].shape.with_n(keeps).count() * sizeof(float))};
+  }
+  const std::size_t bytes = static_cast<std::size_t>(backend.workers()) * values_of_worker() * sizeof(float);
+  if (gradient_.bytes() != bytes) gradient_ = Buffer(backend, bytes);
 }
 
 ProbeFigures Probe::measure(const Batch& batch, int histogram_samples) {
   const int heads = std::min(histogram_samples, batch.count);
-  kept_.resize(values_.size());
-  gradient_norms_.resize(values_.size());
-  for (std::size_t v = 0; v < values_.size(); ++v) {
-    kept_[v].samples = values_[v].outputs ? batch.count : values_[v].normed ? heads : 0;
-    kept_[v].values.resize(static_cast<std::size_t>(kept_[v].samples) * values_[v].shape.per_sample());
-    if (values_[v].outputs) gradient_norms_[v].resize(static_cast<std::size_t>(batch.count));
-  }
+  book(batch.count, heads);
   graph_.set_observer([&](const Observation& seen) { look(seen, batch.count); });
   const PassResult pass = graph_.forward_backward(batch);
   graph_.set_observer(nullptr);
@@ -95,7 +108,8 @@ ProbeFigures Probe::measure(const Batch& batch, int histogram_samples) {
   figures.before.resize(norms);
   figures.after.resize(after_values_.size());
   // The largest blocks come first and last: dealt one by one, workers end together.
-  graph_.backend().run(static_cast<int>(blocks + norms), [&](int task, int) {
+  Backend& backend = graph_.backend();
+  backend.run(static_cast<int>(blocks + norms), [&](int task, int) {
     const auto i = static_cast<std::size_t>(task);
     if (i >= blocks) {
       figures.before[i - blocks] = histogram_of(before_values_[i - blocks], heads);
@@ -103,15 +117,17 @@ ProbeFigures Probe::measure(const Batch& batch, int histogram_samples) {
       return;
     }
     const auto v = static_cast<std::size_t>(output_values_[i]);
-    const std::vector<float>& values = kept_[v].values;
-    const Moments found = moments(values, values_[v].shape.with_n(batch.count));
+    const float* values = kept_[v].values.floats();
+    const Shape& shape = values_[v].shape;
+    const Moments found = backend.moments(values, shape.with_n(batch.count));
     figures.activation_mean[i] = found.mean;
     figures.activation_variance[i] = found.variance;
     figures.dead_fraction[i] = found.dead_fraction;
     double squares = 0;
     for (const double norm : gradient_norms_[v]) squares += norm * norm;
     figures.output_grad_norm[i] = std::sqrt(squares);
-    const Similarity alike = similarity_of(gram(values, batch.count), batch.count);
+    const Similarity alike =
+        similarity_of(backend.gram(values, batch.count, shape.per_sample()), batch.count);
     figures.cosine[i] = alike.cosine;
     figures.stable_rank[i] = alike.stable_rank;
   });
@@ -119,7 +135,7 @@ ProbeFigures Probe::measure(const Batch& batch, int histogram_samples) {
 }
 
 std::size_t Probe::memory_bytes(int samples, int histogram_samples) const {
-  std::size_t floats = 0;
+  std::size_t floats = static_cast<std::size_t>(graph_.backend().workers()) * values_of_worker();
   for (const Value& value : values_) {
     const int kept = value.outputs ? samples : value.normed ? std::min(samples, histogram_samples) : 0;
     floats += static_cast<std::size_t>(kept) * value.shape.per_sample();

@@ -38,10 +38,10 @@ class Probe {
   [[nodiscard]] std::size_t memory_bytes(int samples, int histogram_samples) const;
 
  private:
-  /// What is kept of one value: (samples, c, h, w).
+  /// What is kept of one value, on the device: (samples, c, h, w), plain floats.
   struct Kept {
     int samples = 0;
-    std::vector<float> values;
+    Buffer values;
   };
   struct Value {
     Shape shape;           ///< of one sample
@@ -49,6 +49,8 @@ class Probe {
     bool normed = false;   ///< enters or leaves a norm
   };
 
+  [[nodiscard]] std::size_t values_of_worker() const;
+  void book(int samples, int histogram_samples);
   void look(const Observation& seen, int batch);
   [[nodiscard]] std::vector<float> histogram_of(int value, int samples) const;
 
@@ -58,6 +60,7 @@ class Probe {
   bool has_norms_ = false;
   std::vector<Value> values_;                        ///< by value of the graph
   std::vector<Kept> kept_;                           ///< by value
+  Buffer gradient_;                                  ///< of a shard, by worker
   std::vector<std::vector<double>> gradient_norms_;  ///< by value, for each sample
 };
 

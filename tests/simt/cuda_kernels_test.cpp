@@ -142,6 +142,26 @@ std::vector<float> large_map(bool elementwise, DataType type) {
   return result;
 }
 
+// The diagnostics' reductions: what they found, in a row.
+std::vector<double> look() {
+  const auto backend = NORMLAB_PLATFORM::make_cuda_backend();
+  constexpr Shape kShape{40, 3, 3, 5};
+  std::vector<float> values(kShape.count());
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 29 % 17) / 8 - 1;
+  const Buffer buffer(*backend, values.size() * sizeof(float));
+  backend->to_device(values.data(), buffer.data(), buffer.bytes());
+  const Moments moments = backend->moments(buffer.floats(), kShape);
+  std::vector<double> found{moments.mean, moments.variance, moments.dead_fraction};
+  for (const float value : backend->histogram(buffer.floats(), values.size(), 7)) {
+    found.push_back(static_cast<double>(value));
+  }
+  for (const auto& list : {backend->row_norms(buffer.floats(), kShape.n, kShape.per_sample()),
+                           backend->gram(buffer.floats(), kShape.n, kShape.per_sample())}) {
+    found.insert(found.end(), list.begin(), list.end());
+  }
+  return found;
+}
+
 class CudaKernels : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(CudaKernels, EqualBitsForEveryOrderOfThreads) {
@@ -177,11 +197,25 @@ TEST(CudaKernelsInParts, EqualBitsForEveryOrderOfThreads) {
   EXPECT_EQ(simt::check_memory(), "");
 }
 
+TEST(CudaKernelsOfDiagnostics, EqualBitsForEveryOrderOfThreads) {
+  simt::set_variant(0);
+  const std::vector<double> first = look();
+#ifndef __SANITIZE_THREAD__
+  for (int variant = 1; variant < 6; ++variant) {
+    simt::set_variant(variant);
+    ASSERT_EQ(look(), first) << "variant " << variant;
+  }
+#endif
+  EXPECT_EQ(simt::check_memory(), "");
+  EXPECT_EQ(simt::live_allocations(), 0U);
+}
+
 // The last one: what the others ran is counted.
 TEST(CudaKernelsCovered, AsManyAsThereAre) {
   for (const std::string& norm : kNorms)
     for (const DataType precision : {DataType::f32, DataType::bf16}) (void)train(norm, precision);
   for (const DataType precision : {DataType::f32, DataType::bf16}) (void)large_map(false, precision);
+  (void)look();
   std::set<std::string> ran;
   for (const auto& [name, launches] : simt::kernels()) {
     const std::string prefix = "normlab::cuda_emulated::";

@@ -50,7 +50,8 @@ struct SmallNetwork {
     for (const Parameter* p : graph->parameters()) {
       const Values& values = parameters.at(p->name);
       reference::require(values.size() == p->count, "a parameter of another size");
-      std::copy(values.begin(), values.end(), graph->values() + p->offset);
+      const std::vector<float> floats(values.begin(), values.end());
+      backend->to_device(floats.data(), graph->values() + p->offset, floats.size() * sizeof(float));
     }
   }
 

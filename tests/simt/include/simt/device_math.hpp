@@ -36,6 +36,11 @@ inline double max(double a, double b) {
   return std::fmax(a, b);
 }
 
+// Classification is in the global namespace, too.
+using std::isfinite;
+using std::isinf;
+using std::isnan;
+
 inline float rsqrtf(float x) {
   return static_cast<float>(1.0 / std::sqrt(static_cast<double>(x)));
 }
