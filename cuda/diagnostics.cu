@@ -24,17 +24,15 @@ struct ChannelPart {
 };
 
 /// Block (part, channel) takes `samples_each` samples.
-__global__ void moments_kernel(const float* values, Shape shape, int samples_each, double mean, bool squares,
-                               ChannelPart* parts) {
-  const auto pixels = static_cast<std::size_t>(shape.pixels());
+__global__ void moments_kernel(const float* values, int samples, std::size_t channels, std::size_t pixels,
+                               int samples_each, double mean, bool squares, ChannelPart* parts) {
   const int first = static_cast<int>(blockIdx.x) * samples_each;
-  const int last = first + samples_each < shape.n ? first + samples_each : shape.n;
+  const int last = first + samples_each < samples ? first + samples_each : samples;
   const std::size_t count = static_cast<std::size_t>(last - first) * pixels;
   double sum = 0, alive = 0;
   for (std::size_t i = threadIdx.x; i < count; i += kLookThreads) {
     const std::size_t sample = static_cast<std::size_t>(first) + i / pixels;
-    const float value =
-        values[(sample * static_cast<std::size_t>(shape.c) + blockIdx.y) * pixels + i % pixels];
+    const float value = values[(sample * channels + blockIdx.y) * pixels + i % pixels];
     const double deviation = static_cast<double>(value) - mean;
     sum += squares ? deviation * deviation : deviation;
     alive += value != 0 ? 1 : 0;
@@ -44,12 +42,12 @@ __global__ void moments_kernel(const float* values, Shape shape, int samples_eac
   if (threadIdx.x == 0) parts[blockIdx.y * gridDim.x + blockIdx.x] = {sum, alive};
 }
 
-struct Range {
+struct ValueRange {
   float lo, hi;
 };
 
 /// The smallest and the largest finite value that a block saw; infinite the other way round if it saw none.
-__global__ void range_kernel(const float* values, std::size_t count, Range* ranges) {
+__global__ void range_kernel(const float* values, std::size_t count, ValueRange* ranges) {
   NORMLAB_SHARED(float, lows, kLookThreads);
   NORMLAB_SHARED(float, highs, kLookThreads);
   const unsigned thread = threadIdx.x;
@@ -181,8 +179,8 @@ Moments CudaBackend::moments(const float* values, Shape shape) {
   const dim3 grid(static_cast<unsigned>(divide_up(shape.n, samples_each)), static_cast<unsigned>(shape.c));
   const std::size_t blocks = static_cast<std::size_t>(grid.x) * grid.y;
   const auto look = [&](double mean, bool squares) {
-    launch(moments_kernel, grid, kLookThreads, 0, stream(), values, shape, samples_each, mean, squares,
-           static_cast<ChannelPart*>(workspace(blocks * sizeof(ChannelPart))));
+    launch(moments_kernel, grid, kLookThreads, 0, stream(), values, shape.n, shape.c, shape.pixels(),
+           samples_each, mean, squares, static_cast<ChannelPart*>(workspace(blocks * sizeof(ChannelPart))));
     return found_by<ChannelPart>(*this, blocks);
   };
   const auto count = static_cast<double>(shape.count());
@@ -205,9 +203,9 @@ Moments CudaBackend::moments(const float* values, Shape shape) {
 std::vector<float> CudaBackend::histogram(const float* values, std::size_t count, int bins) {
   const unsigned blocks = look_blocks(count);
   launch(range_kernel, blocks, kLookThreads, 0, stream(), values, count,
-         static_cast<Range*>(workspace(blocks * sizeof(Range))));
-  Range all{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
-  for (const Range& range : found_by<Range>(*this, blocks)) {
+         static_cast<ValueRange*>(workspace(blocks * sizeof(ValueRange))));
+  ValueRange all{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
+  for (const ValueRange& range : found_by<ValueRange>(*this, blocks)) {
     all = {std::min(all.lo, range.lo), std::max(all.hi, range.hi)};
   }
   if (all.lo > all.hi) all = {0, 0};
