@@ -93,6 +93,24 @@ TEST(BenchDevice, TimesEachNormColdAndWarm) {
   EXPECT_TRUE(passes.contains("in forward 3x6x3x3"));
 }
 
+/// By the library, in one call each way; the graph's step, too.
+TEST(BenchDevice, TimesBatchNormByCudnn) {
+  DevicePlan plan = small_plan();
+  plan.training.norms = {Norm::parse("bn")};
+  plan.maps = {{0, 8, 4, 4}};
+  plan.sections = {"norms", "training"};
+  const DeviceResults found = measure_device(plan, [] {
+    return testing::make_emulated_backend({true, false, {}});
+  });
+  std::set<std::string> sections;
+  for (const Figure& figure : found.figures) {
+    sections.insert(figure.section + " " + figure.pass);
+    EXPECT_GT(figure.seconds, 0);
+  }
+  for (const char* part : {"norm forward", "norm backward", "epoch replayed", "step direct"})
+    EXPECT_TRUE(sections.contains(part)) << part;
+}
+
 TEST(BenchDevice, CountsTheConvolutionsFlops) {
   std::map<std::string, Figure> found;
   for (const Figure& figure : section("convolution")) found[figure.name + " " + figure.pass] = figure;

@@ -163,6 +163,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Wrong{"many_threads", "--threads 5000", {"--threads", "1024"}},
                       Wrong{"rounds", "--rounds 0", {"--rounds"}},
                       Wrong{"seconds", "--seconds -1", {"--seconds"}},
+                      Wrong{"bn", "--bn mine", {"--bn", "own or cudnn"}},
                       Wrong{"net", "--net resnet", {"'resnet'", "net_a"}},
                       Wrong{"unknown", "--speed", {"--speed"}}),
     [](const auto& info) { return std::string(info.param.name); });

@@ -89,6 +89,7 @@ int main(int argc, char** argv) {
       "Processors to use (0: all); several separated by commas are compared with the fewest: 1,2");
   what->add_option("--precision", precisions,
                    "Storage of activations: fp32, bf16, or both separated by a comma");
+  what->add_option("--bn", options.bn, "With --device cuda: batch norm by own kernels (own) or by cudnn");
   what->add_flag("--layers", layers, "Also the time by layer and by phase");
   CLI::App* how = app.add_option_group("How");
   how->add_option("--rounds", rounds, "Interleaved rounds; medians are reported")->check(CLI::PositiveNumber);
@@ -128,10 +129,11 @@ int main(int argc, char** argv) {
       device.layers = layers;
       device.rounds = rounds;
       const bench::DeviceResults results =
-          bench::measure_device(device, [] { return make_backend("cuda", 1); });
+          bench::measure_device(device, [&] { return make_backend("cuda", 1, options.gpu()); });
       fmt::print("{}", csv ? bench::device_csv(results) : bench::device_tables(results));
       return 0;
     }
+    (void)make_backend("cpu", 1, options.gpu());  // refuses what only a GPU can do
     const bench::Results results = bench::measure(plan, rounds, seconds, layers);
     if (csv) {
       fmt::print("{}", layers ? bench::layer_csv(results) : bench::cell_csv(results));
