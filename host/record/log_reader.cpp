@@ -304,9 +304,8 @@ std::string first_difference(const Log& a, const Log& b) {
   if (a.channels != b.channels) return "the channels differ";
   for (std::size_t i = 0; i < std::min(a.rows.size(), b.rows.size()); ++i) {
     const Row &left = a.rows[i], &right = b.rows[i];
-    const std::string where = fmt::format(
-        "row {}, channel '{}', epoch {}, step {}", i,
-        left.channel < a.channels.size() ? a.channels[left.channel].name : "?", left.epoch, left.step);
+    const std::string where = fmt::format("row {}, channel '{}', epoch {}, step {}", i,
+                                          a.channels[left.channel].name, left.epoch, left.step);
     if (left.channel != right.channel || left.epoch != right.epoch || left.step != right.step ||
         left.count != right.count)
       return where + ": the other log has another row here";

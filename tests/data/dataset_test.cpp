@@ -128,6 +128,9 @@ TEST(Dataset, MissingDataAreNamed) {
   write_tiny_set(directory.path());
   fs::remove(directory / "data_batch_3.bin");
   EXPECT_CONTAINS(error_of([&] { load_dataset(directory.path().string()); }), "lacks data_batch_3.bin.");
+  fs::remove(directory / "data_batch_5.bin");
+  EXPECT_CONTAINS(error_of([&] { load_dataset(directory.path().string()); }),
+                  "lacks data_batch_3.bin, data_batch_5.bin.");
   EXPECT_CONTAINS(error_of([&] { load_dataset((directory / "nowhere").string()); }), "nowhere");
   EXPECT_THROW(load_dataset(""), UsageError);
 }
@@ -141,6 +144,15 @@ TEST(Dataset, AManifestIsReadStrictly) {
     write_file(directory / "records.txt", bytes_of(bad));
     EXPECT_CONTAINS(error_of([&] { load_dataset(directory.path().string()); }), "records.txt");
   }
+}
+
+TEST(Dataset, AManifestMayHaveCommentsAndEmptyLines) {
+  const TemporaryDirectory directory;
+  write_tiny_set(directory.path());
+  const std::vector<std::uint8_t> lines = read_file(directory / "records.txt", 1000);
+  write_file(directory / "records.txt",
+             bytes_of("\n# made by hand\n\n" + std::string(lines.begin(), lines.end()) + "\n"), true);
+  EXPECT_EQ(load_dataset(directory.path().string()).train.count, 15);
 }
 
 TEST(Dataset, ClassNamesMustBeTen) {
@@ -191,6 +203,19 @@ TEST(Dataset, AnArchiveOfAnotherChecksumIsRefused) {
   EXPECT_CONTAINS(words, "dataset fetch cifar10");
 }
 
+/// Of which set an archive of another size may be is told by its name.
+TEST(Dataset, AnArchiveOfNeitherSizeIsTakenByItsName) {
+  const TemporaryDirectory directory;
+  for (const auto& [name, title] : {std::pair("cifar-10-binary.tar.gz", "CIFAR-10 archive"),
+                                    std::pair("cifar-100-binary.tar.gz", "CIFAR-100 archive")}) {
+    write_file(directory / name, bytes_of("cut short"));
+    const std::string words = error_of([&, &name = name] { read_archive(directory / name); });
+    EXPECT_CONTAINS(words, title);
+    EXPECT_CONTAINS(words, "(a truncated download?)");
+  }
+  EXPECT_CONTAINS(error_of([&] { read_archive(directory / "none.tar.gz"); }), "cannot read");
+}
+
 TEST(Dataset, AnArchiveWithWrongMembersIsRefused) {
   const TemporaryDirectory directory;
   const fs::path path = directory / "tiny.tar.gz";
@@ -235,6 +260,12 @@ TEST(Dataset, WritingNeverOverwrites) {
   EXPECT_CONTAINS(error_of([&] { cifar::write_directory(directory / "precious", made); }), "no directory");
   EXPECT_EQ(read_file(directory / "precious", 10), std::vector<std::uint8_t>{'p'});
   EXPECT_THROW(cifar::write_directory(directory / "new", make_synthetic(0, 4, 1)), UsageError);
+  Dataset untested = made;
+  untested.test = {};
+  EXPECT_THROW(cifar::write_directory(directory / "new", untested), UsageError);
+  fs::create_directory(directory / "empty");
+  cifar::write_directory(directory / "empty", made);
+  EXPECT_EQ(load_dataset((directory / "empty").string()).train.count, 5);
   EXPECT_CONTAINS(error_of([&] { write_file(directory / "precious", bytes_of("q")); }), "precious");
   EXPECT_EQ(read_file(directory / "precious", 10), std::vector<std::uint8_t>{'p'});
 }

@@ -219,17 +219,19 @@ TEST(LogDamage, WithoutAnyTableTheRowsAreCountedAsLost) {
   EXPECT_HAS(log.damage.back().what, "whose description is lost");
 }
 
-void set_version(Bytes& bytes, std::size_t block, std::uint32_t version) {
+/// Changes the header of a block, whose checksum stays right.
+template <typename Change>
+void edit_header(Bytes& bytes, std::size_t block, Change change) {
   BlockHeader header;
   std::memcpy(&header, bytes.data() + block * block_bytes, sizeof header);
-  header.version = version;
+  change(header);
   header.checksum = crc32c(std::as_bytes(std::span(&header, 1)).first(28));
   std::memcpy(bytes.data() + block * block_bytes, &header, sizeof header);
 }
 
 TEST(LogDamage, ANewerVersionIsRefusedByName) {
   Sample sample(10);
-  set_version(sample.bytes, 0, 2);
+  edit_header(sample.bytes, 0, [](BlockHeader& header) { header.version = 2; });
   const std::string message = test::message_of([&] { (void)read_log(sample.bytes, "runs/x/metrics.nlog"); });
   EXPECT_HAS(message, "'runs/x/metrics.nlog' was made by a newer Normlab: log version 2, this build reads 1");
 }
@@ -244,6 +246,58 @@ TEST(LogDamage, BlocksFromElsewhereAreNotUsed) {
   EXPECT_TRUE(holds_only_true_rows(log, sample, lost));
   EXPECT_EQ(log.damage.size(), 1U);  // neighbours with the same fault
   EXPECT_EQ(log.damage[0].length, 2 * block_bytes);
+}
+
+/// As when pieces of two logs are put together: each sign of it alone is enough.
+TEST(LogDamage, ABlockOfAnotherLogIsNotUsed) {
+  const Sample sample(200);
+  for (const auto change :
+       {+[](BlockHeader& header) { header.version = 0; }, +[](BlockHeader& header) { header.table_id ^= 1; },
+        +[](BlockHeader& header) { header.block += 3; },
+        +[](BlockHeader& header) { header.first_row = 0; }}) {
+    Bytes bytes = sample.bytes;
+    edit_header(bytes, 1, change);
+    const Log log = read_log(bytes, "foreign");
+    std::size_t lost = 0;
+    EXPECT_TRUE(holds_only_true_rows(log, sample, lost));
+    EXPECT_EQ(log.lost_rows, lost);
+    ASSERT_EQ(log.damage.size(), 1U);
+    EXPECT_EQ(log.damage[0].offset, block_bytes);
+    EXPECT_HAS(log.damage[0].what, "belongs elsewhere");
+  }
+}
+
+/// The end of a block that is too short for a record holds zeros; anything else there is damage without loss.
+TEST(LogDamage, AnEndTooShortForARecordIsLookedAt) {
+  const std::vector<Channel> channels{{"a", ChannelKind::vector, "", {1}, {}}};
+  LogPacker empty(channels);
+  Bytes row;
+  put(row, RecordHeader{0, row_bytes, RecordType::floats, 0});
+  put(row, RowHeader{0, 1, 1});
+  empty.add(row);
+  const std::size_t room = block_bytes - empty.bytes().size(), left = 4 + room % sizeof(float);
+  const std::size_t floats = (room - left) / sizeof(float);
+  const std::vector<Channel> fitting{{"a", ChannelKind::vector, "", {static_cast<int>(floats)}, {}}};
+  LogPacker packer(fitting);
+  for (int step = 1; step <= 2; ++step) {
+    Bytes record;
+    const std::size_t length = row_bytes + floats * sizeof(float);
+    put(record, RecordHeader{0, static_cast<std::uint16_t>(length), RecordType::floats, 0});
+    put(record, RowHeader{0, 1, step});
+    record.resize(record_bytes + length);
+    packer.add(record);
+    if (step == 1) {
+      ASSERT_EQ(packer.bytes().size(), block_bytes - left);
+    }
+  }
+  Bytes bytes = packer.bytes();
+  EXPECT_TRUE(read_log(bytes, "good").damage.empty());
+  bytes[block_bytes - 1] = std::byte{1};
+  const Log log = read_log(bytes, "bad end");
+  EXPECT_EQ(log.rows.size(), 2U);
+  ASSERT_EQ(log.damage.size(), 1U);
+  EXPECT_EQ(log.damage[0].length, left);
+  EXPECT_HAS(log.damage[0].what, "nothing is lost");
 }
 
 TEST(LogDamage, WhatIsNoLogIsSaidToBeNone) {
@@ -290,6 +344,23 @@ TEST(LogDamage, SenselessRecordsAreLeftOut) {
       EXPECT_LE(log.rows.size(), 1U);
       EXPECT_FALSE(log.damage.empty() && log.rows.size() == 1) << type << ' ' << payload.size();
     }
+}
+
+/// A table that contradicts itself: the first word counts.
+TEST(LogDamage, ASecondDescriptionOfAChannelMustBeTheFirst) {
+  Channel other = small_channels[0];
+  other.unit = "bits";
+  for (const Bytes& payload : {encode_channel(other, 0, 2), encode_channel(small_channels[0], 0, 3)}) {
+    LogPacker packer(small_channels);
+    Bytes record;
+    put(record, RecordHeader{0, static_cast<std::uint16_t>(payload.size()), RecordType::channel, 0});
+    record.insert(record.end(), payload.begin(), payload.end());
+    packer.add(record);
+    const Log log = read_log(packer.bytes(), "two tables");
+    EXPECT_EQ(log.channels, small_channels);
+    ASSERT_EQ(log.damage.size(), 1U);
+    EXPECT_HAS(log.damage[0].what, "makes no sense");
+  }
 }
 
 /// No checksum stands in the way here: random records must be harmless.

@@ -356,6 +356,49 @@ TEST(MetricLog, DifferencesAreFoundTimesAreNotCompared) {
   EXPECT_HAS(first_difference(log, log_of("c", std::nextafter(0.5, 1), 1, 2)),
              "'step.loss', epoch 1, step 1: 0.5");
   EXPECT_HAS(first_difference(log, log_of("d", 0.5, 1, 3)), "another row");
+
+  const auto changed = [&](auto change) {
+    Log other = log;
+    change(other);
+    return first_difference(log, other);
+  };
+  EXPECT_EQ(changed([](Log& other) { other.channels[0].unit = "nats"; }), "the channels differ");
+  EXPECT_HAS(changed([](Log& other) { other.rows[0].channel = 1; }), "another row");
+  EXPECT_HAS(changed([](Log& other) { other.rows[0].epoch = 2; }), "another row");
+  EXPECT_HAS(changed([](Log& other) { other.rows[2].count = 2; }), "another row");
+  EXPECT_HAS(changed([](Log& other) { other.predictions[1].predicted ^= 1; }), "predictions differ");
+  EXPECT_EQ(changed([](Log& other) { other.rows.pop_back(); }), "3 rows and 2 rows");
+  EXPECT_EQ(changed([](Log& other) { other.outcome.reset(); }), "only one of the two has an end");
+  EXPECT_EQ(changed([](Log& other) { other.outcome->status = RunStatus::failed; }),
+            "one is done, the other failed");
+}
+
+TEST(MetricLog, AsksForWhatIsNotThere) {
+  const TemporaryDirectory directory;
+  {
+    LogWriter writer(directory / "log", channels());
+    writer.append(0, 1, 1, 0.5);
+    writer.append(4, 1, 1, predictions(3));
+    writer.close(RunStatus::done);
+  }
+  const Log log = read_log(directory / "log");
+  EXPECT_EQ(log.find("no such channel"), std::nullopt);
+  EXPECT_TRUE(log.last_predictions("no such channel").empty());
+  EXPECT_TRUE(log.last_predictions("step.loss").empty());
+  ASSERT_EQ(log.rows.size(), 2U);
+  EXPECT_TRUE(log.predictions_of(log.rows[0]).empty());
+  EXPECT_TRUE(log.values_of(log.rows[1]).empty());
+}
+
+TEST(MetricLog, NamesOfKindsAndEndings) {
+  const auto all = [](auto first, int count) {
+    std::string names;
+    for (int i = 0; i < count; ++i)
+      names += fmt::format("{} ", name_of(static_cast<decltype(first)>(static_cast<int>(first) + i)));
+    return names;
+  };
+  EXPECT_EQ(all(ChannelKind::scalar, 6), "scalar vector histogram prediction time unknown ");
+  EXPECT_EQ(all(RunStatus::done, 5), "done diverged interrupted failed unknown ");
 }
 
 }  // namespace

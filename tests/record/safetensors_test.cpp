@@ -1,5 +1,6 @@
 #include "host/record/safetensors.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -123,6 +124,17 @@ TEST(Safetensors, HostileHeadersAreRefused) {
   EXPECT_HAS(refusal(R"({"__metadata__":{"crc32c.a":"xyz"}})", 0), "is no checksum");
   EXPECT_HAS(refusal(R"({"__metadata__":{"crc32c.a":"00000000"}})", 0), "'a' is missing");
   EXPECT_HAS(refusal(R"({"a":{"dtype":"F8","shape":[],"data_offsets":[0,1]}})", 1), "type 'F8'");
+  EXPECT_HAS(refusal(R"({"__metadata__":[]})", 0), "its metadata is no JSON object");
+  EXPECT_HAS(refusal(R"({"__metadata__":{"crc32c.a":"0000000g"}})", 0), "is no checksum");
+  for (const char* broken :
+       {R"({"shape":[2],"data_offsets":[0,8]})", R"({"dtype":4,"shape":[2],"data_offsets":[0,8]})",
+        R"({"dtype":"F32","data_offsets":[0,8]})", R"({"dtype":"F32","shape":2,"data_offsets":[0,8]})",
+        R"({"dtype":"F32","shape":[2]})", R"({"dtype":"F32","shape":[2],"data_offsets":8})",
+        R"({"dtype":"F32","shape":[2],"data_offsets":[8]})",
+        R"({"dtype":"F32","shape":[1,1,1,1,1,1,1,1,2],"data_offsets":[0,8]})"})
+    EXPECT_HAS(refusal(std::string(R"({"a":)") + broken + "}", 8), "'a' is broken") << broken;
+  EXPECT_HAS(refusal(tensor("[2]", "[-1,8]"), 8), "has no offsets");
+  EXPECT_HAS(refusal(tensor("[2]", R"([0,"8"])"), 8), "has no offsets");
   EXPECT_HAS(refusal(tensor("[3]", "[0,8]"), 8), "does not fit its shape");
   EXPECT_HAS(refusal(tensor("[-2]", "[0,8]"), 8), "impossible shape");
   EXPECT_HAS(refusal(tensor("[1.5]", "[0,8]"), 8), "impossible shape");
@@ -147,12 +159,41 @@ TEST(Safetensors, ImpossibleTensorsAreNotWritten) {
   TensorFile misfit = sample();
   misfit.tensors[0].shape = {4};
   EXPECT_HAS(message_of([&] { (void)encode_safetensors(misfit); }), "do not fit its shape");
+  misfit.tensors[0].shape = {-3};
+  EXPECT_HAS(message_of([&] { (void)encode_safetensors(misfit); }), "do not fit its shape");
+  misfit.tensors[0].shape = {3, 1, 1, 1, 1, 1, 1, 1, 1};
+  EXPECT_HAS(message_of([&] { (void)encode_safetensors(misfit); }), "do not fit its shape");
 }
 
 TEST(Safetensors, AFailedWriteLeavesTheOldFile) {
   const test::TemporaryDirectory directory;
   EXPECT_HAS(message_of([&] { write_safetensors(directory / "none" / "a", sample()); }), "cannot create");
   EXPECT_HAS(message_of([&] { (void)read_safetensors(directory / "a"); }), "No such file");
+}
+
+/// No more is read into memory than the first bytes promise.
+TEST(Safetensors, AFileThatIsNoneIsNotReadWhole) {
+  const test::TemporaryDirectory directory;
+  const auto refusal = [&](const Bytes& bytes) {
+    atomic_write_file(directory / "a", bytes);
+    return message_of([&] { (void)read_safetensors(directory / "a"); });
+  };
+  EXPECT_HAS(refusal(Bytes(3)), "it has only 3 bytes");
+  EXPECT_HAS(refusal(Bytes(100, std::byte{0xFF})), "is not a safetensors file, or is cut short");
+  Bytes longer(100);
+  longer[0] = std::byte{93};  // one byte more than there is
+  EXPECT_HAS(refusal(longer), "its header should have 93 bytes");
+}
+
+TEST(Safetensors, TypesHaveNamesAndSizes) {
+  std::string names;
+  for (int type = 0; type < 6; ++type) {
+    names += fmt::format("{} {}, ", name_of(static_cast<TensorType>(type)),
+                         size_of(static_cast<TensorType>(type)));
+  }
+  EXPECT_HAS(names, "F32 4, ");
+  EXPECT_HAS(names, "BF16 2, ");
+  EXPECT_HAS(names, "? 0, ");
 }
 
 }  // namespace

@@ -25,6 +25,28 @@ TEST(TomlText, CharactersBeyondAsciiStayWhatTheyAre) {
   EXPECT_EQ(RunConfig::parse(config.to_toml(), "t").to_toml(), config.to_toml());
 }
 
+TEST(RunConfig, HoldsPlainValues) {
+  RunConfig config;
+  config.set("n", 128);
+  config.set("rate", 0.5);
+  config.set("whole", 2.0);
+  config.set("name", "a \"b\" \\ \x7f");
+  config.set("a key", true);
+  config.set("", "empty");
+  config.set("n", 64);
+  EXPECT_EQ(config.number("n"), 64.0);
+  EXPECT_EQ(config.number("rate"), 0.5);
+  EXPECT_EQ(config.number("name"), std::nullopt);
+  EXPECT_EQ(config.number("none"), std::nullopt);
+  EXPECT_EQ(config.text("none"), "");
+  EXPECT_HAS(config.to_toml(), "whole = 2.0\n");
+  EXPECT_HAS(config.to_toml(), "\"a key\" = true\n\"\" = \"empty\"\n");
+  EXPECT_EQ(RunConfig::parse(config.to_toml(), "t"), config);
+  for (const char* text : {"a = [1]", "a = {b = 1}", "[a]", "a = 2026-11-21"})
+    EXPECT_HAS(test::message_of([&] { static_cast<void>(RunConfig::parse(text, "t")); }),
+               "'a' is no plain value");
+}
+
 TEST(TomlText, WhatIsWrongIsSaidWithItsPlace) {
   const auto refusal = [](std::string_view text) {
     return test::message_of([&] { static_cast<void>(RunConfig::parse(text, "t")); });
@@ -40,6 +62,8 @@ TEST(TomlText, WhatIsWrongIsSaidWithItsPlace) {
   EXPECT_HAS(refusal("a = \"\\\u00e9\""), "line 1, column ");
   EXPECT_HAS(refusal("[=\n"), "line 1, column 2: ");
   EXPECT_HAS(refusal("a = ["), "line 1, column ");
+  EXPECT_HAS(refusal("a = 1\n\nb"), "line 3, column ");
+  EXPECT_HAS(refusal("a = 1\n\nb = \n"), "line 3, column ");
 }
 
 }  // namespace
