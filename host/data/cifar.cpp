@@ -102,10 +102,6 @@ std::pair<const Layout*, fs::path> find_set(const fs::path& given) {
 
 }  // namespace
 
-bool Layout::is_part(std::string_view file) const {
-  return std::any_of(files.begin(), files.end(), [&](const File& part) { return part.name == file; });
-}
-
 const Layout& cifar10() {
   static const Layout layout{
       "cifar10",

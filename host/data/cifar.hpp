@@ -40,7 +40,6 @@ struct Layout {
 
   [[nodiscard]] int label_bytes() const { return coarse_classes > 0 ? 2 : 1; }
   [[nodiscard]] int record_bytes() const { return label_bytes() + pixel_bytes; }
-  [[nodiscard]] bool is_part(std::string_view file) const;  ///< one of `files`
 };
 
 /// data_batch_1.bin ... data_batch_5.bin, test_batch.bin.

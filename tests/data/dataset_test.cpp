@@ -137,8 +137,8 @@ TEST(Dataset, MissingDataAreNamed) {
 
 TEST(Dataset, AManifestIsReadStrictly) {
   for (const char* bad : {"data_batch_1.bin three\n", "data_batch_9.bin 3\n", "data_batch_1.bin 0\n",
-                          "data_batch_1.bin -3\n", "data_batch_1.bin 3 4\n", "data_batch_1.bin 99999999999\n",
-                          "data_batch_1.bin\n", "data_batch_1.bin 3\n"}) {
+                          "data_batch_1.bin -3\n", "data_batch_1.bin 1000001\n", "data_batch_1.bin 3 4\n",
+                          "data_batch_1.bin 99999999999\n", "data_batch_1.bin\n", "data_batch_1.bin 3\n"}) {
     const TemporaryDirectory directory;
     write_tiny_set(directory.path(), false);
     write_file(directory / "records.txt", bytes_of(bad));
@@ -181,6 +181,7 @@ TEST(Dataset, ReadsAnArchiveInMemory) {
   const TemporaryDirectory directory;
   auto members = test::tiny_members();
   std::swap(members[0], members[5]);  // the order in the archive must not matter
+  members.insert(members.begin(), {"cifar-10-batches-bin/", {}});
   const ArchiveSpec spec = test::write_archive(directory / "tiny.tar.gz", members);
   const Dataset set = read_archive(directory / "tiny.tar.gz", spec);
   EXPECT_EQ(set.train.count, 15);
@@ -214,6 +215,16 @@ TEST(Dataset, AnArchiveOfNeitherSizeIsTakenByItsName) {
     EXPECT_CONTAINS(words, "(a truncated download?)");
   }
   EXPECT_CONTAINS(error_of([&] { read_archive(directory / "none.tar.gz"); }), "cannot read");
+  // The right size tells more than the name.
+  for (const auto& [name, title] :
+       {std::pair("cifar10", "CIFAR-10 archive"), {"cifar100", "CIFAR-100 archive"}}) {
+    const fs::path path = directory / "cifar-100.tar.gz";
+    write_file(path, {}, true);
+    fs::resize_file(path, archive_of(name).bytes);
+    EXPECT_CONTAINS(error_of([&] { read_archive(path); }), "the MD5");
+    EXPECT_CONTAINS(error_of([&] { read_archive(path); }), title);
+    fs::remove(path);
+  }
 }
 
 TEST(Dataset, AnArchiveWithWrongMembersIsRefused) {

@@ -18,7 +18,8 @@ namespace normlab::test {
 
 inline constexpr int tiny_records = 3;
 
-using Member = std::pair<std::string, std::vector<std::uint8_t>>;  // path in the archive, bytes
+/// Path in the archive, bytes; a path that ends in / is a directory.
+using Member = std::pair<std::string, std::vector<std::uint8_t>>;
 
 /// `records` records whose labels count up and whose pixels depend on `salt`.
 inline std::vector<std::uint8_t> tiny_batch(int records, int salt) {
@@ -58,7 +59,7 @@ inline ArchiveSpec write_archive(const std::filesystem::path& path, const std::v
     archive_entry* const entry = archive_entry_new();
     archive_entry_set_pathname(entry, name.c_str());
     archive_entry_set_size(entry, static_cast<la_int64_t>(bytes.size()));
-    archive_entry_set_filetype(entry, AE_IFREG);
+    archive_entry_set_filetype(entry, name.ends_with('/') ? AE_IFDIR : AE_IFREG);
     archive_entry_set_perm(entry, 0644);
     EXPECT_EQ(archive_write_header(a, entry), ARCHIVE_OK);
     EXPECT_EQ(archive_write_data(a, bytes.data(), bytes.size()), static_cast<la_ssize_t>(bytes.size()));

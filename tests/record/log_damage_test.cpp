@@ -338,6 +338,15 @@ TEST(LogDamage, SenselessRecordsAreLeftOut) {
   }
   put(channel, std::uint32_t{0});
   put(channel, std::uint32_t{4'000'000'000});
+  Bytes longer = encode_channel(small_channels[0], 0, 2),
+        nameless = encode_channel({"", ChannelKind::scalar, "", {}, {}}, 0, 2);
+  longer.push_back(std::byte{0});
+  for (const Bytes& payload : {longer, nameless, encode_channel(small_channels[0], 0, channel_limit + 1),
+                               encode_channel(small_channels[0], 2, 2)}) {
+    const Log log = log_with(RecordType::channel, payload);
+    EXPECT_EQ(log.channels, small_channels);
+    EXPECT_FALSE(log.damage.empty());
+  }
   for (const Bytes& payload : {Bytes{}, channel, Bytes(2000, std::byte{0xFF}), Bytes(15)})
     for (const int type : {0, 1, 2, 3, 4, 5, 6, 255}) {
       const Log log = log_with(static_cast<RecordType>(type), payload);

@@ -316,6 +316,9 @@ TEST(MetricLog, MistakesAreRefused) {
   EXPECT_HAS(refusal({{"a", ChannelKind::vector, "", {1}, {std::string(40'000, 'x')}}}),
              "labels are too long");
   EXPECT_HAS(refusal({{std::string(300, 'x'), ChannelKind::scalar, "", {}, {}}}), "longer than 255");
+  EXPECT_HAS(refusal({{"a", ChannelKind::scalar, std::string(300, 'x'), {}, {}}}), "longer than 255");
+  EXPECT_HAS(refusal({{"a", ChannelKind::vector, "", {1, 1, 1, 1, 1}, {}}}), "more than 4 axes");
+  EXPECT_HAS(refusal({{"a", ChannelKind::scalar, "", {}, {"x"}}}), "1 labels");
 
   LogWriter writer(directory / "log", channels());
   EXPECT_HAS(message_of([&] { (void)writer.channel("step.lost"); }), "no channel 'step.lost'");

@@ -55,6 +55,10 @@ TEST(Safetensors, RoundTrip) {
   EXPECT_EQ(read.find("none"), nullptr);
   EXPECT_EQ(*read.metadata_of("net"), "net_a");
   EXPECT_HAS(message_of([&] { (void)read.find("c1.mask")->floats(); }), "'c1.mask' holds U8, not F32");
+  EXPECT_HAS(message_of([&] { (void)read.find("c1.mask")->doubles(); }), "'c1.mask' holds U8, not F64");
+  EXPECT_HAS(message_of([&] { (void)read.find("half")->integers(); }), "'half' holds BF16, not I64");
+  EXPECT_TRUE(read.find("empty")->floats().empty());
+  EXPECT_EQ(read.metadata_of("none"), nullptr);
   // Only the file itself is left behind.
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 1);
 }
@@ -156,6 +160,10 @@ TEST(Safetensors, ImpossibleTensorsAreNotWritten) {
   TensorFile twice = sample();
   twice.tensors.push_back(twice.tensors[0]);
   EXPECT_HAS(message_of([&] { (void)encode_safetensors(twice); }), "called 'c1.mask'");
+  TensorFile many;
+  for (int i = 0; i < 20'000; ++i)
+    many.tensors.push_back({fmt::format("tensor {}", i), TensorType::u8, {0}, {}});
+  EXPECT_HAS(message_of([&] { (void)encode_safetensors(many); }), "20000 tensors are too many");
   TensorFile misfit = sample();
   misfit.tensors[0].shape = {4};
   EXPECT_HAS(message_of([&] { (void)encode_safetensors(misfit); }), "do not fit its shape");

@@ -16,12 +16,14 @@ TEST(TomlText, CharactersBeyondAsciiStayWhatTheyAre) {
       "a = \"K\u00e4se `41 \U0001F642\"  # \u00e9\n"
       "b = '''\u2028 '\u00df' '''\n"
       "c = \"\"\"x\\\n  \u00e9\"\"\"\n"
-      "\"\u00fc\" = 1\n",
+      "\"\u00fc\" = 1\n"
+      "d = '\uD7FF\uE000\U00010000\U0010FFFF\u0800\u0080'\n",
       "t");
   EXPECT_EQ(config.text("a"), "K\u00e4se `41 \U0001F642");
   EXPECT_EQ(config.text("b"), "\u2028 '\u00df' ");
   EXPECT_EQ(config.text("c"), "x\u00e9");
   EXPECT_EQ(config.text("\u00fc"), "1");
+  EXPECT_EQ(config.text("d"), "\uD7FF\uE000\U00010000\U0010FFFF\u0800\u0080");
   EXPECT_EQ(RunConfig::parse(config.to_toml(), "t").to_toml(), config.to_toml());
 }
 
