@@ -1,5 +1,5 @@
-// Batch norm by cuDNN's legacy calls, training and inference, for --bn cudnn: to compare the kernels of
-// batch_norm.cu with. cuDNN sums x as it is, not x less a value of its size, so means far above the deviation
+// Batch norm by cuDNN's legacy calls, training and inference, for --bn cudnn: to compare our kernels
+// with. cuDNN sums x as it is, not x less a value of its size, so means far above the deviation
 // cost accuracy. Its fused ReLU exists for bf16 alone and keeps a mask that nobody else reads; the ReLU is a
 // kernel of ours here.
 

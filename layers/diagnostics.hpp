@@ -1,6 +1,6 @@
 #pragma once
-// Figures of activations that lie in host memory as plain floats, whatever device computed them. Sums run in
-// double. similarity.hpp has those that compare samples.
+// Figures of activations that lie in host memory as plain floats; Backend computes the same where they lie.
+// Sums run in double. similarity.hpp has those that compare samples.
 
 #include <span>
 #include <vector>

@@ -271,8 +271,14 @@ TEST_P(ProbeNorms, FiguresAgreeWithDouble) {
   EXPECT_EQ(found.after.size(), norm == "none" ? 0U : 3U);
 }
 
+std::vector<std::string> probed_backends() {
+  std::vector<std::string> names{"cpu_blocked", "cpu_nhwc", "cuda_emulated"};
+  if (why_no_cuda().empty()) names.emplace_back("cuda");
+  return names;
+}
+
 INSTANTIATE_TEST_SUITE_P(Norms, ProbeNorms,
-                         ::testing::Combine(::testing::Values("cpu_blocked", "cpu_nhwc", "cuda_emulated"),
+                         ::testing::Combine(::testing::ValuesIn(probed_backends()),
                                             ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4",
                                                               "in", "rms")),
                          [](const auto& info) {

@@ -133,7 +133,6 @@ int main(int argc, char** argv) {
       fmt::print("{}", csv ? bench::device_csv(results) : bench::device_tables(results));
       return 0;
     }
-    (void)make_backend("cpu", 1, options.gpu());  // refuses what only a GPU can do
     const bench::Results results = bench::measure(plan, rounds, seconds, layers);
     if (csv) {
       fmt::print("{}", layers ? bench::layer_csv(results) : bench::cell_csv(results));

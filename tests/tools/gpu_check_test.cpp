@@ -125,7 +125,7 @@ TEST_F(GpuCheck, AWholeRunOnStandIns) {
       "mkdir -p " + build + "/tests && cd '" + kSource + "' && cp -r tools CMakeLists.txt " + root +
       " && cp -r tests/tools/stand_ins/bin " + build + " && cd " + build +
       "/tests && for t in group_norm batch_norm conv2d max_pool optimizer images softmax_cross_entropy "
-      "linear; "
+      "linear diagnostics; "
       "do printf '#!/bin/sh\\n' >${t}_test; done");
   ASSERT_EQ(made.status, 0) << made.output;
   const std::string command =
