@@ -53,8 +53,10 @@ void write_file(const fs::path& path, std::span<const std::uint8_t> bytes, bool 
   };
   File file(std::fopen(temporary.c_str(), "wbx"));
   if (!file) throw Error("cannot write {}: {}", temporary.string(), reason());
-  const bool written = std::fwrite(bytes.data(), 1, bytes.size(), file.get()) == bytes.size() &&
-                       std::fflush(file.get()) == 0 && ::fsync(::fileno(file.get())) == 0;
+  // Of no bytes there may be no address, which fwrite must not be given.
+  const std::size_t put = bytes.empty() ? 0 : std::fwrite(bytes.data(), 1, bytes.size(), file.get());
+  const bool written =
+      put == bytes.size() && std::fflush(file.get()) == 0 && ::fsync(::fileno(file.get())) == 0;
   if (!written) fail(reason());
   if (std::fclose(file.release()) != 0) fail(reason());
   if (replace) {

@@ -143,7 +143,7 @@ TEST_F(GpuCheck, AWholeRunOnStandIns) {
        {"| own norm forward on large maps | 75 % of copy | 88 % of copy | 80 % of copy | floor |",
         "| bitwise equal repeats | 3 | 20 | 20 | goal |", "60 ms | 25 ms | 24 ms | goal |",
         "| compute-sanitizer racecheck | 0 reports | 0 reports | 2 reports | BELOW THE FLOOR |",
-        "ncu: ==ERROR== ERR_NVGPUCTRPERM", "nsys: works", "tests: 16", "skipped: 8",
+        "ncu: ==ERROR== ERR_NVGPUCTRPERM", "nsys: works", "tests: 18", "skipped: 9",
         "bn: 70.00 % on the GPU, 70.00 % on the CPU"})
     EXPECT_HAS(report(), row);
   EXPECT_LE(std::distance(fs::directory_iterator(out()), {}), 8);
