@@ -149,6 +149,10 @@ TEST(CudaKernels, EachRanAndNoMemoryIsLeft) {
     const testing::DeviceArray<float> lanes(*backend, 64);
     backend->add_lanes(lanes.data(), 32, 32, 2);
     EXPECT_EQ(lanes.read(), std::vector<float>(64));
+    EXPECT_EQ(backend->moments(lanes.data(), {2, 4, 2, 4}).dead_fraction, 1);
+    EXPECT_EQ(backend->histogram(lanes.data(), 64, 2), (std::vector<float>{0, 0, 64, 0}));
+    EXPECT_EQ(backend->row_norms(lanes.data(), 2, 32), std::vector<double>(2));
+    EXPECT_EQ(backend->gram(lanes.data(), 2, 32), std::vector<double>(4));
     const testing::DeviceArray<std::uint8_t> bytes(*backend, 12);
     const ImageSet images{bytes.data(), bytes.data(), 4, 3, 1, 1};
     Batch like;
