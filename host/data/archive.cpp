@@ -24,7 +24,7 @@ struct Closer {
 using Reader = std::unique_ptr<archive, Closer>;
 
 [[noreturn]] void fail(archive* a, const fs::path& path) {
-  const char* why = archive_error_string(a);
+  const char* why = a == nullptr ? "libarchive has no memory" : archive_error_string(a);
   throw Error("cannot read {}: {}; remove it and get it again with `dataset fetch`", path.string(),
               why != nullptr ? why : "damaged archive");
 }
@@ -32,8 +32,8 @@ using Reader = std::unique_ptr<archive, Closer>;
 Reader open(const fs::path& path) {
   Reader reader(archive_read_new());
   archive* const a = reader.get();
-  if (a == nullptr) throw Error("libarchive has no memory to read {}", path.string());
-  if (archive_read_support_filter_gzip(a) != ARCHIVE_OK || archive_read_support_format_tar(a) != ARCHIVE_OK ||
+  if (a == nullptr || archive_read_support_filter_gzip(a) != ARCHIVE_OK ||
+      archive_read_support_format_tar(a) != ARCHIVE_OK ||
       archive_read_open_filename(a, path.c_str(), 1 << 16) != ARCHIVE_OK) {
     fail(a, path);
   }
@@ -136,7 +136,7 @@ Dataset read_archive(const fs::path& path, const ArchiveSpec& spec) {
   Dataset dataset;
   dataset.name = layout.name;
   dataset.source = path.string();
-  dataset.class_names = layout.labels;
+  dataset.class_names.assign(layout.labels.begin(), layout.labels.end());
   // Members come in any order; the images are kept in that of the files' names.
   std::map<std::string, std::vector<std::uint8_t>, std::less<>> parts;
   const auto place = [&](std::string_view name) { return fmt::format("{}:{}", path.string(), name); };

@@ -228,8 +228,8 @@ Dataset read_directory(const fs::path& given) {
     dataset.name = fs::absolute(where).lexically_normal().filename().string();
   }
   const fs::path names = where / layout.names_file;
-  dataset.class_names =
-      present(names) ? parse_class_names(layout, read_text(names), names.string()) : layout.labels;
+  dataset.class_names.assign(layout.labels.begin(), layout.labels.end());
+  if (present(names)) dataset.class_names = parse_class_names(layout, read_text(names), names.string());
   if (const fs::path note = where / note_file; present(note))
     dataset.note = parse_note(read_text(note), note.string());
   reserve(dataset.train, std::accumulate(records.begin(), records.end() - 1, 0));

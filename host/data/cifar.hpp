@@ -33,10 +33,10 @@ struct Layout {
   std::string_view title;  ///< CIFAR-10
   int coarse_classes;      ///< of the label byte before the label; 0: there is no such byte
   int classes;
-  std::vector<File> files;          ///< those of the training set, then the test file
-  std::string_view names_file;      ///< one class name a line; optional
-  std::string_view folder;          ///< where the archive unpacks to
-  std::vector<std::string> labels;  ///< the names of the classes, for sets without a names_file
+  std::vector<File> files;               ///< those of the training set, then the test file
+  std::string_view names_file;           ///< one class name a line; optional
+  std::string_view folder;               ///< where the archive unpacks to
+  std::vector<std::string_view> labels;  ///< the names of the classes, for sets without a names_file
 
   [[nodiscard]] int label_bytes() const { return coarse_classes > 0 ? 2 : 1; }
   [[nodiscard]] int record_bytes() const { return label_bytes() + pixel_bytes; }

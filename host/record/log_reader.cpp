@@ -273,8 +273,7 @@ std::vector<Prediction> Log::last_predictions(std::string_view channel) const {
     const auto chunk = predictions_of(row);
     found.insert(found.end(), chunk.begin(), chunk.end());
   }
-  std::stable_sort(found.begin(), found.end(),
-                   [](const Prediction& a, const Prediction& b) { return a.image < b.image; });
+  std::ranges::stable_sort(found, {}, &Prediction::image);
   return found;
 }
 
