@@ -101,12 +101,11 @@ __global__ void row_norms_kernel(const float* values, std::size_t size, double* 
   if (threadIdx.x == 0) norms[blockIdx.x] = sqrt(sum);
 }
 
-inline constexpr int kTile = 32,
-                     kTileSide = 16;  ///< rows of a tile; 16 x 16 threads have 2 x 2 products each
-inline constexpr int kGramThreads = 256;
+// A tile has 32 rows on either side; 16 x 16 threads have 2 x 2 products each.
+inline constexpr int kTile = 32, kTileSide = 16, kGramThreads = 256;
 static_assert(kGramThreads == kTileSide * kTileSide);
-inline constexpr int kPitch = kTile + 1;  ///< so that a column of a tile lies in different banks
-inline constexpr std::size_t kStretch = 1024;
+inline constexpr int kPitch = kTile + 1;       ///< so that a column of a tile lies in different banks
+inline constexpr std::size_t kStretch = 1024;  ///< elements that are added in float
 
 /// Block (x, y) computes products of 32 rows with 32 rows, for x <= y, and mirrors them. Reads of a tile
 /// serve 32 times.
