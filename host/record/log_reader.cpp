@@ -59,6 +59,22 @@ void Parser::damaged(std::size_t begin, std::size_t end, std::string what) {
   log_.damage.push_back({offset_ + begin, end - begin, std::move(what)});
 }
 
+/// Whether a whole record begins at any of these bytes. Behind a record that is still being written there is
+/// none: what seems to be one was damaged in its length.
+bool holds_record(std::span<const std::byte> bytes) {
+  for (; bytes.size() >= record_bytes; bytes = bytes.subspan(1)) {
+    RecordHeader header;
+    std::memcpy(&header, bytes.data(), sizeof header);
+    const std::size_t size = record_bytes + header.length;
+    const bool may_be = header.type > RecordType::padding && header.type <= RecordType::outcome &&
+                        header.zero == 0 && size <= bytes.size();
+    if (may_be &&
+        crc32c(bytes.subspan(sizeof header.checksum, size - sizeof header.checksum)) == header.checksum)
+      return true;
+  }
+  return false;
+}
+
 void Parser::block(std::span<const std::byte> bytes) {
   offset_ = log_.bytes;
   log_.bytes += bytes.size();
@@ -130,7 +146,7 @@ void Parser::records(std::span<const std::byte> bytes, bool whole) {
     RecordHeader header;
     std::memcpy(&header, rest.data(), sizeof header);
     const std::size_t size = record_bytes + header.length;
-    if (size > rest.size() && !whole) {
+    if (size > rest.size() && !whole && !holds_record(rest.subspan(1))) {
       log_.torn_bytes = rest.size();
       return;
     }

@@ -136,9 +136,10 @@ TEST(Dataset, MissingDataAreNamed) {
 }
 
 TEST(Dataset, AManifestIsReadStrictly) {
-  for (const char* bad : {"data_batch_1.bin three\n", "data_batch_9.bin 3\n", "data_batch_1.bin 0\n",
-                          "data_batch_1.bin -3\n", "data_batch_1.bin 1000001\n", "data_batch_1.bin 3 4\n",
-                          "data_batch_1.bin 99999999999\n", "data_batch_1.bin\n", "data_batch_1.bin 3\n"}) {
+  for (const char* bad :
+       {"data_batch_1.bin three\n", "data_batch_9.bin 3\n", "data_batch_1.bin 0\n", "data_batch_1.bin -3\n",
+        "data_batch_1.bin 1000001\n", "data_batch_1.bin 3 4\n", "data_batch_1.bin 99999999999\n",
+        "data_batch_1.bin 3x\n", "data_batch_1.bin\n", "data_batch_1.bin 3\n"}) {
     const TemporaryDirectory directory;
     write_tiny_set(directory.path(), false);
     write_file(directory / "records.txt", bytes_of(bad));
@@ -213,6 +214,9 @@ TEST(Dataset, AnArchiveOfNeitherSizeIsTakenByItsName) {
     const std::string words = error_of([&, &name = name] { read_archive(directory / name); });
     EXPECT_CONTAINS(words, title);
     EXPECT_CONTAINS(words, "(a truncated download?)");
+    fs::resize_file(directory / name, 200'000'000);
+    EXPECT_EQ(error_of([&, &name = name] { read_archive(directory / name); }).find("truncated"),
+              std::string::npos);
   }
   EXPECT_CONTAINS(error_of([&] { read_archive(directory / "none.tar.gz"); }), "cannot read");
   // The right size tells more than the name.

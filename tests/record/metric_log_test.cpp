@@ -374,6 +374,9 @@ TEST(MetricLog, DifferencesAreFoundTimesAreNotCompared) {
   EXPECT_EQ(changed([](Log& other) { other.outcome.reset(); }), "only one of the two has an end");
   EXPECT_EQ(changed([](Log& other) { other.outcome->status = RunStatus::failed; }),
             "one is done, the other failed");
+  Log stopped = log;
+  stopped.outcome.reset();
+  EXPECT_EQ(first_difference(stopped, stopped), "");
 }
 
 TEST(MetricLog, AsksForWhatIsNotThere) {
