@@ -26,8 +26,27 @@ using Json = nlohmann::ordered_json;
 constexpr std::size_t length_bytes = 8;
 constexpr std::uint64_t header_limit = std::uint64_t{1} << 20;
 constexpr std::size_t axis_limit = 8;
+/// What a file may have, so that neither memory nor time are at the mercy of what it says of itself.
+constexpr std::uint64_t file_limit = std::uint64_t{1} << 31;
+constexpr std::size_t tensor_limit = 4096;
+constexpr std::size_t key_limit = 8 * tensor_limit;
 constexpr std::string_view metadata_key = "__metadata__";
 constexpr std::string_view checksum_prefix = "crc32c.";
+/// A header with a checksum of its own begins so; then come the 8 digits of the checksum, which is that of
+/// the header with zeros in their place.
+constexpr std::string_view sealed_prefix = R"({"__metadata__":{"crc32c":")";
+constexpr std::string_view seal_key = "crc32c";
+constexpr std::string_view no_seal = "00000000";
+
+std::string digits_of(std::uint32_t checksum) {
+  return fmt::format("{:08x}", checksum);
+}
+
+/// The checksum that a header should have.
+std::uint32_t seal_of(std::string header) {
+  header.replace(sealed_prefix.size(), no_seal.size(), no_seal);
+  return crc32c(bytes_of(header));
+}
 
 constexpr TensorType all_types[] = {TensorType::f64, TensorType::f32, TensorType::bf16, TensorType::i64,
                                     TensorType::u8};
@@ -79,6 +98,7 @@ class HeaderReader {
   std::vector<Entry> entries;
   std::vector<std::pair<std::string, std::string>> metadata;
   std::vector<std::pair<std::string, std::uint32_t>> checksums;
+  bool sealed = false;
 
   void read(std::string_view text, std::uint64_t data_bytes);
 
@@ -96,7 +116,15 @@ class HeaderReader {
 };
 
 void HeaderReader::read(std::string_view text, std::uint64_t data_bytes) {
-  const Json header = Json::parse(text.begin(), text.end(), nullptr, false);
+  sealed = text.starts_with(sealed_prefix);
+  if (sealed && text.substr(sealed_prefix.size(), no_seal.size()) != digits_of(seal_of(std::string(text))))
+    refuse("its header is damaged: its checksum is wrong");
+  std::size_t keys = 0;
+  const auto count = [&](int, Json::parse_event_t event, const Json&) {
+    if (event == Json::parse_event_t::key && ++keys > key_limit) refuse("its header has too many names");
+    return true;
+  };
+  const Json header = Json::parse(text.begin(), text.end(), count, false);
   if (!header.is_object()) refuse("its header is no JSON object");
   for (const auto& [name, object] : header.items()) {
     if (name == metadata_key)
@@ -112,6 +140,7 @@ void HeaderReader::read_metadata(const Json& object) {
   for (const auto& [key, value] : object.items()) {
     if (!value.is_string()) refuse("its metadata '{}' is no string", key);
     const auto& text = value.get_ref<const std::string&>();
+    if (sealed && key == seal_key) continue;
     if (!key.starts_with(checksum_prefix)) {
       metadata.emplace_back(key, text);
       continue;
@@ -239,6 +268,8 @@ const std::string* TensorFile::metadata_of(std::string_view key) const {
 
 std::vector<std::byte> encode_safetensors(const TensorFile& file) {
   std::set<std::string_view> names{metadata_key};
+  if (file.tensors.size() > tensor_limit)
+    throw Error("{} tensors are too many for one file, which may have {}", file.tensors.size(), tensor_limit);
   for (const NamedTensor& tensor : file.tensors) {
     if (!names.insert(tensor.name).second)
       throw Error("two tensors, or a tensor and the metadata, are called '{}'", tensor.name);
@@ -260,9 +291,10 @@ std::vector<std::byte> encode_safetensors(const TensorFile& file) {
 
   Json header = Json::object();
   Json& metadata = header[std::string(metadata_key)] = Json::object();
+  metadata[std::string(seal_key)] = no_seal;
   for (const auto& [key, value] : file.metadata) metadata[key] = value;
   for (const NamedTensor& tensor : file.tensors)
-    metadata[std::string(checksum_prefix) + tensor.name] = fmt::format("{:08x}", crc32c(tensor.data));
+    metadata[std::string(checksum_prefix) + tensor.name] = digits_of(crc32c(tensor.data));
   for (std::size_t i = 0; i < file.tensors.size(); ++i) {
     const NamedTensor& tensor = file.tensors[i];
     header[tensor.name] = {{"dtype", name_of(tensor.type)},
@@ -271,7 +303,9 @@ std::vector<std::byte> encode_safetensors(const TensorFile& file) {
   }
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
-  if (text.size() > header_limit) throw Error("{} tensors are too many for one file", file.tensors.size());
+  if (text.size() > header_limit || data_bytes > file_limit - header_limit - length_bytes)
+    throw Error("{} tensors with {} bytes are too many for one file", file.tensors.size(), data_bytes);
+  text.replace(sealed_prefix.size(), no_seal.size(), digits_of(seal_of(text)));
 
   std::vector<std::byte> bytes(length_bytes);
   const std::uint64_t length = text.size();
@@ -301,7 +335,7 @@ TensorFile decode_safetensors(std::span<const std::byte> bytes, std::string_view
 
   HeaderReader reader(name);
   reader.read({reinterpret_cast<const char*>(header.data()), header.size()}, data.size());
-  TensorFile file{std::move(reader.metadata), {}};
+  TensorFile file{std::move(reader.metadata), {}, reader.sealed};
   for (const Entry& entry : reader.entries) {
     const auto part = data.subspan(static_cast<std::size_t>(entry.begin),
                                    static_cast<std::size_t>(entry.end - entry.begin));
@@ -320,18 +354,28 @@ TensorFile decode_safetensors(std::span<const std::byte> bytes, std::string_view
 
 TensorFile read_safetensors(const std::filesystem::path& path) {
   File file = File::open(path);
-  // Only what claims to be such a file is read whole.
-  std::vector<std::byte> bytes(length_bytes);
-  bytes.resize(file.read(bytes));
+  const std::string name = path.string();
   const std::uint64_t size = file.size();
+  if (size > file_limit)
+    throw Error("'{}' has {} bytes, more than the {} that such a file may have", name, size, file_limit);
+  std::vector<std::byte> bytes;
+  const auto read_on = [&](std::uint64_t more) {
+    const std::size_t have = bytes.size();
+    bytes.resize(have + static_cast<std::size_t>(more));
+    bytes.resize(have + file.read(std::span(bytes).subspan(have)));
+  };
+  read_on(length_bytes);
   std::uint64_t length = 0;
-  if (bytes.size() == sizeof length) std::memcpy(&length, bytes.data(), sizeof length);
-  if (bytes.size() == sizeof length && length <= header_limit && size >= sizeof length &&
-      length <= size - 8) {
-    bytes.resize(static_cast<std::size_t>(size));
-    bytes.resize(length_bytes + file.read(std::span(bytes).subspan(length_bytes)));
+  if (bytes.size() == length_bytes) std::memcpy(&length, bytes.data(), sizeof length);
+  // The rest is read only where the header accounts for all of it.
+  if (bytes.size() == length_bytes && length <= header_limit && length <= size - length_bytes) {
+    read_on(length);
+    HeaderReader(name).read(
+        {reinterpret_cast<const char*>(bytes.data()) + length_bytes, bytes.size() - length_bytes},
+        size - length_bytes - length);
+    read_on(size - bytes.size());
   }
-  return decode_safetensors(bytes, path.string());
+  return decode_safetensors(bytes, name);
 }
 
 }  // namespace normlab

@@ -1,6 +1,7 @@
 #pragma once
 // safetensors: named arrays in the file format of https://github.com/huggingface/safetensors, which PyTorch
-// loads. Normlab adds to the metadata a CRC32C of each tensor, `crc32c.<name>`, as 8 hexadecimal digits.
+// loads. Normlab adds to the metadata a CRC32C of each tensor, `crc32c.<name>`, and one of the header,
+// `crc32c`, as 8 hexadecimal digits: see FORMAT.md.
 
 #include <cstddef>
 #include <cstdint>
@@ -47,6 +48,7 @@ struct NamedTensor {
 struct TensorFile {
   std::vector<std::pair<std::string, std::string>> metadata;  // without the checksums
   std::vector<NamedTensor> tensors;                           // in the order of the header
+  bool sealed = false;  // of a file that was read: its header had a checksum
 
   /// The tensor of this name, nullptr if there is none.
   [[nodiscard]] const NamedTensor* find(std::string_view name) const;
@@ -63,7 +65,8 @@ struct TensorFile {
 void write_safetensors(const std::filesystem::path& path, const TensorFile& file);
 
 /// Reads and checks everything: lengths against the file before anything is allocated, that the tensors cover
-/// the data without gap or overlap, and each checksum that is there. Throws Error that says what is wrong.
+/// the data without gap or overlap, and each checksum that is there. Throws Error that says what is wrong. A
+/// file has at most 2 GiB and 4096 tensors.
 [[nodiscard]] TensorFile read_safetensors(const std::filesystem::path& path);
 /// The same from memory; `name` stands for the file in errors.
 [[nodiscard]] TensorFile decode_safetensors(std::span<const std::byte> bytes, std::string_view name);

@@ -94,21 +94,28 @@ TEST(Safetensors, EveryCutIsRefused) {
     EXPECT_ANY_THROW((void)decode_safetensors(std::span(bytes).first(cut), "cut")) << cut;
 }
 
-TEST(Safetensors, EveryFlippedDataByteIsFound) {
+TEST(Safetensors, EveryFlippedBitIsFound) {
   Bytes bytes = encode_safetensors(sample());
+  EXPECT_TRUE(decode_safetensors(bytes, "whole").sealed);
   std::uint64_t length = 0;
   std::memcpy(&length, bytes.data(), sizeof length);
+  // Where the header says that it has a checksum, a bit can make it say that it has none.
+  const std::size_t seal = 8 + std::string(R"({"__metadata__":{"crc32c":")").size();
   for (std::size_t at = 0; at < bytes.size(); ++at) {
-    bytes[at] ^= std::byte{0x10};
-    if (at >= 8 + length) {
-      EXPECT_HAS(message_of([&] { (void)decode_safetensors(bytes, "flipped"); }), "its checksum is wrong");
-    } else {
-      try {  // in the header: a refusal, or other names, but nothing worse
-        (void)decode_safetensors(bytes, "flipped");
-      } catch (const std::runtime_error&) {
+    for (int bit = 0; bit < 8; ++bit) {
+      SCOPED_TRACE(fmt::format("byte {}, bit {}", at, bit));
+      bytes[at] ^= static_cast<std::byte>(1 << bit);
+      if (at >= 8 + length || (at >= seal && at < seal + 8)) {
+        EXPECT_HAS(message_of([&] { (void)decode_safetensors(bytes, "flipped"); }), "its checksum is wrong");
+      } else {
+        try {
+          EXPECT_FALSE(decode_safetensors(bytes, "flipped").sealed);
+          EXPECT_TRUE(at >= 8 && at < seal);
+        } catch (const std::runtime_error&) {
+        }
       }
+      bytes[at] ^= static_cast<std::byte>(1 << bit);
     }
-    bytes[at] ^= std::byte{0x10};
   }
 }
 
@@ -152,6 +159,9 @@ TEST(Safetensors, HostileHeadersAreRefused) {
                      R"("b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})",
                      3),
              "overlaps");
+  std::string many = R"({"a0":1)";
+  for (int i = 1; i < 80'000; ++i) many += fmt::format(R"(,"a{}":1)", i);
+  EXPECT_HAS(refusal(many + "}", 0), "too many names");
   Bytes huge(16, std::byte{0xFF});
   EXPECT_HAS(message_of([&] { (void)decode_safetensors(huge, "file"); }), "is not a safetensors file");
 }
@@ -164,6 +174,10 @@ TEST(Safetensors, ImpossibleTensorsAreNotWritten) {
   for (int i = 0; i < 20'000; ++i)
     many.tensors.push_back({fmt::format("tensor {}", i), TensorType::u8, {0}, {}});
   EXPECT_HAS(message_of([&] { (void)encode_safetensors(many); }), "20000 tensors are too many");
+  many.tensors.resize(4096);
+  EXPECT_EQ(decode_safetensors(encode_safetensors(many), "many").tensors.size(), 4096U);
+  for (NamedTensor& tensor : many.tensors) tensor.name += std::string(300, 'x');
+  EXPECT_HAS(message_of([&] { (void)encode_safetensors(many); }), "4096 tensors with 0 bytes are too many");
   TensorFile misfit = sample();
   misfit.tensors[0].shape = {4};
   EXPECT_HAS(message_of([&] { (void)encode_safetensors(misfit); }), "do not fit its shape");
@@ -191,6 +205,14 @@ TEST(Safetensors, AFileThatIsNoneIsNotReadWhole) {
   Bytes longer(100);
   longer[0] = std::byte{93};  // one byte more than there is
   EXPECT_HAS(refusal(longer), "its header should have 93 bytes");
+  // Files with holes, which take no room on the disk.
+  const auto refusal_of_hole = [&](const std::string& header, std::uintmax_t size) {
+    atomic_write_file(directory / "a", file_with(header, 0));
+    std::filesystem::resize_file(directory / "a", size);
+    return message_of([&] { (void)read_safetensors(directory / "a"); });
+  };
+  EXPECT_HAS(refusal_of_hole("{}", 2'000'000'000), "its tensors have 0 bytes, the file has 1999999990");
+  EXPECT_HAS(refusal_of_hole("{}", 40'000'000'000), "more than the 2147483648 that such a file may have");
 }
 
 TEST(Safetensors, TypesHaveNamesAndSizes) {
