@@ -71,9 +71,13 @@ class Training {
   }
 
   void save(const Position& position, const std::filesystem::path& path) {
-    write_safetensors(path, checkpoint_of(graph_, *optimizer_, position, "norm = \"bn\"\n"));
+    write_safetensors(path, checkpoint_of(graph_, *optimizer_, position, settings));
   }
-  Position load(const std::filesystem::path& path) { return read_checkpoint(graph_, *optimizer_, path); }
+  Position load(const std::filesystem::path& path) {
+    return read_checkpoint(graph_, *optimizer_, path, settings);
+  }
+
+  RunConfig settings = RunConfig::parse("norm = \"bn\"\nseed = 0\n", "test");
 
  private:
   testing::TestBackend backend_;
@@ -137,6 +141,16 @@ TEST(Checkpoint, OfAnythingElseIsRefusedAndChangesNothing) {
   EXPECT_HAS(refusal({"bn", OptimizerOptions::Kind::adamw}, "net_a"),
              "it lacks 'optimizer.c1.conv.weight.first_moment'");
   EXPECT_HAS(refusal({"ln-elementwise"}, "net_a"), "bytes of F32, not");
+
+  // The arrays may be alike.
+  const auto before = bn.everything();
+  bn.settings.set("data", "elsewhere");
+  bn.settings.set("epochs", 3);  // an option that did not exist then
+  static_cast<void>(bn.load(path));
+  bn.settings.set("seed", 1);
+  EXPECT_HAS(message_of([&] { static_cast<void>(bn.load(path)); }),
+             "it is of a run with seed 0, this one has 1");
+  EXPECT_EQ(bn.everything(), before);
 }
 
 TEST(Checkpoint, DamageAndNewerVersionsAreNamed) {
@@ -150,9 +164,9 @@ TEST(Checkpoint, DamageAndNewerVersionsAreNamed) {
     return message_of([&] { static_cast<void>(training.load(directory / "x")); });
   };
   TensorFile file = read_safetensors(directory / "c");
-  EXPECT_EQ(*file.metadata_of("configuration"), "norm = \"bn\"\n");
+  EXPECT_EQ(*file.metadata_of("configuration"), "norm = \"bn\"\nseed = 0\n");
   for (auto& [key, value] : file.metadata) {
-    if (key == "normlab_checkpoint") value = "2";
+    if (key == "normlab_checkpoint") value = "3";
   }
   EXPECT_HAS(refusal(file), "made by a newer Normlab");
   file.metadata.clear();

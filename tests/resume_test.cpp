@@ -168,11 +168,15 @@ class ResumeMidway : public Resume {
   }
   [[nodiscard]] fs::path run() const { return fs::path(out("s")) / "bn-seed0"; }
 
-  static void damage(const fs::path& path) {
+  /// Flips a bit of the byte at `at`; negative: from the end.
+  static void damage(const fs::path& path, long at = -1) {
     std::string bytes = test::read_text(path);
-    bytes.back() = static_cast<char>(bytes.back() ^ 1);
+    char& byte = bytes[at < 0 ? bytes.size() - 1 : static_cast<std::size_t>(at)];
+    byte = static_cast<char>(byte ^ 1);
     test::write_text(path, bytes);
   }
+
+  [[nodiscard]] static fs::path made() { return made_->path(); }
 
  private:
   static inline std::unique_ptr<test::TemporaryDirectory> made_;
@@ -210,6 +214,67 @@ TEST_F(ResumeMidway, ALogThatLostItsEndTakesAnOlderCheckpoint) {
   ASSERT_EQ(resumed.status, 0) << resumed.output;
   EXPECT_HAS(resumed.output, "metrics.nlog' has " + std::to_string(bytes) + " bytes, but had ");
   expect_equal_studies(out("whole"), out("s"));
+}
+
+TEST_F(ResumeMidway, ADamagedHeaderIsNotTakenForAnotherVersion) {
+  const auto before = RunDirectory(run()).checkpoints().newest_first();
+  const std::size_t at = test::read_text(before[0]).find("normlab_checkpoint\":\"") + 21;
+  damage(before[0], static_cast<long>(at));
+  EXPECT_EQ(run_program("normlog verify " + out("s")).status, 1);
+  const ProgramResult resumed = run_program("compare_norms --resume " + out("s"));
+  ASSERT_EQ(resumed.status, 0) << resumed.output;
+  EXPECT_HAS(resumed.output, "its header is damaged: its checksum is wrong");
+  EXPECT_HAS(resumed.output, "goes on from " + before[1].filename().string() + " after step ");
+  EXPECT_HAS(resumed.output, " rows logged since are cut and computed again");
+  expect_equal_studies(out("whole"), out("s"));
+}
+
+TEST_F(ResumeMidway, ACheckpointOfAnotherRunIsNotGoneOnFrom) {
+  const auto before = RunDirectory(run()).checkpoints().newest_first();
+  TensorFile file = read_safetensors(before[0]);
+  for (auto& [key, value] : file.metadata)
+    if (key == "configuration") value.replace(value.find("seed = 0"), 8, "seed = 1");
+  write_safetensors(before[0], file);
+  const ProgramResult resumed = run_program("compare_norms --resume " + out("s"));
+  ASSERT_EQ(resumed.status, 0) << resumed.output;
+  EXPECT_HAS(resumed.output, "is set aside: it is of a run with seed 1, this one has 0");
+  expect_equal_studies(out("whole"), out("s"));
+}
+
+/// No checkpoint helps when what was logged before it cannot be read any more.
+TEST_F(ResumeMidway, ALogDamagedBeforeTheCheckpointIsBegunAnew) {
+  for (const auto& [at, what] :
+       {std::pair(3L, "its log cannot be read: "), {100L, "metrics.nlog' is damaged: bytes "}}) {
+    SCOPED_TRACE(at);
+    fs::remove_all(out("s"));
+    fs::copy(made() / "s", out("s"), fs::copy_options::recursive);
+    damage(run() / "metrics.nlog", at);
+    const ProgramResult resumed = run_program("compare_norms --resume " + out("s"));
+    ASSERT_EQ(resumed.status, 0) << resumed.output;
+    EXPECT_HAS(resumed.output, what);
+    EXPECT_HAS(resumed.output, "has no good checkpoint; it is moved aside and begun anew");
+    expect_equal_studies(out("whole"), out("s"));
+  }
+}
+
+TEST_F(ResumeMidway, WithoutItsConfigurationARunIsBegunAnew) {
+  test::write_text(run() / "config.toml", "norm = \n");
+  const ProgramResult resumed = run_program("compare_norms --resume " + out("s"));
+  ASSERT_EQ(resumed.status, 0) << resumed.output;
+  EXPECT_HAS(resumed.output, "bn-seed0: cannot go on without its config.toml: '");
+  EXPECT_HAS(resumed.output, "line 1");
+  EXPECT_TRUE(fs::exists(run().string() + ".unfinished-1/checkpoint.safetensors")) << "nothing is lost";
+  expect_equal_studies(out("whole"), out("s"));
+}
+
+TEST_F(ResumeMidway, DamageOfAFinishedRunIsSaid) {
+  fs::remove_all(out("s"));
+  fs::rename(out("whole"), out("s"));
+  damage(run() / "metrics.nlog");  // behind the outcome
+  const ProgramResult resumed = run_program("compare_norms --resume " + out("s"));
+  EXPECT_EQ(resumed.status, 0);
+  EXPECT_HAS(resumed.output, "1 runs are finished already");
+  EXPECT_HAS(resumed.output, "bn-seed0: done, but '" + run().string() + "/metrics.nlog', bytes ");
 }
 
 TEST_F(ResumeMidway, ANewerCheckpointIsRefusedByName) {

@@ -1,15 +1,17 @@
 #include "experiments/common/checkpoint.hpp"
 
-#include <bit>
+#include <algorithm>
 
 #include "host/record/file.hpp"
+#include "host/record/log_reader.hpp"
 
 namespace normlab {
 
 namespace {
 
-/// Bumped when a reader of the old fields would go wrong.
-constexpr const char* kVersion = "1";
+/// Bumped when a reader of the old fields would go wrong. Before version 2 the header had no checksum.
+constexpr const char* kVersion = "2";
+constexpr const char* kWithoutSeal = "1";
 
 std::vector<float> floats(Backend& backend, const float* device, std::size_t count) {
   std::vector<float> values(count);
@@ -93,7 +95,10 @@ class Taker {
     if (taken_ != file_.tensors.size()) refuse("it has other arrays, too");
   }
   [[noreturn]] void refuse(const std::string& why) const {
-    throw Error("'{}' is no checkpoint of this network, norm and optimizer: {}", path_.string(), why);
+    throw Error(
+        "'{}' is no checkpoint of this run: {}; move it away, and --resume takes the one before it, or "
+        "begins the run anew",
+        path_.string(), why);
   }
 
  private:
@@ -102,15 +107,37 @@ class Taker {
   std::size_t taken_ = 0;
 };
 
-/// Refuses what a later version wrote, and what is no checkpoint.
-void check_version(const TensorFile& file, const std::filesystem::path& path) {
+/// What of a file contradicts that it is a checkpoint; nothing if it is one. Throws Error for one that a
+/// later version wrote.
+std::string fault_of_version(const TensorFile& file, const std::filesystem::path& path) {
   const std::string* version = file.metadata_of("normlab_checkpoint");
-  if (version == nullptr) Taker(file, path).refuse("it does not say that it is one");
+  if (version == nullptr) return "it does not say that it is one";
+  if (*version == kWithoutSeal) return "";
+  if (!file.sealed) return "its header is damaged: it has no checksum";
   if (*version != kVersion) {
     throw Error(
         "'{}' was made by a newer Normlab: checkpoint version {}, this build reads {}; update Normlab",
         path.string(), *version, kVersion);
   }
+  return "";
+}
+
+/// The first setting in which the run that wrote a checkpoint differs from this one; nothing if none does.
+std::string other_setting(const TensorFile& file, const std::filesystem::path& path,
+                          const RunConfig& settings) {
+  // What follows from others, or may change without the results.
+  constexpr std::string_view aside[] = {"data", "data_note", "swept", "lr_test"};
+  const std::string* text = file.metadata_of("configuration");
+  if (text == nullptr) return "it does not say of which run it is";
+  const RunConfig there = RunConfig::parse(*text, path.string());
+  for (const ConfigEntry& entry : settings.entries()) {
+    const ConfigValue* value = there.find(entry.key);
+    if (value == nullptr || std::ranges::find(aside, entry.key) != std::end(aside)) continue;
+    if (text_of(*value) != text_of(entry.value))
+      return fmt::format("it is of a run with {} {}, this one has {}", entry.key, text_of(*value),
+                         text_of(entry.value));
+  }
+  return "";
 }
 
 }  // namespace
@@ -121,8 +148,8 @@ void write_parameters(Graph& graph, std::int64_t passes, const std::string& net,
 }
 
 TensorFile checkpoint_of(Graph& graph, Optimizer& optimizer, const Position& position,
-                         const std::string& configuration) {
-  TensorFile file{{{"format", "pt"}, {"normlab_checkpoint", kVersion}, {"configuration", configuration}},
+                         const RunConfig& settings) {
+  TensorFile file{{{"format", "pt"}, {"normlab_checkpoint", kVersion}, {"configuration", settings.to_toml()}},
                   parameters_of(graph, position.passes)};
   for (const Moment& moment : moments_of(optimizer)) {
     const std::vector<float> values = floats(graph.backend(), moment.device, graph.parameter_count());
@@ -139,35 +166,60 @@ TensorFile checkpoint_of(Graph& graph, Optimizer& optimizer, const Position& pos
   return file;
 }
 
-std::optional<std::string> fault_of_checkpoint(const std::filesystem::path& checkpoint,
-                                               const std::filesystem::path& log) {
+CheckpointState state_of_checkpoint(const std::filesystem::path& checkpoint, const std::filesystem::path& log,
+                                    const RunConfig& settings) {
   static_cast<void>(File::open(checkpoint));  // that it may not be read is no damage
+  CheckpointState state;
   TensorFile file;
   try {
     file = read_safetensors(checkpoint);
+    state.fault = other_setting(file, checkpoint, settings);
   } catch (const Error& error) {
-    return error.what();
+    state.fault = error.what();
+    return state;
   }
-  check_version(file, checkpoint);
+  if (auto fault = fault_of_version(file, checkpoint); !fault.empty()) state.fault = std::move(fault);
+  if (!state.fault.empty()) return state;
   const NamedTensor* counters = file.find("position.counters");
   const bool has_position =
       counters != nullptr && counters->type == TensorType::i64 && counters->data.size() == 64;
-  if (!has_position) return fmt::format("'{}' holds no position", checkpoint.string());
-  const auto bytes = static_cast<std::uint64_t>(counters->integers()[5]);
-  std::error_code error;
-  const std::uintmax_t size = std::filesystem::file_size(log, error);
-  if (error) return fmt::format("its log '{}' is missing: {}", log.string(), error.message());
-  if (size < bytes) {
-    return fmt::format("its log '{}' has {} bytes, but had {} when '{}' was made", log.string(), size, bytes,
-                       checkpoint.string());
+  if (!has_position) {
+    state.fault = fmt::format("'{}' holds no position", checkpoint.string());
+    return state;
   }
-  return std::nullopt;
+  const std::vector<std::int64_t> values = counters->integers();
+  const auto bytes = static_cast<std::uint64_t>(values[5]);
+  state.steps = values[2];
+  state.rows = values[6];
+  try {
+    const std::uint64_t size = File::open(log).size();
+    if (size < bytes) {
+      state.fault = fmt::format("its log '{}' has {} bytes, but had {} when '{}' was made", log.string(),
+                                size, bytes, checkpoint.string());
+      return state;
+    }
+    // Everything that was logged up to there must still be there.
+    const Log before = read_log(log, bytes);
+    if (!before.damage.empty()) {
+      state.fault =
+          fmt::format("its log '{}' is damaged: bytes {} to {}: {}", log.string(), before.damage[0].offset,
+                      before.damage[0].offset + before.damage[0].length, before.damage[0].what);
+    } else if (static_cast<std::int64_t>(before.rows.size()) != state.rows || before.torn_bytes > 0) {
+      state.fault = fmt::format("its log '{}' has {} rows, but had {} when '{}' was made", log.string(),
+                                before.rows.size(), state.rows, checkpoint.string());
+    }
+  } catch (const Error& error) {
+    state.fault = fmt::format("its log cannot be read: {}", error.what());
+  }
+  return state;
 }
 
-Position read_checkpoint(Graph& graph, Optimizer& optimizer, const std::filesystem::path& path) {
+Position read_checkpoint(Graph& graph, Optimizer& optimizer, const std::filesystem::path& path,
+                         const RunConfig& settings) {
   const TensorFile file = read_safetensors(path);
   Taker taker(file, path);
-  check_version(file, path);
+  if (const std::string fault = fault_of_version(file, path); !fault.empty()) taker.refuse(fault);
+  if (const std::string other = other_setting(file, path, settings); !other.empty()) taker.refuse(other);
   std::vector<float> values(graph.parameter_count()), states(graph.state_count());
   for (const Node& node : graph.nodes()) {
     const Layer& layer = *node.layer;

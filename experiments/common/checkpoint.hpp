@@ -1,10 +1,10 @@
 #pragma once
 
 #include <filesystem>
-#include <optional>
 #include <string>
 
 #include "host/record/metric_log.hpp"
+#include "host/record/run_config.hpp"
 #include "host/record/safetensors.hpp"
 #include "layers/graph.hpp"
 #include "layers/optimizer.hpp"
@@ -18,10 +18,19 @@ namespace normlab {
 void write_parameters(Graph& graph, std::int64_t passes, const std::string& net, const std::string& norm,
                       const std::filesystem::path& path);
 
-/// Why a run cannot go on from this checkpoint beside this log, in words; none if it can, as far as the two
-/// files tell. Throws Error where the checkpoint cannot be opened, or was made by a newer Normlab.
-[[nodiscard]] std::optional<std::string> fault_of_checkpoint(const std::filesystem::path& checkpoint,
-                                                             const std::filesystem::path& log);
+/// What a checkpoint and the log beside it say, without a graph.
+struct CheckpointState {
+  std::string fault;       ///< why a run cannot go on from it, in words; empty if it can
+  std::int64_t steps = 0;  ///< done when it was made
+  std::int64_t rows = 0;   ///< in the log when it was made
+};
+
+/// Looks at everything that a run with these settings would go on from: the checkpoint's checksums, its
+/// settings, and the log up to its position. Throws Error where the checkpoint cannot be opened, or was made
+/// by a newer Normlab.
+[[nodiscard]] CheckpointState state_of_checkpoint(const std::filesystem::path& checkpoint,
+                                                  const std::filesystem::path& log,
+                                                  const RunConfig& settings);
 
 /// Where a run stands between two steps, beside its parameters and the optimizer's state.
 struct Position {
@@ -39,12 +48,13 @@ struct Position {
 
 /// Everything that the rest of a run depends on: parameters, running statistics,
 /// the optimizer's state as optimizer.<parameter>.momentum (or .first_moment and .second_moment), and the
-/// position. `configuration` is the text of config.toml: what a resumed run must agree with.
+/// position. `settings`: what a resumed run must agree with.
 [[nodiscard]] TensorFile checkpoint_of(Graph& graph, Optimizer& optimizer, const Position& position,
-                                       const std::string& configuration);
+                                       const RunConfig& settings);
 
 /// Reads it back into a graph and an optimizer that were set up alike. Throws Error where the file is
-/// damaged, or is of another network, norm or optimizer; the graph is then as it was.
-[[nodiscard]] Position read_checkpoint(Graph& graph, Optimizer& optimizer, const std::filesystem::path& path);
+/// damaged, or is of a run with other settings; the graph is then as it was.
+[[nodiscard]] Position read_checkpoint(Graph& graph, Optimizer& optimizer, const std::filesystem::path& path,
+                                       const RunConfig& settings);
 
 }  // namespace normlab

@@ -8,6 +8,7 @@
 #include "experiments/common/checkpoint.hpp"
 #include "experiments/common/machine.hpp"
 #include "host/record/file.hpp"
+#include "host/record/log_reader.hpp"
 #include "host/record/run_results.hpp"
 
 namespace normlab {
@@ -61,22 +62,47 @@ void check_settings(const StudyOptions& options, const std::string& run, const R
 
 /// What a run that did not end can go on from.
 struct Start {
-  std::optional<std::filesystem::path> checkpoint;  ///< the newest good one
-  std::vector<std::pair<std::filesystem::path, std::string>>
-      damaged;  ///< newer ones, and why they are no good
+  RunDirectory directory;
+  std::optional<std::filesystem::path> checkpoint = {};  ///< the newest good one
+  CheckpointState state = {};                            ///< of that
+  std::vector<std::pair<std::filesystem::path, std::string>> damaged =
+      {};                                           ///< newer ones, and why they are no good
+  std::string why_anew = "has no good checkpoint";  ///< where there is none
 };
 
-Start start_of(const RunDirectory& directory) {
-  Start start;
-  for (const auto& path : directory.checkpoints().newest_first()) {
-    if (auto fault = fault_of_checkpoint(path, directory.metrics())) {
-      start.damaged.emplace_back(path, std::move(*fault));
+Start start_of(const RunDirectory& directory, const RunConfig& settings) {
+  Start start{directory};
+  const std::vector<std::filesystem::path> checkpoints = directory.checkpoints().newest_first();
+  try {
+    static_cast<void>(RunConfig::read(directory.config()));
+  } catch (const Error& error) {
+    // Then nobody knows on which machine it was begun.
+    if (!checkpoints.empty())
+      start.why_anew = fmt::format("cannot go on without its config.toml: {}", error.what());
+    return start;
+  }
+  for (const auto& path : checkpoints) {
+    CheckpointState state = state_of_checkpoint(path, directory.metrics(), settings);
+    if (!state.fault.empty()) {
+      start.damaged.emplace_back(path, std::move(state.fault));
       continue;
     }
     start.checkpoint = path;
+    start.state = std::move(state);
     break;
   }
   return start;
+}
+
+/// What a run left; where its log is no log any more, its problems say so.
+RunResults results_of(const RunDirectory& directory, Log& log) {
+  try {
+    return read_run(directory.path(), &log);
+  } catch (const Error& error) {
+    RunResults none;
+    none.problems.emplace_back(error.what());
+    return none;
+  }
 }
 
 /// A run that goes on here ends with the bits that it would have had there only with the same build on the
@@ -126,7 +152,12 @@ Remaining remaining_runs(const StudyDirectory& study, const StudyOptions& option
     const RunDirectory directory(entry.path());
     // A run may have been killed before it could write its configuration.
     if (!std::filesystem::exists(directory.config()) || is_set_aside(directory.name())) continue;
-    const RunConfig there = RunConfig::read(directory.config());
+    RunConfig there;
+    try {
+      there = RunConfig::read(directory.config());
+    } catch (const Error&) {
+      continue;  // damaged: see start_of
+    }
     const auto spec = planned.find(directory.name());
     const bool is_planned = spec != planned.end();
     check_settings(options, directory.name(), there,
@@ -135,38 +166,45 @@ Remaining remaining_runs(const StudyDirectory& study, const StudyOptions& option
   }
   Remaining remaining;
   const RunConfig here = machine_of(*make_backend(options.device, 1));
-  std::vector<std::pair<RunDirectory, Start>> begun;
+  const auto note = [&](const RunDirectory& directory, const std::string& text) {
+    remaining.notes.push_back(fmt::format("{}: {}", directory.name(), text));
+  };
+  std::vector<std::pair<Start, std::int64_t>> begun;  // with the rows that are in the log
   for (const RunSpec& spec : runs) {
     const RunDirectory directory(study.path() / spec.name());
     if (!std::filesystem::exists(directory.path())) {
       remaining.runs.push_back(spec);
       continue;
     }
-    const bool is_configured = std::filesystem::exists(directory.config());
-    const std::string status = is_configured ? read_run(directory.path()).status : "";
-    if (status == "done" || status == "diverged") {
+    Log log;
+    const RunResults results = results_of(directory, log);
+    if (results.status == "done" || results.status == "diverged") {
       ++remaining.finished;
+      for (const std::string& problem : results.problems)
+        note(directory, fmt::format("{}, but {}; move its directory away to have it done again",
+                                    results.status, problem));
       continue;
     }
     remaining.runs.push_back(spec);
-    begun.emplace_back(directory, is_configured ? start_of(directory) : Start());
-    if (begun.back().second.checkpoint) check_machine(options, directory, here);
+    begun.emplace_back(start_of(directory, settings_of(options, spec, data)), log.rows.size());
+    if (begun.back().first.checkpoint) check_machine(options, directory, here);
   }
-  for (const auto& [directory, start] : begun) {
+  for (const auto& [start, rows] : begun) {
     for (const auto& [path, fault] : start.damaged) {
       CheckpointFiles::set_aside(path);
-      remaining.notes.push_back(
-          fmt::format("{}: {} is set aside: {}", directory.name(), path.filename().string(), fault));
+      note(start.directory, fmt::format("{} is set aside: {}", path.filename().string(), fault));
     }
     if (start.checkpoint) {
       ++remaining.begun;
-      if (start.damaged.empty()) continue;
-      remaining.notes.push_back(fmt::format("{}: goes on from {}, the one before", directory.name(),
-                                            start.checkpoint->filename().string()));
+      note(start.directory,
+           fmt::format(
+               "goes on from {} after step {}{}", start.checkpoint->filename().string(), start.state.steps,
+               rows > start.state.rows
+                   ? fmt::format("; {} rows logged since are cut and computed again", rows - start.state.rows)
+                   : ""));
     } else {
-      study.set_aside(directory.name());
-      remaining.notes.push_back(
-          fmt::format("{}: has no good checkpoint; it is moved aside and begun anew", directory.name()));
+      study.set_aside(start.directory.name());
+      note(start.directory, start.why_anew + "; it is moved aside and begun anew");
     }
   }
   return remaining;

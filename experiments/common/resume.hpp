@@ -24,10 +24,11 @@ void restore_options(CLI::App& app, const StudyOptions& options);
 
 /// What a study directory still lacks.
 struct Remaining {
-  std::vector<RunSpec> runs;            ///< to do, in order
-  std::size_t finished = 0;             ///< runs that are done or diverged, and stay
-  std::size_t begun = 0;                ///< of `runs`: they go on from their checkpoints
-  std::vector<std::string> notes = {};  ///< what was damaged, and what became of it; a line each
+  std::vector<RunSpec> runs;  ///< to do, in order
+  std::size_t finished = 0;   ///< runs that are done or diverged, and stay
+  std::size_t begun = 0;      ///< of `runs`: they go on from their checkpoints
+  std::vector<std::string> notes =
+      {};  ///< where each goes on, what was damaged, what became of it; a line each
 };
 
 /// Looks at each run. One that did not end goes on from the newest of its checkpoints that is good; damaged

@@ -45,7 +45,8 @@ class Run {
     const auto saved = checkpoints_.newest_first();
     resumes_ = !saved.empty();
     if (resumes_) {
-      at_ = read_checkpoint(run_->graph(), run_->optimizer(), saved.front());
+      at_ = read_checkpoint(run_->graph(), run_->optimizer(), saved.front(),
+                            settings_of(options_, spec_, data_));
       checkpoints_.go_on(at_.steps, options_.keep);
       mark_config();
     } else {
@@ -250,8 +251,8 @@ class Run {
     at_.steps = steps_done();
     at_.log = log_->writer().sync();
     checkpoints_.add(
-        checkpoint_of(run_->graph(), run_->optimizer(), at_, settings_of(options_, spec_, data_).to_toml()),
-        at_.steps, options_.keep);
+        checkpoint_of(run_->graph(), run_->optimizer(), at_, settings_of(options_, spec_, data_)), at_.steps,
+        options_.keep);
     saving_seconds_ += timer.seconds();
   }
 

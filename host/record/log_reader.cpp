@@ -300,13 +300,13 @@ Log read_log(std::span<const std::byte> bytes, std::string_view name) {
   return parser.finish();
 }
 
-Log read_log(const std::filesystem::path& path) {
+Log read_log(const std::filesystem::path& path, std::uint64_t limit) {
   File file = File::open(path);
   const std::string name = path.string();
   Parser parser(name);
   std::vector<std::byte> buffer(block_bytes);
   // A log that is still being written grows: what it has now is what is read.
-  for (std::uint64_t left = file.size(); left > 0;) {
+  for (std::uint64_t left = std::min(file.size(), limit); left > 0;) {
     const std::size_t got = file.read(std::span(buffer).first(std::min<std::uint64_t>(left, block_bytes)));
     if (got == 0) break;
     parser.block(std::span(buffer).first(got));

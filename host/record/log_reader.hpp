@@ -58,8 +58,8 @@ struct Log {
 };
 
 /// Reads the log. Throws Error if the file is missing, is not a metric log, or was made by a newer Normlab;
-/// never for damage, which is reported in the result.
-[[nodiscard]] Log read_log(const std::filesystem::path& path);
+/// never for damage, which is reported in the result. `limit`: of its first bytes only.
+[[nodiscard]] Log read_log(const std::filesystem::path& path, std::uint64_t limit = UINT64_MAX);
 /// The same for a log in memory; `name` stands for the file in errors.
 [[nodiscard]] Log read_log(std::span<const std::byte> bytes, std::string_view name);
 
