@@ -45,7 +45,7 @@ TEST(FullDisk, StopsAStudyWithAClearErrorAndItGoesOnWithRoom) {
   const std::string run = "bn-seed0";
   std::uintmax_t bytes = 0;
   for (const auto& entry : std::filesystem::directory_iterator(whole / run)) bytes += entry.file_size();
-  int stopped = 0;
+  int stopped = 0, verified = 0;
   for (int part = 1; part <= 5; ++part) {
     const int kibibytes = static_cast<int>(bytes / 1024) * part / 5;
     SCOPED_TRACE(kibibytes);
@@ -64,6 +64,11 @@ TEST(FullDisk, StopsAStudyWithAClearErrorAndItGoesOnWithRoom) {
     }
     ++stopped;
     EXPECT_HAS(result.output, "No space left on device; free some space");
+    // What was written before can be read, once there is a log.
+    if (result.output.find("metrics.nlog\n") != std::string::npos) {
+      EXPECT_HAS(result.output, "verified: 0");
+      ++verified;
+    }
     // A run that was not even begun has nothing to verify, a study without its options nothing to go on with.
     if (result.output.find("study.toml is missing") != std::string::npos) continue;
     EXPECT_HAS(result.output, "again: 0");
@@ -75,6 +80,7 @@ TEST(FullDisk, StopsAStudyWithAClearErrorAndItGoesOnWithRoom) {
                 test::read_text(rescued / run / "final.safetensors"));
   }
   EXPECT_GE(stopped, 3);
+  EXPECT_GE(verified, 3);
 }
 
 TEST(FullDisk, LeavesNoHalfTable) {
@@ -84,12 +90,18 @@ TEST(FullDisk, LeavesNoHalfTable) {
   ASSERT_EQ(run_command(fmt::format("cd {} && ./compare_norms {} --out {}", NORMLAB_BIN_DIR, kOptions, whole))
                 .status,
             0);
+  const std::string tables = (directory / "csv").string();
+  ASSERT_EQ(testing::run_program(fmt::format("normlog csv {} --out {}", whole, tables)).status, 0);
   const ProgramResult full = on_small_disk(
       16,
-      fmt::format("./normlog csv {} --out $disk/csv; echo first: $?; ls $disk/csv; for table in "
-                  "$disk/csv/*.csv; do tail -c 1 $table | od -c; done; mount -o remount,size=64m $disk && "
-                  "./normlog csv {} --out $disk/csv; echo again: $?;",
-                  whole, whole));
+      fmt::format("./normlog csv {0} --out $disk/csv; echo first: $?; cd $disk/csv; for table in *; do "
+                  "cmp $table {1}/$table && echo whole: $table || echo half: $table; done; cd - >/dev/null; "
+                  "mount -o remount,size=64m $disk && ./normlog csv {0} --out $disk/csv; echo again: $?; "
+                  "diff -r $disk/csv {1} && echo the same;",
+                  whole, tables));
+  EXPECT_HAS(full.output, "whole: ") << "one has room";
+  EXPECT_EQ(full.output.find("half: "), std::string::npos) << full.output;
+  EXPECT_HAS(full.output, "the same");
   EXPECT_HAS(full.output, "first: 1");
   EXPECT_HAS(full.output, "No space left on device; free some space");
   EXPECT_HAS(full.output, "again: 0");
