@@ -12,6 +12,7 @@
 
 #include <cstdlib>
 #include <random>
+#include <set>
 
 #include "experiments/common/backends.hpp"
 #include "experiments/common/trainer.hpp"
@@ -41,29 +42,75 @@ const Dataset& images() {
   return data;
 }
 
-/// Something else each time, as the number says.
-StudyOptions options_of(const std::string& norm, int number) {
+/// A run and where it is killed.
+struct Case {
+  StudyOptions options;
+  int first = 0, second = 0;  // before the first's pass, and before that pass of what was left
+};
+
+/// Options, each drawn by itself.
+StudyOptions draw_options(std::mt19937& random) {
+  const auto one_of = [&](std::size_t count) { return random() % count; };
+  const std::string schedules[] = {"onecycle", "cosine", "step", "constant"};
   StudyOptions o;
   o.experiment = "resume_anywhere_test";
   o.device = "cpu";
-  o.norms = norm;
   o.net = "plain:4";
   o.epochs = 2;
   o.batch_size = 33;
-  o.diagnose = number % 3;
-  o.optimizer = number % 4 == 3 ? "adamw" : "sgd";
-  o.nesterov = number % 5 == 4;
-  o.schedule = std::vector<std::string>{"onecycle", "cosine", "step",
-                                        "constant"}[static_cast<std::size_t>(number) % 4];
-  o.augment = number % 2 == 1;
-  o.micro_batch = number % 6 == 5 ? 8 : 0;
-  o.clip = number % 7 == 6 ? 1 : 0;
+  o.diagnose = static_cast<int>(one_of(3));
+  o.optimizer = one_of(3) == 0 ? "adamw" : "sgd";
+  o.nesterov = one_of(2) == 0;
+  o.schedule = schedules[one_of(4)];
+  o.augment = one_of(2) == 0;
+  o.micro_batch = one_of(3) == 0 ? 8 : 0;
+  o.clip = one_of(3) == 0 ? 1 : 0;
   o.val = 20;
-  o.keep = 1 + number % 3;
-  o.durable = number % 5 == 2;
-  o.checkpoint_every = number % 5;
-  if (number % 3 == 2 && make_backend("cpu", 1)->why_not(DataType::bf16).empty()) o.precision = "bf16";
+  o.keep = 1 + static_cast<int>(one_of(3));
+  o.durable = one_of(3) == 0;
+  o.checkpoint_every = static_cast<int>(one_of(5));
+  o.precision = one_of(3) == 0 ? "bf16" : "fp32";
   return o;
+}
+
+std::vector<std::string> norms() {
+  std::vector<std::string> all{"none", "bn", "ln", "gn:4", "in"};
+  if (kills_of_each_norm() > 2) all.insert(all.end(), {"ln-elementwise", "rms"});
+  return all;
+}
+
+std::vector<Case> cases_of(const std::string& norm, unsigned seed) {
+  const std::vector<std::string> all = norms();
+  const auto place = static_cast<unsigned>(std::find(all.begin(), all.end(), norm) - all.begin());
+  std::mt19937 random(seed + place);
+  std::vector<Case> cases;
+  for (int i = 0; i < kills_of_each_norm(); ++i) {
+    Case c{draw_options(random)};
+    c.options.norms = norm;
+    c.first = 1 + static_cast<int>(random() % kSteps);
+    c.second = 1 + static_cast<int>(random() % kSteps);
+    cases.push_back(std::move(c));
+  }
+  return cases;
+}
+
+constexpr unsigned kSeed = 164;  // one with which few cases cover everything: see below
+
+/// What two cases of each norm try, in words.
+std::set<std::string> tried(unsigned seed) {
+  std::set<std::string> seen;
+  for (const std::string& norm : norms()) {
+    for (const Case& c : cases_of(norm, seed)) {
+      const StudyOptions& o = c.options;
+      const bool is_sgd = o.optimizer == "sgd";
+      seen.insert({is_sgd ? (o.nesterov ? "nesterov" : "sgd") : "adamw",
+                   (is_sgd ? "sgd " : "adamw ") + o.schedule, o.precision, o.augment ? "augment" : "",
+                   o.micro_batch > 0 ? "micro-batch" : "", o.clip > 0 ? "clip" : "",
+                   o.durable ? "durable" : "", fmt::format("diagnose {}", o.diagnose),
+                   fmt::format("keep {}", o.keep), fmt::format("checkpoint-every {}", o.checkpoint_every)});
+    }
+  }
+  return seen;
 }
 
 /// Trains in a process of its own, with so many threads; it is killed before its pass number `kill_at` (from
@@ -103,23 +150,21 @@ int train_apart(StudyOptions options, int threads, const std::filesystem::path& 
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-class ResumeAnywhere : public ::testing::TestWithParam<const char*> {};
+class ResumeAnywhere : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(ResumeAnywhere, EndsBitForBitAsIfNothingHadHappened) {
-  const std::string norm = GetParam();
-  std::mt19937 random(static_cast<unsigned>(std::hash<std::string>()(norm)));
-  for (int number = 0; number < kills_of_each_norm(); ++number) {
-    const StudyOptions options = options_of(norm, static_cast<int>(random() % 420));
-    const int first = 1 + static_cast<int>(random() % kSteps),
-              second = 1 + static_cast<int>(random() % kSteps);
+  for (Case& c : cases_of(GetParam(), kSeed)) {
+    if (!make_backend("cpu", 1)->why_not(DataType::bf16).empty()) c.options.precision = "fp32";
+    const StudyOptions& options = c.options;
     SCOPED_TRACE(fmt::format(
-        "{}: killed before step {}, and before step {} of what was left; {} {} {} checkpoint-every {}", norm,
-        first, second, options.optimizer, options.schedule, options.precision, options.checkpoint_every));
+        "{}: killed before step {}, and before step {} of what was left; {} {} {} checkpoint-every {}",
+        GetParam(), c.first, c.second, options.optimizer, options.schedule, options.precision,
+        options.checkpoint_every));
     const TemporaryDirectory directory;
     for (const char* name : {"whole", "killed"}) std::filesystem::create_directory(directory / name);
     ASSERT_EQ(train_apart(options, 2, directory / "whole", 0), 0);
-    ASSERT_EQ(train_apart(options, 1, directory / "killed", first), 128 + SIGKILL);
-    const int again = train_apart(options, 2, directory / "killed", second);
+    ASSERT_EQ(train_apart(options, 1, directory / "killed", c.first), 128 + SIGKILL);
+    const int again = train_apart(options, 2, directory / "killed", c.second);
     ASSERT_TRUE(again == 128 + SIGKILL || again == 0) << again;
     if (again != 0) {
       ASSERT_EQ(train_apart(options, 1, directory / "killed", 0), 0);
@@ -132,10 +177,36 @@ TEST_P(ResumeAnywhere, EndsBitForBitAsIfNothingHadHappened) {
   }
 }
 
-std::vector<const char*> norms() {
-  std::vector<const char*> all{"none", "bn", "ln", "gn:4", "in"};
-  if (kills_of_each_norm() > 2) all.insert(all.end(), {"ln-elementwise", "rms"});
-  return all;
+/// Each value of each option, and each schedule with both kinds of optimizer.
+TEST(ResumeAnywhereCases, CoverEveryOption) {
+  const std::set<std::string> seen = tried(kSeed);
+  for (const char* what : {"sgd",
+                           "nesterov",
+                           "adamw",
+                           "sgd onecycle",
+                           "sgd cosine",
+                           "sgd step",
+                           "sgd constant",
+                           "adamw onecycle",
+                           "adamw cosine",
+                           "bf16",
+                           "fp32",
+                           "augment",
+                           "micro-batch",
+                           "clip",
+                           "durable",
+                           "diagnose 0",
+                           "diagnose 1",
+                           "diagnose 2",
+                           "keep 1",
+                           "keep 2",
+                           "keep 3",
+                           "checkpoint-every 0",
+                           "checkpoint-every 1",
+                           "checkpoint-every 2",
+                           "checkpoint-every 3",
+                           "checkpoint-every 4"})
+    EXPECT_EQ(seen.count(what), 1U) << what;
 }
 
 INSTANTIATE_TEST_SUITE_P(Norms, ResumeAnywhere, ::testing::ValuesIn(norms()), [](const auto& info) {
