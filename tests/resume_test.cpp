@@ -89,6 +89,24 @@ TEST_F(Resume, MeasurementsGoOnInTheMiddleOfAnEpoch) {
   expect_equal_studies(out("whole"), out("s"));
 }
 
+/// Testing goes on over thousands of images: a stop does not wait for them, since the epoch is saved before.
+TEST_F(Resume, AStopWhileTestingIsAtOnce) {
+  const std::string options =
+      "compare_norms --norms bn --seeds 1 --threads 1 --width 3 --limit-train 60 --batch-size 30 --epochs 1 "
+      "--out ";
+  ASSERT_EQ(run_program(options + out("whole")).status, 0);
+  const ProgramResult stopped =
+      run_program(options + out("s") + " & pid=$!; while kill -0 $pid 2>/dev/null && [ ! -e " + out("s") +
+                  "/bn-seed0/checkpoint-0.safetensors ]; do :; done; kill -TERM $pid; wait $pid");
+  ASSERT_EQ(stopped.status, 130) << stopped.output;
+  EXPECT_HAS(stopped.output, "interrupted after step 2");
+  EXPECT_EQ(stopped.output.find("epoch 1/1"), std::string::npos) << "it was not tested";
+  const ProgramResult resumed = run_program("compare_norms --resume " + out("s"));
+  ASSERT_EQ(resumed.status, 0) << resumed.output;
+  EXPECT_HAS(resumed.output, "bn-seed0: goes on from checkpoint.safetensors after step 2");
+  expect_equal_studies(out("whole"), out("s"));
+}
+
 TEST_F(Resume, ARunWithoutACheckpointIsMovedAsideAndStartedAnew) {
   ASSERT_EQ(run_program("compare_norms " + kOptions + "--out " + out("whole")).status, 0);
   ASSERT_EQ(run_program("compare_norms " + kOptions + "--out " + out("s")).status, 0);

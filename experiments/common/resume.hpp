@@ -12,9 +12,6 @@
 
 namespace normlab {
 
-/// The options of a study, in its directory, as a file for --config.
-inline constexpr const char* kStudyFile = "study.toml";
-
 /// Writes every option as it stands that decides what the study finds.
 void write_study_file(CLI::App& app, const StudyDirectory& study);
 

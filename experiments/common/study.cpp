@@ -128,7 +128,7 @@ void print_notes(const Remaining& remaining) {
 void find_rates(const StudyOptions& options, const Dataset& data, const StudyDirectory& study,
                 std::vector<RunSpec>& runs) {
   const RangeTest test(options, data, runs);
-  const std::filesystem::path path = study.path() / "lr-test";
+  const std::filesystem::path path = study.path() / kRateTests;
   const bool is_there = std::filesystem::exists(path);
   const StudyDirectory directory =
       is_there ? StudyDirectory::open(path) : StudyDirectory::create(options.experiment, path);
@@ -207,6 +207,9 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
              plan.jobs == 1 ? "one run at a time" : fmt::format("{} runs side by side", plan.jobs),
              clock_text(plan.seconds()));
   fmt::print("{}results: {}\n", full, study->path().string());
+  if (!study->is_locked())
+    fmt::print(
+        "note: this file system has no locks; take care that no other process works in that directory\n");
   std::fflush(stdout);
   if (options.finds_lr() && options.resume.empty()) find_rates(options, data, *study, runs);
 

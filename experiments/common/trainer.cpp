@@ -20,6 +20,9 @@ namespace normlab {
 
 namespace {
 
+/// The user stops the study while a run is tested: what it has is saved already.
+struct InterruptedInEvaluation {};
+
 /// One training in progress.
 class Run {
  public:
@@ -61,6 +64,18 @@ class Run {
   RunOutcome operator()() {
     RunOutcome outcome;
     std::string ending;
+    try {
+      train_and_test(outcome, ending);
+    } catch (const InterruptedInEvaluation&) {
+      outcome.status = RunOutcome::Status::interrupted;
+    }
+    finish(outcome, ending);
+    return outcome;
+  }
+
+ private:
+  /// All epochs that are left; `ending` is what the last evaluation found, in words.
+  void train_and_test(RunOutcome& outcome, std::string& ending) {
     for (; at_.epoch <= spec_.epochs && outcome.status == RunOutcome::Status::done; begin_epoch()) {
       const int epoch = at_.epoch;
       const Score train = train_epoch(outcome);
@@ -90,6 +105,10 @@ class Run {
       progress_.epoch(index_, run_->test().empty() ? outcome.val_accuracy : outcome.test_accuracy,
                       line + fmt::format("; {:.0f} images/s", images_per_epoch() / train.seconds));
     }
+  }
+
+  /// Records how the run ended.
+  void finish(RunOutcome& outcome, const std::string& ending) {
     std::string message;
     LogWriter& log = log_->writer();
     switch (outcome.status) {
@@ -108,8 +127,7 @@ class Run {
         log.close(RunStatus::diverged, message);
         break;
       case RunOutcome::Status::interrupted:
-        save();
-        message = fmt::format("interrupted after step {}", steps_done());
+        message = fmt::format("interrupted after step {}", at_.steps);
         log.close(RunStatus::interrupted, message);
         break;
     }
@@ -121,10 +139,8 @@ class Run {
     if (const std::string window = window_.text(); !window.empty()) message += "; " + window;
     progress_.finish(
         index_, fmt::format("{:<{}} {} in {}", spec_.name(), 20, message, clock_text(outcome.times.total)));
-    return outcome;
   }
 
- private:
   /// Between two passes a run may take over processors that another run left.
   int take_workers() {
     backend_.set_active_workers(processors_());
@@ -174,8 +190,9 @@ class Run {
         return {};
       }
       // An epoch is saved before it is evaluated: that repeats to the bit.
-      if (is_save_due(steps_done()) || steps.done() == steps.count()) save();
-      if (interrupted()) {
+      const bool is_stopped = interrupted();
+      if (is_save_due(steps_done()) || steps.done() == steps.count() || is_stopped) save();
+      if (is_stopped) {
         outcome.status = RunOutcome::Status::interrupted;
         return {};
       }
@@ -261,6 +278,7 @@ class Run {
     Steps& steps = evaluation.steps();
     Score sum;
     for (steps.rewind(); steps.done() < steps.count();) {
+      if (interrupted()) throw InterruptedInEvaluation();
       const int workers = take_workers();
       const int first = steps.done();
       evaluation.run(backend_.runs_ahead() ? steps.count() : 1);
@@ -286,6 +304,7 @@ class Run {
           [&](int images) {
             const int workers = take_workers();
             progress_.advance(index_, {spec_.epochs, images * kEvaluationWork, train.loss, workers});
+            if (interrupted()) throw InterruptedInEvaluation();
           },
           [&] { return evaluate(spec_.epochs, train, run_->test()); });
     }

@@ -33,8 +33,16 @@ std::string_view remedy(int error) {
     case EIO:
       return "; the disk may be failing: see dmesg";
     default:
-      return "";
+      return "; run again, and look into the system's log if it happens again";
   }
+}
+
+/// What a system call returns that no signal interrupted.
+template <typename Call>
+int uninterrupted(Call call) {
+  int result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
 }
 
 }  // namespace
@@ -58,7 +66,8 @@ File::~File() {
 }
 
 File File::create(const std::filesystem::path& path) {
-  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  const int descriptor =
+      uninterrupted([&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
   if (descriptor < 0 && errno == EEXIST)
     throw Error("'{}' already exists, and nothing is ever overwritten; choose another name or move it away",
                 path.string());
@@ -76,7 +85,7 @@ File File::open_to_change(const std::filesystem::path& path) {
 
 File File::open(const std::filesystem::path& path, int mode) {
   // Not blocking, so that a named pipe is refused below rather than waited for.
-  const int descriptor = ::open(path.c_str(), mode | O_CLOEXEC | O_NONBLOCK);
+  const int descriptor = uninterrupted([&] { return ::open(path.c_str(), mode | O_CLOEXEC | O_NONBLOCK); });
   if (descriptor < 0) throw_system_error(errno, "open", path);
   File file(descriptor, path);
   struct stat status {};
@@ -115,16 +124,19 @@ std::uint64_t File::size() const {
 }
 
 void File::sync() {
-  if (::fsync(descriptor_) != 0) throw_system_error(errno, "bring to the disk", path_);
+  if (uninterrupted([&] { return ::fsync(descriptor_); }) != 0)
+    throw_system_error(errno, "bring to the disk", path_);
 }
 
 void File::sync_data() {
-  if (::fdatasync(descriptor_) != 0) throw_system_error(errno, "bring to the disk", path_);
+  if (uninterrupted([&] { return ::fdatasync(descriptor_); }) != 0)
+    throw_system_error(errno, "bring to the disk", path_);
 }
 
 void File::cut(std::uint64_t size) {
   const auto end = static_cast<::off_t>(size);
-  if (::ftruncate(descriptor_, end) != 0) throw_system_error(errno, "cut", path_);
+  if (uninterrupted([&] { return ::ftruncate(descriptor_, end); }) != 0)
+    throw_system_error(errno, "cut", path_);
   if (::lseek(descriptor_, end, SEEK_SET) != end) throw_system_error(errno, "write", path_);
 }
 
@@ -137,7 +149,8 @@ void File::close() {
 
 void sync_directory(const std::filesystem::path& directory) {
   const std::filesystem::path shown = directory.empty() ? "." : directory;
-  const int descriptor = ::open(shown.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int descriptor =
+      uninterrupted([&] { return ::open(shown.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
   if (descriptor < 0) throw_system_error(errno, "open directory", shown);
   File(descriptor, shown).sync();
 }
@@ -152,7 +165,8 @@ void remove_temporaries(const std::filesystem::path& directory) {
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
   temporary_ = path_.parent_path() / fmt::format(".{}.{}.tmp", path_.filename().string(), ::getpid());
   // One left behind by a killed process of the same number is nobody's.
-  const int descriptor = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  const int descriptor = uninterrupted(
+      [&] { return ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666); });
   if (descriptor < 0) throw_system_error(errno, "create", path_);
   file_ = File(descriptor, path_);
 }

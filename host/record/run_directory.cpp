@@ -26,11 +26,13 @@ bool make_directory(const std::filesystem::path& path) {
   throw_system_error(errno, "create directory", path);
 }
 
-void make_parents(const std::filesystem::path& path) {
-  if (path.empty()) return;
-  std::error_code error;
-  std::filesystem::create_directories(path, error);
-  if (error) throw_system_error(error.value(), "create directory", path);
+/// Makes a directory and those above it, and brings their names to the disk; false if it exists.
+bool make_with_parents(const std::filesystem::path& path) {
+  const std::filesystem::path parent = path.parent_path();
+  if (!parent.empty() && !std::filesystem::exists(parent)) make_with_parents(parent);
+  if (!make_directory(path)) return false;
+  sync_directory(parent);
+  return true;
 }
 
 std::string time_stamp() {
@@ -94,30 +96,30 @@ StudyDirectory StudyDirectory::create(std::string_view experiment,
     if (out->empty()) throw UsageError("--out needs the name of a directory");
     // Without a trailing slash, which would make the parent of "a/b/" be "a/b".
     const std::filesystem::path path = out->has_filename() ? *out : out->parent_path();
-    make_parents(path.parent_path());
-    if (!make_directory(path))
+    if (!make_with_parents(path))
       throw Error(
           "--out '{}' exists already, and nothing is ever overwritten; choose another directory, or "
           "move that one away",
           path.string());
     return StudyDirectory(path);
   }
-  make_parents(root);
   const std::string stem = std::string(experiment) + "-" + time_stamp();
   std::string name = stem;
   // Another study may have begun within this second.
-  for (int number = 2; !make_directory(root / name); ++number) name = stem + "-" + std::to_string(number);
+  for (int number = 2; !make_with_parents(root / name); ++number) name = stem + "-" + std::to_string(number);
   replace_link(root / "latest", name);
   return StudyDirectory(root / name);
 }
 
-StudyDirectory::StudyDirectory(std::filesystem::path path)
-    : path_(std::move(path)), lock_(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), path_) {
-  if (lock_.descriptor() < 0) throw_system_error(errno, "open directory", path_);
-  // Where a file system knows no locks there is no protection.
-  if (::flock(lock_.descriptor(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+StudyDirectory::StudyDirectory(std::filesystem::path path) : path_(std::move(path)) {
+  if (!std::filesystem::is_directory(path_)) throw_system_error(ENOENT, "open directory", path_);
+  // A file open for writing can be locked on network file systems, too; a directory cannot.
+  const std::filesystem::path file = path_ / ".lock";
+  lock_ = File(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666), file);
+  if (lock_.descriptor() < 0) throw_system_error(errno, "create", file);
+  is_locked_ = ::flock(lock_.descriptor(), LOCK_EX | LOCK_NB) == 0;
+  if (!is_locked_ && errno == EWOULDBLOCK)
     throw Error("'{}': another process is at work there; wait for it, or stop it", path_.string());
-  }
 }
 
 StudyDirectory StudyDirectory::open(const std::filesystem::path& path) {

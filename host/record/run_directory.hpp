@@ -21,6 +21,11 @@ namespace normlab {
 [[nodiscard]] std::string run_name(std::string_view norm,
                                    const std::vector<std::pair<std::string, std::string>>& swept, int seed);
 
+/// In the directory of a study: its options, as a file for --config, and the study that found its learning
+/// rates.
+inline constexpr const char* kStudyFile = "study.toml";
+inline constexpr const char* kRateTests = "lr-test";
+
 /// The directory of one run.
 class RunDirectory {
  public:
@@ -56,6 +61,8 @@ class StudyDirectory {
   [[nodiscard]] static StudyDirectory open(const std::filesystem::path& path);
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  /// Whether other processes are kept away; some file systems know no locks.
+  [[nodiscard]] bool is_locked() const { return is_locked_; }
   /// Renames the directory of a run to <run>.unfinished-1 (or -2, ...), where no table counts it.
   void set_aside(std::string_view run) const;
   /// Makes the directory of a run. Throws Error if it exists. Several threads may call at once.
@@ -67,6 +74,7 @@ class StudyDirectory {
   explicit StudyDirectory(std::filesystem::path path);
   std::filesystem::path path_;
   File lock_;  ///< the kernel lets go of it however the process ends
+  bool is_locked_ = false;
 };
 
 }  // namespace normlab

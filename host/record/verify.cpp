@@ -34,8 +34,12 @@ Verified verify_log(const std::filesystem::path& path) {
                                          damage.offset + damage.length - 1,
                                          damage.offset / log_format::block_bytes, damage.what));
     }
-    result.lines.push_back(
-        fmt::format("at least {} rows are lost; what can be read: {}", log.lost_rows, contents));
+    // Rows are counted by the block after them.
+    const bool is_last =
+        !log.damage.empty() && log.damage.back().offset / log_format::block_bytes == log.blocks - 1;
+    result.lines.push_back(fmt::format("{} rows are lost{}; what can be read: {}", log.lost_rows,
+                                       is_last ? ", and those at the end, which nothing counts" : "",
+                                       contents));
     return result;
   }
   result.lines.push_back(contents);
@@ -100,7 +104,11 @@ std::vector<Verified> verify(std::span<const std::filesystem::path> paths) {
   std::vector<Verified> results;
   for (const auto& path : paths) {
     if (std::filesystem::is_directory(path)) {
+      if (const auto study = path / kStudyFile; std::filesystem::exists(study))
+        results.push_back(verify_file(study));
       for (const auto& run : find_runs({&path, 1})) verify_run(run, results);
+      if (const auto tests = path / kRateTests; std::filesystem::exists(tests))
+        for (const auto& run : find_runs({&tests, 1})) verify_run(run, results);
     } else {
       results.push_back(verify_file(path));
     }
