@@ -47,7 +47,7 @@ int main(int argc, char** argv) {
   CLI::App app{
       "Trains with each norm at each batch size: the learning rate in proportion, the same number of "
       "epochs.\n"
-      "Without options: three norms, six batch sizes, a few minutes on two cores.\n\n"
+      "Without options: three norms, six batch sizes, about a minute on two cores.\n\n"
       "  batch_size --data DIR --norms bn,gn:4 --batch-sizes 2,8,32 --seeds 5\n"
       "  batch_size --batch-sizes 512 --micro-batch 8    a large batch in the memory of a small one\n",
       "batch_size"};

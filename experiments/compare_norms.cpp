@@ -10,7 +10,7 @@ int main(int argc, char** argv) {
   using namespace normlab;
   CLI::App app{
       "Trains a small CNN with each normalization over several seeds and compares their test accuracy.\n"
-      "Without options: five norms, three seeds, four epochs on synthetic data, a few minutes on two "
+      "Without options: five norms, three seeds, four epochs on synthetic data, about a minute on two "
       "cores.\n\n"
       "  compare_norms --data DIR --epochs 8             on CIFAR-10 (see `dataset --help`)\n"
       "  compare_norms --norms bn,ln --groups 1,2,4,8,16 --seeds 5\n"

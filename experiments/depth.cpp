@@ -47,7 +47,7 @@ std::string table(std::span<const RunFigures> runs) {
 int main(int argc, char** argv) {
   CLI::App app{
       "Trains plain:D (D blocks of 3x3 convolution, norm, ReLU) with each norm, depth D, initialization and\n"
-      "gradient clipping: which of them train at all? Without options: a few minutes on two cores.\n\n"
+      "gradient clipping: which of them train at all? Without options: about a minute on two cores.\n\n"
       "  depth --norms none,bn --depths 40 --inits he,lecun,xavier,torch,orthogonal --clips 0\n"
       "  depth --data DIR --depths 10,20,30 --clips 0,0.1,1 --seeds 3\n",
       "depth"};

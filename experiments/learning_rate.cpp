@@ -36,7 +36,7 @@ std::vector<RunSpec> runs_of(const StudyOptions& options, const Lists& lists) {
 int main(int argc, char** argv) {
   CLI::App app{
       "Trains with each norm at each peak learning rate of a grid: which rates work, which diverge.\n"
-      "Without options: five norms, seven rates, a few minutes on two cores.\n\n"
+      "Without options: five norms, seven rates, about a minute on two cores.\n\n"
       "  learning_rate --norms bn,ln --lrs 0.01,0.03,0.1,0.3,1 --widths 0.5,1,2\n"
       "  learning_rate --data DIR --schedule constant --seeds 3\n",
       "learning_rate"};

@@ -12,6 +12,10 @@ Buffer table(Backend& backend, int rows) {
   return Buffer(backend, static_cast<std::size_t>(rows) * sizeof(T));
 }
 
+int steps_of(int samples, int batch) {
+  return samples / batch + (samples % batch > 0 ? 1 : 0);
+}
+
 }  // namespace
 
 Steps::Steps(Backend& backend, const Batch& like, int samples, int batch, Work work)
@@ -19,13 +23,13 @@ Steps::Steps(Backend& backend, const Batch& like, int samples, int batch, Work w
       like_(like),
       work_(std::move(work)),
       order_(table<std::uint32_t>(backend, samples)),
-      inputs_(table<StepInput>(backend, (samples + batch - 1) / batch)),
-      results_(table<StepSums>(backend, (samples + batch - 1) / batch)),
+      inputs_(table<StepInput>(backend, steps_of(samples, batch))),
+      results_(table<StepSums>(backend, steps_of(samples, batch))),
       next_(table<std::uint32_t>(backend, 1)),
       input_(table<StepInput>(backend, 1)),
       result_(table<StepSums>(backend, 1)),
-      indices_(table<std::uint32_t>(backend, batch)),
-      labels_(table<std::int32_t>(backend, batch)) {
+      indices_(table<std::uint32_t>(backend, std::min(batch, samples))),
+      labels_(table<std::int32_t>(backend, std::min(batch, samples))) {
   if (samples > 0 && (like.images == nullptr || like.images->labels == nullptr))
     throw Error("Steps: there are no images with labels to take batches from");
 }

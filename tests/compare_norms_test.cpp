@@ -183,7 +183,7 @@ TEST_F(CompareNorms, AnInterruptKeepsWhatWasMeasured) {
   const std::string log = out("s") + "/gn4-seed0/metrics.nlog";  // there once training has begun
   const ProgramResult result =
       run_program("compare_norms --epochs 500 --norms gn:4 --seeds 1 --threads 1 --out " + out("s") +
-                  " & pid=$!; while kill -0 $pid && [ ! -e " + log +
+                  " & pid=$!; while [ -e /proc/$pid/exe ] && [ ! -e " + log +
                   " ]; do sleep 0.1; done; sleep 1; kill -INT $pid; wait $pid");
   EXPECT_EQ(result.status, 130) << result.output;
   const RunResults results = read_run(fs::path(out("s")) / "gn4-seed0");

@@ -22,6 +22,7 @@ namespace fs = std::filesystem;
 using testing::ProgramResult;
 using testing::run_program;
 
+// (A process that ended and was not waited for still has a number, but no /proc/<pid>/exe.)
 const std::string kOptions =
     "--limit-train 200 --limit-test 100 --epochs 2 --batch-size 33 --norms none,bn,gn:4 --seeds 1 --threads "
     "2 ";
@@ -50,7 +51,7 @@ TEST_F(Resume, AfterKillEveryRunEndsWithTheBitsOfAnUndisturbedStudy) {
   ASSERT_EQ(run_program("compare_norms " + kOptions + "--out " + out("whole")).status, 0);
   // Killed once the first run ended: one is done, another is on its way or not begun.
   const ProgramResult killed = run_program("compare_norms " + kOptions + "--jobs 1 --out " + out("s") +
-                                           " & pid=$!; while kill -0 $pid 2>/dev/null && [ ! -e " + out("s") +
+                                           " & pid=$!; while [ -e /proc/$pid/exe ] && [ ! -e " + out("s") +
                                            "/bn-seed0 ]; do sleep 0.01; done; kill -9 $pid; wait $pid");
   ASSERT_EQ(read_run(fs::path(out("s")) / "none-seed0").status, "done") << killed.output;
   ASSERT_FALSE(fs::exists(out("s") + "/gn4-seed0"));
@@ -58,14 +59,14 @@ TEST_F(Resume, AfterKillEveryRunEndsWithTheBitsOfAnUndisturbedStudy) {
 
   const ProgramResult resumed = run_program("compare_norms --resume " + out("s"));
   ASSERT_EQ(resumed.status, 0) << resumed.output;
-  EXPECT_NE(resumed.output.find("resumed: 1 runs are finished already, 2 are to do"), std::string::npos)
+  EXPECT_NE(resumed.output.find("resumed: 1 run finished already, 2 to do"), std::string::npos)
       << resumed.output;
   EXPECT_EQ(fs::last_write_time(out("s") + "/none-seed0/final.safetensors"), written) << "must stay as it is";
   expect_equal_studies(out("whole"), out("s"));
 
   const ProgramResult again = run_program("compare_norms --resume " + out("s"));
   EXPECT_EQ(again.status, 0) << again.output;
-  EXPECT_NE(again.output.find("3 runs are finished already, 0 are to do"), std::string::npos) << again.output;
+  EXPECT_NE(again.output.find("3 runs finished already, 0 to do"), std::string::npos) << again.output;
   EXPECT_NE(again.output.find("gn:4"), std::string::npos) << "the table is printed again";
 }
 
@@ -80,7 +81,7 @@ TEST_F(Resume, MeasurementsGoOnInTheMiddleOfAnEpoch) {
   const std::string checkpoint = out("s") + "/bn-seed0/checkpoint.safetensors";
   const ProgramResult stopped =
       run_program(options + out("s") +
-                  " & pid=$!; first=; while kill -0 $pid 2>/dev/null; do now=$(stat -c %i " + checkpoint +
+                  " & pid=$!; first=; while [ -e /proc/$pid/exe ]; do now=$(stat -c %i " + checkpoint +
                   " 2>/dev/null); [ -n \"$first\" ] && [ \"$now\" != \"$first\" ] && "
                   "{ kill $pid; break; }; first=${first:-$now}; done; wait $pid");
   ASSERT_EQ(stopped.status, 130) << stopped.output;
@@ -96,7 +97,7 @@ TEST_F(Resume, AStopWhileTestingIsAtOnce) {
       "--out ";
   ASSERT_EQ(run_program(options + out("whole")).status, 0);
   const ProgramResult stopped =
-      run_program(options + out("s") + " & pid=$!; while kill -0 $pid 2>/dev/null && [ ! -e " + out("s") +
+      run_program(options + out("s") + " & pid=$!; while [ -e /proc/$pid/exe ] && [ ! -e " + out("s") +
                   "/bn-seed0/checkpoint-0.safetensors ]; do :; done; kill -TERM $pid; wait $pid");
   ASSERT_EQ(stopped.status, 130) << stopped.output;
   EXPECT_HAS(stopped.output, "interrupted after step 2");
@@ -129,11 +130,17 @@ TEST_F(Resume, MoreSeedsAndNormsMayBeAsked) {
   ASSERT_EQ(run_program("compare_norms " + kOptions + "--out " + out("s")).status, 0);
   const ProgramResult more = run_program("compare_norms --seeds 2 --norms bn,in --resume " + out("s"));
   ASSERT_EQ(more.status, 0) << more.output;
-  EXPECT_NE(more.output.find("1 runs are finished already, 3 are to do"), std::string::npos) << more.output;
+  EXPECT_NE(more.output.find("1 run finished already, 3 to do"), std::string::npos) << more.output;
   EXPECT_EQ(find_runs(std::vector<fs::path>{out("s")}).size(), 6U);
   const RunConfig config = RunConfig::read(fs::path(out("s")) / "in-seed1" / "config.toml");
   EXPECT_EQ(config.text("epochs"), "2") << "options that are not typed are the study's";
   EXPECT_EQ(config.text("batch_size"), "33");
+  const RunConfig study = RunConfig::read(fs::path(out("s")) / "study.toml");
+  EXPECT_EQ(study.text("norms"), "none,bn,gn:4,in") << "what was asked before is not forgotten";
+  EXPECT_EQ(study.text("seeds"), "2");
+  const ProgramResult other = run_program("depth --resume " + out("s"));
+  EXPECT_EQ(other.status, 2);
+  EXPECT_HAS(other.output, "that study was made by compare_norms, this is depth");
 }
 
 TEST_F(Resume, RefusesWhatWasMadeOtherwiseAndSaysHow) {
@@ -170,13 +177,13 @@ class ResumeMidway : public Resume {
   static void SetUpTestSuite() {
     made_ = std::make_unique<test::TemporaryDirectory>();
     const std::string options =
-        "--limit-train 200 --limit-test 100 --epochs 2 --batch-size 33 --norms bn --seeds 1 --threads 1 ";
+        "--limit-train 200 --limit-test 100 --epochs 8 --batch-size 33 --norms bn --seeds 1 --threads 1 ";
     const std::string whole = (*made_ / "whole").string(), killed = (*made_ / "s").string();
     ASSERT_EQ(run_program("compare_norms " + options + "--out " + whole).status, 0);
-    const ProgramResult result =
-        run_program("compare_norms " + options + "--checkpoint-every 2 --keep 3 --out " + killed +
-                    " & pid=$!; while kill -0 $pid 2>/dev/null && [ ! -e " + killed +
-                    "/bn-seed0/checkpoint-2.safetensors ]; do :; done; kill -9 $pid; wait $pid");
+    const ProgramResult result = run_program(
+        "compare_norms " + options + "--checkpoint-every 2 --keep 3 --out " + killed +
+        " & pid=$!; while [ -e /proc/$pid/exe ] && ! ls " + killed +
+        "/bn-seed0/checkpoint-[1-9]*.safetensors >/dev/null 2>&1; do :; done; kill -9 $pid; wait $pid");
     ASSERT_FALSE(fs::exists(killed + "/bn-seed0/final.safetensors")) << result.output;
   }
   static void TearDownTestSuite() { made_.reset(); }
@@ -291,7 +298,7 @@ TEST_F(ResumeMidway, DamageOfAFinishedRunIsSaid) {
   damage(run() / "metrics.nlog");  // behind the outcome
   const ProgramResult resumed = run_program("compare_norms --resume " + out("s"));
   EXPECT_EQ(resumed.status, 0);
-  EXPECT_HAS(resumed.output, "1 runs are finished already");
+  EXPECT_HAS(resumed.output, "1 run finished already");
   EXPECT_HAS(resumed.output, "bn-seed0: done, but '" + run().string() + "/metrics.nlog', bytes ");
 }
 

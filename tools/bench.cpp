@@ -92,8 +92,9 @@ int main(int argc, char** argv) {
   what->add_option("--bn", options.bn, "With --device cuda: batch norm by own kernels (own) or by cudnn");
   what->add_flag("--layers", layers, "Also the time by layer and by phase");
   CLI::App* how = app.add_option_group("How");
-  how->add_option("--rounds", rounds, "Interleaved rounds; medians are reported")->check(CLI::PositiveNumber);
-  how->add_option("--seconds", seconds, "For each combination and round")->check(CLI::PositiveNumber);
+  how->add_option("--rounds", rounds, "Interleaved rounds; medians are reported")
+      ->check(CLI::Range(1, 10'000));
+  how->add_option("--seconds", seconds, "For each combination and round")->check(CLI::Range(0.001, 3600.0));
   how->add_flag("--csv", csv,
                 "Print a CSV row for each combination instead of tables; with --layers one for each\n"
                 "combination, layer and phase");

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "experiments/common/command_line.hpp"
 #include "host/data/cifar.hpp"
 #include "host/data/contact_sheet.hpp"
 #include "host/data/dataset.hpp"
@@ -161,7 +162,7 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : wrong_usage;  // --help is no error
+    return refusal(app, error);
   }
   return 0;
 }

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "experiments/common/command_line.hpp"
 #include "host/record/compare.hpp"
 #include "host/record/csv.hpp"
 #include "host/record/file.hpp"
@@ -272,7 +273,7 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    return refusal(app, error);
   }
   for (const auto& [command, body] : known) {
     if (command->parsed()) return body();

@@ -203,7 +203,7 @@ CheckpointState state_of_checkpoint(const std::filesystem::path& checkpoint, con
     if (!before.damage.empty()) {
       state.fault =
           fmt::format("its log '{}' is damaged: bytes {} to {}: {}", log.string(), before.damage[0].offset,
-                      before.damage[0].offset + before.damage[0].length, before.damage[0].what);
+                      before.damage[0].offset + before.damage[0].length - 1, before.damage[0].what);
     } else if (static_cast<std::int64_t>(before.rows.size()) != state.rows || before.torn_bytes > 0) {
       state.fault = fmt::format("its log '{}' has {} rows, but had {} when '{}' was made", log.string(),
                                 before.rows.size(), state.rows, checkpoint.string());

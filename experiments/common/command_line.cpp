@@ -15,6 +15,7 @@ namespace {
 
 /// Bytes of a file with options, at most.
 constexpr std::uint64_t kConfigLimit = 1 << 20;
+constexpr std::string_view kHelp = "--help";
 
 bool is_flag(const CLI::Option& option) {
   return option.get_items_expected_max() == 0;
@@ -24,7 +25,8 @@ bool is_flag(const CLI::Option& option) {
 std::vector<CLI::Option*> options_of(CLI::App& app) {
   std::vector<CLI::Option*> all;
   for (CLI::App* group : app.get_subcommands([](CLI::App*) { return true; })) {
-    for (CLI::Option* option : group->get_options()) all.push_back(option);
+    for (CLI::Option* option : group->get_options())
+      if (option->get_name() != kHelp) all.push_back(option);
   }
   return all;
 }
@@ -150,6 +152,7 @@ void apply_config_file(CLI::App& app, const std::filesystem::path& file, const s
   for (const CLI::Option* option : options_of(app)) known.insert(option->get_name().substr(2));
   for (auto&& [key, node] : table) {
     const std::string name = toml_string(key.str());
+    if (name == kHelp.substr(2)) continue;  // stood in the files of earlier revisions
     const toml::source_position at = node.source().begin;
     CLI::Option* option = known.contains(name) ? app.get_option("--" + name) : nullptr;
     if (option == nullptr) {
@@ -172,6 +175,30 @@ void apply_config_file(CLI::App& app, const std::filesystem::path& file, const s
   }
 }
 
+int refusal(const CLI::App& app, const CLI::ParseError& error) {
+  if (error.get_exit_code() == 0) return app.exit(error);  // --help
+  const CLI::App* of = &app;
+  for (const CLI::App* command : app.get_subcommands())
+    if (!command->get_name().empty()) of = command;
+  const std::vector<std::string> rest = app.remaining(true);
+  std::vector<std::string> commands;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    if (!command->get_name().empty()) commands.push_back(command->get_name());
+  std::string what = error.what();
+  if (of == &app && !commands.empty()) {
+    what =
+        fmt::format("{}; choose one of {}",
+                    rest.empty() ? "a command is missing" : fmt::format("'{}' is no command", rest.front()),
+                    fmt::join(commands, ", "));
+  } else if (!rest.empty()) {
+    what = fmt::format("'{}' is {} here", rest.front(),
+                       rest.front().starts_with('-') ? "no option" : "not expected");
+  }
+  const std::string program = of == &app ? app.get_name() : app.get_name() + " " + of->get_name();
+  fmt::print(stderr, "{}: {}\nTry '{} --help'.\n", app.get_name(), what, program);
+  return 2;
+}
+
 int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
   std::string config;
   app.add_option("--config", config, "TOML file with options of the same names; the command line wins");
@@ -180,8 +207,7 @@ int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>
     if (!config.empty()) apply_config_file(app, config);
     return body();
   } catch (const CLI::ParseError& error) {
-    const int status = app.exit(error);
-    return status == 0 ? 0 : 2;
+    return refusal(app, error);
   } catch (const UsageError& error) {
     fmt::print(stderr, "{}: {}\nTry '{} --help'.\n", app.get_name(), error.what(), app.get_name());
     return 2;

@@ -47,6 +47,9 @@ class OtherDefaults {
 /// Every option as it stands, whoever set it, but those named `without`: a file that apply_config_file takes.
 [[nodiscard]] RunConfig values_of(CLI::App& app, const std::vector<std::string>& without);
 
+/// What a program answers to arguments that CLI11 does not take: one clear error, status 2; --help: status 0.
+int refusal(const CLI::App& app, const CLI::ParseError& error);
+
 /// Parses the command line and runs; turns exceptions into one line on stderr and an exit status: 0 done,
 /// 1 failed, 2 wrong usage, 130 interrupted.
 int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>& body);

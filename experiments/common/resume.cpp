@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "experiments/common/backends.hpp"
 #include "experiments/common/checkpoint.hpp"
@@ -17,6 +18,44 @@ namespace {
 
 /// Of a study's options, what has nothing to do with its results.
 const std::vector<std::string> kNotOfTheStudy{"out", "resume", "threads", "jobs", "allow-other-cpu"};
+
+/// Options whose lists make up the runs of a study, beside the seeds.
+constexpr const char* kLists[] = {"norms", "groups", "padding", "batch-sizes", "depths",
+                                  "inits", "clips",  "lrs",     "widths"};
+
+/// The items of both lists, those of the first in front.
+std::string both_lists(const std::string& first, const std::string& second) {
+  if (first.empty() || second.empty()) return first + second;
+  std::vector<std::string> items = split_list(first);
+  for (const std::string& item : split_list(second))
+    if (std::ranges::find(items, item) == items.end()) items.push_back(item);
+  return fmt::format("{}", fmt::join(items, ","));
+}
+
+/// The seeds of both, as --seeds names them: a number means that many from 0.
+std::string both_seeds(const std::string& first, const std::string& second) {
+  std::set<std::uint64_t> seeds;
+  for (const std::string& text : {first, second}) {
+    StudyOptions options;
+    options.seeds = text;
+    for (const std::uint64_t seed : options.seed_list()) seeds.insert(seed);
+  }
+  const bool is_counted = *seeds.rbegin() + 1 == seeds.size();
+  return is_counted ? std::to_string(seeds.size()) : fmt::format("{}", fmt::join(seeds, ","));
+}
+
+/// Which experiment made the runs that are there; nothing if none says so.
+std::string experiment_of(const std::filesystem::path& study) {
+  for (const auto& entry : std::filesystem::directory_iterator(study)) {
+    try {
+      const RunDirectory directory(entry.path());
+      if (std::filesystem::exists(directory.config()))
+        return RunConfig::read(directory.config()).text("experiment");
+    } catch (const Error&) {  // damaged: another may tell
+    }
+  }
+  return "";
+}
 
 /// The option that decides a key of config.toml; none for keys that follow from others.
 std::optional<std::string> option_of(std::string_view key) {
@@ -119,7 +158,16 @@ void check_machine(const StudyOptions& options, const RunDirectory& directory, c
 }  // namespace
 
 void write_study_file(CLI::App& app, const StudyDirectory& study) {
-  atomic_write_file(study.path() / kStudyFile, values_of(app, kNotOfTheStudy).to_toml());
+  const std::filesystem::path file = study.path() / kStudyFile;
+  RunConfig values = values_of(app, kNotOfTheStudy);
+  // What was asked before stays asked: a later --resume without options goes on with all of it.
+  if (std::filesystem::exists(file)) {
+    const RunConfig before = RunConfig::read(file);
+    for (const char* list : kLists)
+      if (values.find(list) != nullptr) values.set(list, both_lists(before.text(list), values.text(list)));
+    values.set("seeds", both_seeds(before.text("seeds"), values.text("seeds")));
+  }
+  atomic_write_file(file, values.to_toml());
 }
 
 void restore_options(CLI::App& app, const StudyOptions& options) {
@@ -131,6 +179,10 @@ void restore_options(CLI::App& app, const StudyOptions& options) {
         "printed as its results",
         options.resume, kStudyFile);
   }
+  const std::string maker = experiment_of(options.resume);
+  if (!maker.empty() && maker != app.get_name())
+    throw UsageError("--resume {}: that study was made by {}, this is {}", options.resume, maker,
+                     app.get_name());
   const bool typed_full = options.full;
   const RunConfig study = RunConfig::read(file);
   if (typed_full && study.text("full") == "false") {

@@ -35,19 +35,24 @@ const std::array kSweepable{
 };
 
 void check_values(const RunSpec& spec) {
-  const auto require = [](bool fine, const char* option, const char* remedy) {
-    if (!fine) throw UsageError("{}: {}", option, remedy);
+  // A list of values to sweep has the name of the single one in the plural.
+  const auto require = [&](bool fine, std::string_view key, const char* remedy) {
+    if (fine) return;
+    std::string option = fmt::format("--{}{}", key, std::ranges::count(spec.swept, key) > 0 ? "s" : "");
+    std::ranges::replace(option, '_', '-');
+    throw UsageError("{}: {}", option, remedy);
   };
   static_cast<void>(parse_initialization(spec.init));
-  require(spec.epochs >= 1, "--epochs", "must be at least 1");
-  require(spec.batch_size >= 1, "--batch-size", "must be at least 1");
-  require(spec.micro_batch >= 0, "--micro-batch", "must not be negative (0: whole batches)");
-  require(spec.micro_batch <= spec.batch_size, "--micro-batch",
+  require(spec.epochs >= 1 && spec.epochs <= 100'000, "epochs", "must be at least 1 and at most 100000");
+  require(spec.batch_size >= 1 && spec.batch_size <= 1 << 20, "batch_size",
+          "must be at least 1 and at most 1048576");
+  require(spec.micro_batch >= 0, "micro_batch", "must not be negative (0: whole batches)");
+  require(spec.micro_batch <= spec.batch_size, "micro_batch",
           "must not be larger than the batch that it is a part of");
-  require(spec.width > 0 && spec.width <= 64, "--width", "must be above 0 and at most 64");
-  require(spec.clip >= 0 && std::isfinite(spec.clip), "--clip",
+  require(spec.width > 0 && spec.width <= 64, "width", "must be above 0 and at most 64");
+  require(spec.clip >= 0 && std::isfinite(spec.clip), "clip",
           "must be finite and not negative (0: no clipping)");
-  require(spec.lr > 0 && std::isfinite(spec.lr), "--lr", "must be positive and finite");
+  require(spec.lr > 0 && std::isfinite(spec.lr), "lr", "must be positive and finite");
 }
 
 /// Channels, groups and the network's name: setting it up on paper finds what does not fit.
@@ -120,8 +125,9 @@ RunSpec run_of(const StudyOptions& options, const Norm& norm, std::uint64_t seed
 
 void check_runs(const StudyOptions& options, std::span<const RunSpec> runs) {
   if (!options.profile_steps.empty() && runs.size() != 1) {
-    throw UsageError("--profile-steps: the window is of one run, but there are {}; choose one norm, and --seeds 1",
-                     runs.size());
+    throw UsageError(
+        "--profile-steps: the window is of one run, but there are {}; choose one norm, and --seeds 1",
+        runs.size());
   }
   const std::unique_ptr<Backend> backend = make_backend(options.device, 1, options.gpu());
   std::set<std::string> names, networks;

@@ -161,7 +161,14 @@ std::string full_line(CLI::App& app, const Experiment& experiment, Planner& plan
                      clock_text(planner.plan(runs).seconds()));
 }
 
-int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment) {
+/// "1 run", "2 runs".
+std::string counted(std::size_t count, const std::string& noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+/// `program`: how this one was called.
+int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment,
+              const std::filesystem::path& program) {
   const auto begin = std::chrono::steady_clock::now();
   handle_signals();
   if (!options.resume.empty()) restore_options(app, options);
@@ -195,12 +202,13 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
         name, options.out.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.out));
   }
   write_study_file(app, *study);
-  fmt::print("{}: {} runs of {} epochs on {}: {} training and {} test images\n", name, all.size(),
-             options.epochs, data.source, data.train.count - options.val, data.test.count);
+  fmt::print("{}: {} of {} on {}: {} training and {} test images\n", name, counted(all.size(), "run"),
+             counted(static_cast<std::size_t>(options.epochs), "epoch"), data.source,
+             data.train.count - options.val, data.test.count);
   fmt::print("  {}\n", dimensions(all));
   if (!options.resume.empty()) {
-    fmt::print("resumed: {} runs are finished already, {} are to do, {} of them from a checkpoint\n",
-               remaining.finished, runs.size(), remaining.begun);
+    fmt::print("resumed: {} finished already, {} to do, {} of them from a checkpoint\n",
+               counted(remaining.finished, "run"), runs.size(), remaining.begun);
     print_notes(remaining);
   }
   fmt::print("device: {}; {}; about {}\n", backend->description(),
@@ -217,8 +225,8 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
   const std::vector<RunOutcome> outcomes = train_all(options, runs, data, plan, *study);
   const double wall = seconds_since(begin);
   if (interrupted()) {
-    fmt::print(stderr, "{0}: interrupted; what was measured is in {1}\n  {0} --resume {1}   # goes on\n",
-               name, study->path().string());
+    fmt::print(stderr, "{}: interrupted; what was measured is in {}\n  {} --resume {}   # goes on\n", name,
+               study->path().string(), program.string(), study->path().string());
     return 130;
   }
 
@@ -242,8 +250,8 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
       percent(
           times.total - times.training - times.evaluation - times.diagnosis - times.saving - times.logging,
           times.total));
-  fmt::print("results: {0}\n  normlog report {0}   # a page with pictures; csv instead of report: tables\n",
-             study->path().string());
+  fmt::print("results: {}\n  {} report {}   # a page with pictures; csv instead of report: tables\n",
+             study->path().string(), (program.parent_path() / "normlog").string(), study->path().string());
   return 0;
 }
 
@@ -251,7 +259,7 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
 
 int run_experiment(CLI::App& app, int argc, char** argv, StudyOptions& options,
                    const Experiment& experiment) {
-  return run_program(app, argc, argv, [&] { return run_study(app, options, experiment); });
+  return run_program(app, argc, argv, [&] { return run_study(app, options, experiment, argv[0]); });
 }
 
 }  // namespace normlab

@@ -52,7 +52,8 @@ void write_file(const fs::path& path, std::span<const std::uint8_t> bytes, bool 
     throw Error("cannot write {}: {}", path.string(), why);
   };
   File file(std::fopen(temporary.c_str(), "wbx"));
-  if (!file) throw Error("cannot write {}: {}", temporary.string(), reason());
+  if (!file)
+    throw Error("cannot write {}: {}; check the path, or choose another place", path.string(), reason());
   // Of no bytes there may be no address, which fwrite must not be given.
   const std::size_t put = bytes.empty() ? 0 : std::fwrite(bytes.data(), 1, bytes.size(), file.get());
   const bool written =

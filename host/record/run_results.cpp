@@ -94,7 +94,7 @@ bool is_run(const std::filesystem::path& path) {
 void note_damage(const Log& log, const std::filesystem::path& path, std::vector<std::string>& problems) {
   for (const Damage& damage : log.damage)
     problems.push_back(fmt::format("'{}', bytes {} to {}: {}", path.string(), damage.offset,
-                                   damage.offset + damage.length, damage.what));
+                                   damage.offset + damage.length - 1, damage.what));
   if (log.lost_rows > 0)
     problems.push_back(fmt::format("'{}': {} rows are lost", path.string(), log.lost_rows));
 }

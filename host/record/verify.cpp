@@ -66,6 +66,17 @@ Verified verify_contents(const std::filesystem::path& path) {
       path, State::good, {fmt::format("{} tensors, {} bytes, checksums right", file.tensors.size(), bytes)}};
 }
 
+/// Bytes that the log of a run had when this checkpoint was made; 0 where it does not say.
+std::uint64_t logged_before(const std::filesystem::path& checkpoint) {
+  try {
+    const TensorFile file = read_safetensors(checkpoint);
+    const NamedTensor* counters = file.find("position.counters");
+    return counters == nullptr ? 0 : static_cast<std::uint64_t>(counters->integers().at(5));
+  } catch (const std::exception&) {
+    return 0;
+  }
+}
+
 void verify_run(const std::filesystem::path& run, std::vector<Verified>& results) {
   const RunDirectory files(run);
   bool is_done = false;
@@ -84,6 +95,18 @@ void verify_run(const std::filesystem::path& run, std::vector<Verified>& results
     if (path != files.metrics()) continue;
     const Log log = results.back().state == State::damaged ? Log{} : read_log(path);
     is_done = log.outcome && log.outcome->status == RunStatus::done;
+  }
+  // A checkpoint is written after what was logged before it.
+  for (Verified& found : results) {
+    if (found.path != files.metrics() || found.state == State::damaged) continue;
+    for (const auto& checkpoint : files.checkpoints().newest_first()) {
+      const std::uint64_t logged = logged_before(checkpoint), size = std::filesystem::file_size(found.path);
+      if (size >= logged) continue;
+      found.state = State::damaged;
+      found.lines.push_back(fmt::format("it has {} bytes, but had {} when {} was made: rows are lost", size,
+                                        logged, checkpoint.filename().string()));
+      break;
+    }
   }
 }
 

@@ -168,10 +168,11 @@ CurvePoint curve_point(double x, const std::vector<double>& values) {
 }
 
 /// From the curves that came through, so that a run that blew up does not flatten the others; from all if
-/// there is none. A few outliers (the first steps, mostly) may leave the picture.
+/// there is none. Of long curves a few outliers (the first steps, mostly) may leave the picture.
 Range y_range(std::span<const Chart> charts) {
   Range range{.log = charts.front().log_y};
   std::vector<double> means;
+  std::size_t longest = 0;
   const auto any_of_curves = [&](auto holds) {
     return std::any_of(charts.begin(), charts.end(),
                        [&](const Chart& c) { return std::any_of(c.curves.begin(), c.curves.end(), holds); });
@@ -180,6 +181,7 @@ Range y_range(std::span<const Chart> charts) {
   for (const Chart& chart : charts)
     for (const Curve& curve : chart.curves) {
       if (some_done && curve.broken_off) continue;
+      longest = std::max(longest, curve.points.size());
       for (const CurvePoint& point : curve.points) {
         range.add(curve.intervals ? point.over_seeds.mean : point.low);
         range.add(curve.intervals ? point.over_seeds.mean : point.high);
@@ -190,7 +192,9 @@ Range y_range(std::span<const Chart> charts) {
   std::sort(means.begin(), means.end());
   const double most = means[means.size() * 95 / 100];
   const double least = means.front();
-  if (!range.log && most > least) range.high = std::min(range.high, most + 1.5 * (most - least));
+  constexpr std::size_t kLong = 100;
+  if (!range.log && longest >= kLong && most > least)
+    range.high = std::min(range.high, most + 1.5 * (most - least));
   for (const Chart& chart : charts)
     for (const Reference& line : chart.references) range.add(line.y);
   // Intervals belong to the picture as long as they do not flatten it: those of two seeds may be huge.

@@ -50,8 +50,8 @@ std::string gradient_finding(const std::vector<const ArmView*>& arms) {
   }
   if (parts.empty()) return "";
   return fmt::format(
-      "The loss gradient's norm at the first block's output over that at the last, {}{}: {}. 1 is an "
-      "even flow.",
+      "The loss gradient's norm at the first block's output over that at the last, {}{}: {} (1 would be "
+      "even).",
       first_moment, first_moment == last_moment ? "" : " → " + last_moment, listed(parts));
 }
 

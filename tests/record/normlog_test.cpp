@@ -120,6 +120,26 @@ TEST_F(Normlog, VerifyTellsGoodFilesFromDamagedOnes) {
   EXPECT_EQ(answer.status, 1);
   EXPECT_HAS(answer.text, "DAMAGED     " + log.string());
   EXPECT_HAS(answer.text, "(block 0): a record is damaged; it and the rest of its block are lost");
+  EXPECT_HAS(answer.text, "0 rows are lost, and those at the end, which nothing counts; ");
+
+  // What a checkpoint says was logged must be there.
+  const std::int64_t counters[8] = {1, 0, 0, 0, 0, static_cast<std::int64_t>(whole.size()), 1, 0};
+  const auto checkpoint = directory / "study/bn-seed0/checkpoint.safetensors";
+  write_safetensors(
+      checkpoint, {{}, {NamedTensor::of("position.counters", {8}, std::span<const std::int64_t>(counters))}});
+  for (const std::size_t size : {std::size_t{0}, whole.size() - 1}) {
+    test::write_text(log, whole.substr(0, size));
+    answer = normlog("verify " + study);
+    EXPECT_EQ(answer.status, 1);
+    EXPECT_HAS(answer.text, fmt::format("it has {} bytes, but had {} when checkpoint.safetensors was made",
+                                        size, whole.size()));
+  }
+  std::filesystem::remove(checkpoint);
+
+  test::write_text(directory / "study/study.toml", "norms = ");
+  answer = normlog("verify " + study);
+  EXPECT_HAS(answer.text, "DAMAGED     " + study + "/study.toml");
+  std::filesystem::remove(directory / "study/study.toml");
 
   test::write_text(log, whole);
   std::string tensors = test::read_text(directory / "study/gn4-seed0/final.safetensors");
@@ -158,7 +178,11 @@ TEST_F(Normlog, FailuresAreOneClearError) {
 
 TEST_F(Normlog, WrongUsageIsStatus2HelpIs0) {
   EXPECT_EQ(normlog("").status, 2);
-  EXPECT_EQ(normlog("paint " + study).status, 2);
+  const Answer unknown = normlog("paint " + study);
+  EXPECT_EQ(unknown.status, 2);
+  EXPECT_HAS(unknown.text, "normlog: 'paint' is no command; choose one of csv, summary, ");
+  EXPECT_HAS(normlog("csv " + study + " --paint").text,
+             "normlog: '--paint' is no option here\nTry 'normlog csv --help'");
   EXPECT_EQ(normlog("csv").status, 2);
   const Answer help = normlog("--help");
   EXPECT_EQ(help.status, 0);

@@ -17,6 +17,17 @@ using test::SampleRun;
 
 using Plot = test::PicturesTest;
 
+/// Outliers may leave the picture of a long curve, where they flatten it, but no layer may.
+TEST(YRange, HoldsEveryPointOfAShortCurve) {
+  Chart chart;
+  chart.curves.resize(1);
+  for (int x = 0; x < 40; ++x)
+    chart.curves[0].points.push_back(curve_point(x, {x == 3 ? 50. : 0.1 + 0.001 * x}));
+  EXPECT_GE(y_range({&chart, 1}).high, 50);
+  for (int x = 40; x < 400; ++x) chart.curves[0].points.push_back(curve_point(x, {0.1}));
+  EXPECT_LT(y_range({&chart, 1}).high, 1);
+}
+
 TEST_F(Plot, DataAreTheNumbersOfTheTable) {
   write(test::clear_winner());
   make();

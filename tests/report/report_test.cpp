@@ -146,7 +146,7 @@ TEST_F(Report, SectionsAppearWithTheirChannelsAlone) {
   const std::string html = page();
   for (const char* section : sections) expect_has(html, section);
   // 0.5 a layer, over four layers; none has not recorded any.
-  expect_has(html, "at initialization → after epoch 3: bn 8 → 8. 1 is an even flow.");
+  expect_has(html, "at initialization → after epoch 3: bn 8 → 8 (1 would be even).");
   for (const char* other : {"<h2>The loss landscape", "<h2>Laws at init", "<h2>What the settings change"})
     EXPECT_EQ(html.find(other), std::string::npos) << other;
   for (std::filesystem::path file : std::filesystem::directory_iterator(path))
