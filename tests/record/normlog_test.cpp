@@ -1,5 +1,6 @@
 // The program: exit status and where its words go.
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <stdio.h>
 #include <sys/wait.h>
