@@ -88,8 +88,10 @@ NORMLAB_INLINE void multiply(Rows a, int rows, int blocks, const float* b, std::
   for (; column + kStep <= columns; column += kStep) {
     detail::multiply_columns<Set, kMany ? 8 : 6, 2>(a, rows, blocks, b + column, b_row, from(), shifted);
   }
-  for (; column < columns; column += Set::kWidth) {
-    detail::multiply_columns<Set, kMany ? 16 : 8, 1>(a, rows, blocks, b + column, b_row, from(), shifted);
+  if constexpr (kLanes % kStep != 0) {
+    for (; column < columns; column += Set::kWidth) {
+      detail::multiply_columns<Set, kMany ? 16 : 8, 1>(a, rows, blocks, b + column, b_row, from(), shifted);
+    }
   }
 }
 
@@ -147,11 +149,13 @@ NORMLAB_INLINE void multiply_outer(Rows a, int a_blocks, Rows b, int b_blocks, i
                                           sum_row, overwrite);
       }
     }
-    for (; column < b_blocks * kLanes; column += Set::kWidth) {
-      constexpr int kRows = kMany ? 16 : 8;
-      for (int i = 0; i < kLanes; i += kRows) {
-        detail::outer_tile<Set, kRows, 1>(rows_of_a + i, a.row, rows, b_at(), sum + i * sum_row + column,
-                                          sum_row, overwrite);
+    if constexpr (kLanes % kStep != 0) {
+      for (; column < b_blocks * kLanes; column += Set::kWidth) {
+        constexpr int kRows = kMany ? 16 : 8;
+        for (int i = 0; i < kLanes; i += kRows) {
+          detail::outer_tile<Set, kRows, 1>(rows_of_a + i, a.row, rows, b_at(), sum + i * sum_row + column,
+                                            sum_row, overwrite);
+        }
       }
     }
   }
