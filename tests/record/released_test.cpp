@@ -1,6 +1,8 @@
-// Files of every released format version stay readable: tests/record/released/<version of the log>/ is a
-// study as that version wrote it, with the tables that came out of it then.
+// Files of every released format version stay readable:
+// tests/record/released/log<version>-checkpoint<version>/ is a study as those versions wrote it, with the
+// tables that came out of it then.
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -32,7 +34,9 @@ TEST_P(Released, FilesAreGoodAndTablesAreWhatTheyWere) {
   for (const Verified& file : verify({{GetParam()}}))
     EXPECT_EQ(file.state, Verified::State::good) << file.path;
   const Log log = read_log(GetParam() / "bn-seed0" / "metrics.nlog");
-  EXPECT_EQ(std::to_string(log.version), GetParam().filename().string());
+  const TensorFile checkpoint = read_safetensors(GetParam() / "bn-seed0" / "checkpoint.safetensors");
+  EXPECT_EQ(fmt::format("log{}-checkpoint{}", log.version, *checkpoint.metadata_of("normlab_checkpoint")),
+            GetParam().filename().string());
   EXPECT_TRUE(log.outcome && log.outcome->status == RunStatus::done);
   const test::TemporaryDirectory directory;
   const ProgramResult csv =
@@ -72,8 +76,11 @@ TEST_P(Released, RunsGoOn) {
   EXPECT_TRUE(after.outcome && after.outcome->status == RunStatus::done);
 }
 
-INSTANTIATE_TEST_SUITE_P(Versions, Released, ::testing::ValuesIn(released()),
-                         [](const auto& info) { return "log_" + info.param.filename().string(); });
+INSTANTIATE_TEST_SUITE_P(Versions, Released, ::testing::ValuesIn(released()), [](const auto& info) {
+  std::string name = info.param.filename().string();
+  std::erase(name, '-');
+  return name;
+});
 
 }  // namespace
 }  // namespace normlab
