@@ -203,7 +203,9 @@ INSTANTIATE_TEST_SUITE_P(Calls, Faults,
                                            CallAndKind{"write", "short"}, CallAndKind{"fsync", "EIO"},
                                            CallAndKind{"fsync", "ENOSPC"}, CallAndKind{"fdatasync", "EIO"},
                                            CallAndKind{"open", "EIO"}, CallAndKind{"rename", "EIO"},
-                                           CallAndKind{"rename", "ENOSPC"}, CallAndKind{"unlink", "EIO"}),
+                                           CallAndKind{"rename", "ENOSPC"}, CallAndKind{"unlink", "EIO"},
+                                           CallAndKind{"open", "EINTR"}, CallAndKind{"fsync", "EINTR"},
+                                           CallAndKind{"fdatasync", "EINTR"}),
                          [](const auto& info) {
                            return std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param);
                          });

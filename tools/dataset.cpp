@@ -101,12 +101,13 @@ struct Synthetic {
   int test = synthetic_test_images;
 
   void add_to(CLI::App& app) {
+    const CLI::Range images(1, 1'000'000);
     CLI::App* command =
         app.add_subcommand("synthetic", "Write the synthetic set in CIFAR-10's binary layout");
     command->add_option("DIR", directory, "a new or empty directory")->required();
     command->add_option("--seed", seed, "the seed it is drawn from")->capture_default_str();
-    command->add_option("--train", train, "training images")->capture_default_str();
-    command->add_option("--test", test, "test images")->capture_default_str();
+    command->add_option("--train", train, "training images")->capture_default_str()->check(images);
+    command->add_option("--test", test, "test images")->capture_default_str()->check(images);
     command->footer(
         "Training draws the set by itself (--data synthetic); the files are for other programs. They have\n"
         "CIFAR-10's layout, with fewer records a file; records.txt says how many.");

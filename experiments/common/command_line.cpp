@@ -194,6 +194,10 @@ int refusal(const CLI::App& app, const CLI::ParseError& error) {
     what = fmt::format("'{}' is {} here", rest.front(),
                        rest.front().starts_with('-') ? "no option" : "not expected");
   }
+  constexpr std::string_view unconverted = "Could not convert: ";
+  if (what.starts_with(unconverted)) what = what.substr(unconverted.size()) + ": that is no such number";
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr && what.ends_with(" missing"))
+    what = what.substr(0, what.find(':')) + ": a value is missing";
   const std::string program = of == &app ? app.get_name() : app.get_name() + " " + of->get_name();
   fmt::print(stderr, "{}: {}\nTry '{} --help'.\n", app.get_name(), what, program);
   return 2;
