@@ -173,12 +173,17 @@ CheckpointState state_of_checkpoint(const std::filesystem::path& checkpoint, con
   TensorFile file;
   try {
     file = read_safetensors(checkpoint);
-    state.fault = other_setting(file, checkpoint, settings);
   } catch (const Error& error) {
     state.fault = error.what();
     return state;
   }
-  if (auto fault = fault_of_version(file, checkpoint); !fault.empty()) state.fault = std::move(fault);
+  state.fault = fault_of_version(file, checkpoint);  // first: of a newer one nothing else is known
+  if (!state.fault.empty()) return state;
+  try {
+    state.fault = other_setting(file, checkpoint, settings);
+  } catch (const Error& error) {
+    state.fault = error.what();
+  }
   if (!state.fault.empty()) return state;
   const NamedTensor* counters = file.find("position.counters");
   const bool has_position =

@@ -29,9 +29,11 @@ bool make_directory(const std::filesystem::path& path) {
 /// Makes a directory and those above it, and brings their names to the disk; false if it exists.
 bool make_with_parents(const std::filesystem::path& path) {
   const std::filesystem::path parent = path.parent_path();
-  if (!parent.empty() && !std::filesystem::exists(parent)) make_with_parents(parent);
+  std::error_code unknown;  // making the directory tells what is wrong
+  if (!parent.empty() && !std::filesystem::exists(parent, unknown)) make_with_parents(parent);
   if (!make_directory(path)) return false;
-  sync_directory(parent);
+  // A place may allow entries without showing them; the name then comes to the disk when the kernel likes.
+  if (::access(parent.empty() ? "." : parent.c_str(), R_OK) == 0) sync_directory(parent);
   return true;
 }
 
@@ -112,7 +114,8 @@ StudyDirectory StudyDirectory::create(std::string_view experiment,
 }
 
 StudyDirectory::StudyDirectory(std::filesystem::path path) : path_(std::move(path)) {
-  if (!std::filesystem::is_directory(path_)) throw_system_error(ENOENT, "open directory", path_);
+  if (!std::filesystem::is_directory(path_))
+    throw_system_error(std::filesystem::exists(path_) ? ENOTDIR : ENOENT, "open directory", path_);
   // A file open for writing can be locked on network file systems, too; a directory cannot.
   const std::filesystem::path file = path_ / ".lock";
   lock_ = File(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666), file);
