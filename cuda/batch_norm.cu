@@ -7,92 +7,102 @@
 
 namespace normlab::NORMLAB_PLATFORM {
 
-/// A channel's part in one stretch; the mean is over x - shift.
+/// A channel's part in one stretch; its mean is shift + mean.
 struct StretchMoments {
-  float mean, m2;
+  float shift, mean, m2;
 };
 
-/// moments(stretch, channel), with the shard's first value of the channel as shift. Bytes: x in; 90 % of what
+/// The middle one of three: a value of x's own size, whatever one outlier does.
+__device__ inline float median(float a, float b, float c) {
+  const float low = a < b ? a : b, high = a < b ? b : a;
+  return c < low ? low : c > high ? high : c;
+}
+
+/// moments(stretch, channel). A thread reads four pixels together and adds up, in fp32, their values less a
+/// shift and the squares around their own mean; such sums are added in double. Bytes: x in; 90 % of what
 /// memory delivers.
 template <typename T>
 __global__ void __launch_bounds__(kChannelThreads, 2)
     batch_norm_moments_kernel(ChannelShape s, const T* __restrict__ x, StretchMoments* __restrict__ moments) {
-  constexpr int kChannels = kWidth<T>;
-  auto* scratch = dynamic_shared<float>();
-  float* sums = scratch + s.walk.scratch(kChannels);
+  constexpr int kChannels = kWidth<T>, kTogether = 4;
+  auto* scratch = dynamic_shared<double>();
+  double* sums = scratch + s.walk.scratch(kChannels);
   const ChannelThread<kChannels> my(s);
-  float shift[kChannels] = {}, mean[kChannels] = {}, m2[kChannels] = {};
+  float shift[kChannels] = {};
+  double sum[kChannels] = {}, squares[kChannels] = {};  // of x - shift
   float seen = 0;
   if (my.works) {
-    widen(load_raw(x + my.channel), shift);
-    constexpr int kTogether = 4;  // read together; their own mean and squares, then Chan's merge
     for (int p = my.begin + my.row; p < my.end; p += kTogether * s.walk.rows) {
       Raw raw[kTogether] = {};
       float here = 0;
       NORMLAB_UNROLL
       for (int i = 0; i < kTogether; ++i) {
         const int pixel = p + i * s.walk.rows;
-        if (pixel < my.end) {
-          raw[i] = load_raw(x + my.at(s, pixel));
-          here += 1;
-        }
+        raw[i] = pixel < my.end ? load_raw(x + my.at(s, pixel)) : raw[0];
+        here += pixel < my.end ? 1.0F : 0.0F;
       }
-      const float total = seen + here, weight = here / total, both = seen * weight, share = 1.0F / here;
-      float sum[kChannels] = {}, squares[kChannels] = {}, v[kChannels];
+      if (seen == 0.0F) {
+        float second[kChannels], third[kChannels];
+        widen(raw[0], shift);
+        widen(raw[1], second);
+        widen(raw[2], third);
+        NORMLAB_UNROLL
+        for (int k = 0; k < kChannels; ++k) shift[k] = median(shift[k], second[k], third[k]);
+      }
+      float part[kChannels] = {}, around[kChannels] = {}, v[kChannels];
       NORMLAB_UNROLL
       for (int i = 0; i < kTogether; ++i) {
         if (p + i * s.walk.rows >= my.end) continue;
         widen(raw[i], v);
         NORMLAB_UNROLL
-        for (int k = 0; k < kChannels; ++k) sum[k] += v[k] - shift[k];
+        for (int k = 0; k < kChannels; ++k) part[k] += v[k] - shift[k];
       }
-      NORMLAB_UNROLL
-      for (int k = 0; k < kChannels; ++k) sum[k] *= share;
+      const float share = 1.0F / here;
       NORMLAB_UNROLL
       for (int i = 0; i < kTogether; ++i) {
         if (p + i * s.walk.rows >= my.end) continue;
         widen(raw[i], v);
         NORMLAB_UNROLL
         for (int k = 0; k < kChannels; ++k) {
-          const float t = (v[k] - shift[k]) - sum[k];
-          squares[k] += t * t;
+          const float t = (v[k] - shift[k]) - part[k] * share;
+          around[k] += t * t;
         }
       }
       NORMLAB_UNROLL
       for (int k = 0; k < kChannels; ++k) {
-        const float delta = sum[k] - mean[k];
-        mean[k] += delta * weight;
-        m2[k] += squares[k] + delta * delta * both;
+        const auto of_part = static_cast<double>(part[k]);
+        sum[k] += of_part;
+        squares[k] += static_cast<double>(around[k]) + of_part * of_part / static_cast<double>(here);
       }
-      seen = total;
+      seen += here;
     }
   }
   // The block's mean, and the squares around it.
-  float part[kChannels];
-  const float share = 1.0F / static_cast<float>(my.end - my.begin);
+  const double count = my.end - my.begin, mine = static_cast<double>(seen);
+  double part[kChannels];
   NORMLAB_UNROLL
-  for (int k = 0; k < kChannels; ++k) part[k] = mean[k] * (seen * share);
+  for (int k = 0; k < kChannels; ++k) part[k] = sum[k] + mine * static_cast<double>(shift[k]);
   sum_rows(part, s.walk, scratch, sums);
-  float block_mean[kChannels];
+  double mean[kChannels];
   NORMLAB_UNROLL
   for (int k = 0; k < kChannels; ++k) {
-    block_mean[k] = sums[my.channel - my.first + k];
-    const float delta = mean[k] - block_mean[k];
-    part[k] = m2[k] + seen * delta * delta;
+    mean[k] = sums[my.channel - my.first + k] / count;
+    const double off = static_cast<double>(shift[k]) - mean[k];
+    part[k] = squares[k] + off * (2 * sum[k] + mine * off);
   }
   sum_rows(part, s.walk, scratch, sums);
   if (my.row > 0 || !my.works) return;
   NORMLAB_UNROLL
   for (int k = 0; k < kChannels; ++k) {
     if (my.channel + k >= s.channels) continue;
-    moments[static_cast<int>(blockIdx.x) * s.channels + my.channel + k] = {block_mean[k],
-                                                                           sums[my.channel - my.first + k]};
+    StretchMoments& to = moments[static_cast<int>(blockIdx.x) * s.channels + my.channel + k];
+    split_mean(mean[k], &to.shift, &to.mean);
+    to.m2 = static_cast<float>(sums[my.channel - my.first + k]);
   }
 }
 
 /// A warp for each channel merges its stretches, in double. Bytes: few.
-template <typename T>
-__global__ void batch_norm_merge_kernel(ChannelShape s, const T* x, const StretchMoments* moments,
+__global__ void batch_norm_merge_kernel(ChannelShape s, const StretchMoments* moments,
                                         BatchNormPartial* partial) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int c = static_cast<int>((blockIdx.x * blockDim.x + threadIdx.x) / kWarp);
@@ -101,18 +111,21 @@ __global__ void batch_norm_merge_kernel(ChannelShape s, const T* x, const Stretc
     const int left = s.pixels - i * s.stretch;
     return static_cast<double>(left < s.stretch ? left : s.stretch);
   };
+  const auto mean_of = [&](int i) {
+    const StretchMoments& part = moments[i * s.channels + c];
+    return static_cast<double>(part.shift) + static_cast<double>(part.mean);
+  };
   double mean = 0, m2 = 0;
-  for (int i = lane; i < s.stretches; i += kWarp) {
-    mean += count_of(i) * static_cast<double>(moments[i * s.channels + c].mean);
-  }
+  for (int i = lane; i < s.stretches; i += kWarp) mean += count_of(i) * mean_of(i);
   mean = sum_lanes(mean) / s.pixels;
   for (int i = lane; i < s.stretches; i += kWarp) {
-    const StretchMoments part = moments[i * s.channels + c];
-    const double delta = static_cast<double>(part.mean) - mean;
-    m2 += static_cast<double>(part.m2) + count_of(i) * delta * delta;
+    const double delta = mean_of(i) - mean;
+    m2 += static_cast<double>(moments[i * s.channels + c].m2) + count_of(i) * delta * delta;
   }
   m2 = sum_lanes(m2);
-  if (lane == 0) partial[c] = {to_float(x[c]), static_cast<float>(mean), static_cast<float>(m2)};
+  if (lane > 0) return;
+  split_mean(mean, &partial[c].shift, &partial[c].mean);
+  partial[c].m2 = static_cast<float>(m2);
 }
 
 struct ShardShape {
@@ -137,9 +150,8 @@ __global__ void batch_norm_reduce_kernel(ShardShape s, const BatchNormPartial* p
     count = total;
   }
   const double var = m2 / count;
-  const auto shift = static_cast<float>(mean);
-  statistics[c] = {shift, static_cast<float>(mean - static_cast<double>(shift)),
-                   static_cast<float>(1.0 / sqrt(var + static_cast<double>(kEpsilon)))};
+  split_mean(mean, &statistics[c].shift, &statistics[c].mean);
+  statistics[c].rstd = static_cast<float>(1.0 / sqrt(var + static_cast<double>(kEpsilon)));
   const auto momentum = static_cast<double>(kRunningMomentum);
   running_mean[c] =
       static_cast<float>((1 - momentum) * static_cast<double>(running_mean[c]) + momentum * mean);
@@ -174,7 +186,7 @@ __global__ void __launch_bounds__(kChannelThreads, 2)
         NORMLAB_UNROLL
         for (int k = 0; k < kChannels; ++k) {
           v[k] = affine(of.centered(v[k], k), of.scale[k], of.beta[k]);
-          if (relu) v[k] = v[k] > 0.0F ? v[k] : (v[k] != v[k] ? v[k] : 0.0F);  // NaN stays
+          if (relu) v[k] = positive(v[k]);
         }
         store_raw(y + my.at(s, p), narrow(v));
       });
@@ -187,10 +199,9 @@ void CudaBackend::batch_norm_partial(Tensor x, BatchNormPartial* partial) {
     auto* moments = static_cast<StretchMoments*>(
         workspace(static_cast<std::size_t>(s.stretches) * static_cast<std::size_t>(s.channels) *
                   sizeof(StretchMoments)));
-    launch(batch_norm_moments_kernel<T>, grid_of<T>(s), threads_of(s), shared_of<T>(s, 1), stream(), s,
-           elements<T>(x), moments);
-    launch(batch_norm_merge_kernel<T>, warp_blocks(s.channels), kMergeThreads, 0, stream(), s, elements<T>(x),
-           moments, partial);
+    launch(batch_norm_moments_kernel<T>, grid_of<T>(s), threads_of(s), shared_of<T, double>(s, 1), stream(),
+           s, elements<T>(x), moments);
+    launch(batch_norm_merge_kernel, warp_blocks(s.channels), kMergeThreads, 0, stream(), s, moments, partial);
   });
 }
 

@@ -24,7 +24,7 @@ struct ChannelCoefficients {
   }
   __device__ float centered(float x, int k) const { return (x - shift[k]) - mean[k]; }
   __device__ float before_activation(bool relu, float t, float dy, int k) const {
-    return relu && !(affine(t, scale[k], beta[k]) > 0.0F) ? 0.0F : dy;
+    return relu ? where_positive(affine(t, scale[k], beta[k]), dy) : dy;
   }
 };
 

@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kChannelThreads, 2)
   float* sums = scratch + s.walk.scratch(kChannels);
   float* sums_t = sums + s.walk.vectors * kChannels;
   const ChannelThread<kChannels> my(s);
-  float sum[kChannels] = {}, sum_t[kChannels] = {};
+  LongSums<kChannels> of_dz, of_dz_t;
   if (my.works) {
     const ChannelCoefficients<kChannels> of(s, my.channel, statistics, gamma, beta);
     for_pixels(
@@ -47,13 +47,18 @@ __global__ void __launch_bounds__(kChannelThreads, 2)
         [&](int, const ChannelPair& raw) {
           float t[kChannels], dz[kChannels];
           before_activation(of, relu, raw, t, dz);
+          of_dz.next();
+          of_dz_t.next();
           NORMLAB_UNROLL
           for (int k = 0; k < kChannels; ++k) {
-            sum[k] += dz[k];
-            sum_t[k] += dz[k] * t[k];
+            of_dz.add(k, dz[k]);
+            of_dz_t.add(k, dz[k] * t[k]);
           }
         });
   }
+  float sum[kChannels], sum_t[kChannels];
+  of_dz.finish(sum);
+  of_dz_t.finish(sum_t);
   sum_rows(sum, s.walk, scratch, sums);
   sum_rows(sum_t, s.walk, scratch, sums_t);
   if (my.row > 0 || !my.works) return;

@@ -12,17 +12,20 @@ __global__ void __launch_bounds__(kChannelThreads, 2)
   auto* scratch = dynamic_shared<float>();
   float* sums = scratch + s.walk.scratch(kChannels);
   const ChannelThread<kChannels> my(s);
-  float sum[kChannels] = {};
+  LongSums<kChannels> sum_of;
   if (my.works) {
     for_pixels(
         my.begin + my.row, my.end, s.walk.rows, [&](int p) { return load_raw(x + my.at(s, p)); },
         [&](int, Raw raw) {
           float v[kChannels];
           widen(raw, v);
+          sum_of.next();
           NORMLAB_UNROLL
-          for (int k = 0; k < kChannels; ++k) sum[k] += v[k];
+          for (int k = 0; k < kChannels; ++k) sum_of.add(k, v[k]);
         });
   }
+  float sum[kChannels];
+  sum_of.finish(sum);
   sum_rows(sum, s.walk, scratch, sums);
   if (my.row > 0 || !my.works) return;
   NORMLAB_UNROLL

@@ -70,10 +70,10 @@ template <typename T>
 }
 
 /// Of sum_rows(), with `sums` results kept.
-template <typename T>
+template <typename T, typename Sum = float>
 [[nodiscard]] std::size_t shared_of(const ChannelShape& s, int sums) {
   return static_cast<std::size_t>(s.walk.scratch(kWidth<T>) + sums * s.walk.vectors * kWidth<T>) *
-         sizeof(float);
+         sizeof(Sum);
 }
 
 [[nodiscard]] inline unsigned threads_of(const ChannelShape& s) {

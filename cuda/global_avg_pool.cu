@@ -17,7 +17,7 @@ __global__ void __launch_bounds__(kMapThreads, 4)
   const int channel = first + thread % walk.vectors * kChannels, row = thread / walk.vectors;
   const T* map = x + static_cast<std::size_t>(blockIdx.y) * static_cast<std::size_t>(pixels) *
                          static_cast<std::size_t>(stride);
-  float sum[kChannels] = {};
+  LongSums<kChannels> sum_of;
   if (row < walk.rows && channel < stride) {
     for_pixels(
         row, pixels, walk.rows,
@@ -27,10 +27,13 @@ __global__ void __launch_bounds__(kMapThreads, 4)
         [&](int, Raw raw) {
           float v[kChannels];
           widen(raw, v);
+          sum_of.next();
           NORMLAB_UNROLL
-          for (int k = 0; k < kChannels; ++k) sum[k] += v[k];
+          for (int k = 0; k < kChannels; ++k) sum_of.add(k, v[k]);
         });
   }
+  float sum[kChannels];
+  sum_of.finish(sum);
   sum_rows(sum, walk, scratch, sums);
   if (row == 0 && channel < stride) {
     float mean[kChannels];

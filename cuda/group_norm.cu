@@ -1,17 +1,26 @@
 // Layer, group, instance and RMS norm forward, with fused ReLU; formulas stand at GroupNormSpec, the plan of
 // blocks in groups.hpp, the way back in group_norm_backward.cu.
 //
-// Statistics are shifted by the group's first value; mean, squares and the map itself are three passes over
-// the copy on the chip. Sums are fp32 in a fixed order, parts of a group are merged in double.
+// Mean, squares and the map itself are three passes over the copy on the chip. The mean is found from x less
+// the group's first value; the pass for the squares also adds up by how much that was off (Chan, Golub and
+// LeVeque 1983), so it does not matter what the first value was. Sums are fp32 in a fixed order, parts of a
+// group are merged in double.
 
 #include "cuda/groups.hpp"
 
 namespace normlab::NORMLAB_PLATFORM {
 
-/// A group's part in one stretch of pixels; the mean is over x - shift.
+/// A group's part in one stretch of pixels; its mean is shift + mean.
 struct GroupMoments {
-  float mean, m2;
+  float shift, mean, m2;
 };
+
+/// shift + mean, to the last digit, as another such sum, whose shift is the nearest float (Knuth's two-sum).
+__device__ inline void recentre(float* shift, float* mean) {
+  const float sum = *shift + *mean, part = sum - *shift;
+  *mean = (*shift - (sum - part)) + (*mean - part);
+  *shift = sum;
+}
 
 /// What the blocks of a group's stretch find: shift and mean of each of the thread's channels, and in
 /// `squares` the sum of squares around the mean, by group. x is read once, into `copy`. All threads call it.
@@ -50,9 +59,12 @@ __device__ inline void stretch_moments(const GroupShape& s, const GroupThread<kW
     sum_groups(s, sums, one, totals);
     NORMLAB_UNROLL
     for (int k = 0; k < kChannels; ++k) {
-      mean[k] = my.works && my.channel + k < s.channels ? totals[my.group(s, k)] / count : 0.0F;
+      if (!my.works || my.channel + k >= s.channels) continue;
+      mean[k] = totals[my.group(s, k)] / count;
+      recentre(&shift[k], &mean[k]);
     }
   }
+  float sum_squares[kChannels] = {};
   NORMLAB_UNROLL
   for (float& value : sum) value = 0;
   if (my.works) {
@@ -62,12 +74,26 @@ __device__ inline void stretch_moments(const GroupShape& s, const GroupThread<kW
       NORMLAB_UNROLL
       for (int k = 0; k < kChannels; ++k) {
         const float t = (v[k] - shift[k]) - mean[k];
-        sum[k] += t * t;
+        sum[k] += t;
+        sum_squares[k] += t * t;
       }
     }
   }
-  sum_rows(sum, s.walk, scratch, sums);
+  sum_rows(sum_squares, s.walk, scratch, sums);
   sum_groups(s, sums, one, squares);
+  if (!s.centered) return;
+  __syncthreads();  // all have read the totals of the first pass
+  sum_rows(sum, s.walk, scratch, sums);
+  sum_groups(s, sums, one, totals);
+  const int groups = groups_of_block(s);
+  for (int g = static_cast<int>(threadIdx.x); g < groups; g += static_cast<int>(blockDim.x)) {
+    squares[g] -= totals[g] * totals[g] / count;
+  }
+  NORMLAB_UNROLL
+  for (int k = 0; k < kChannels; ++k) {
+    if (my.works && my.channel + k < s.channels) mean[k] += totals[my.group(s, k)] / count;
+  }
+  __syncthreads();
 }
 
 /// y of one pixel's channels, from x.
@@ -88,7 +114,7 @@ __device__ inline void normalize(const GroupShape& s, const GroupThread<kWidth<T
     } else {
       v[k] = affine(t, of.scale[k], of.beta[k]);
     }
-    if (s.relu) v[k] = v[k] <= 0.0F ? 0.0F : v[k];  // NaN stays
+    if (s.relu) v[k] = positive(v[k]);
   }
   store_raw(y + my.at + pixel, narrow(v));
 }
@@ -145,7 +171,8 @@ __global__ void __launch_bounds__(kMostGroupThreads, 1)
     const int c = my.channel + k;
     if (c >= s.channels || c % s.size != 0) continue;
     const int g = my.group(s, k);
-    moments[group_index(s, g) * static_cast<std::size_t>(s.parts) + blockIdx.z] = {mean[k], squares[g]};
+    moments[group_index(s, g) * static_cast<std::size_t>(s.parts) + blockIdx.z] = {shift[k], mean[k],
+                                                                                   squares[g]};
   }
 }
 
@@ -161,28 +188,28 @@ __global__ void __launch_bounds__(kMostGroupThreads, 1)
   auto* merged = dynamic_shared<Statistics>();
   const GroupThread<kChannels> my(s);
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warps = static_cast<int>(blockDim.x) / kWarp;
-  const int first = static_cast<int>(blockIdx.x) * s.slab, groups = groups_of_block(s);
+  const int groups = groups_of_block(s);
   for (int g = static_cast<int>(threadIdx.x) / kWarp; g < groups; g += warps) {
     const GroupMoments* of_group = moments + group_index(s, g) * static_cast<std::size_t>(s.parts);
     const auto count_of = [&](int part) {
       const int left = s.pixels - part * s.stretch;
       return static_cast<double>(left < s.stretch ? left : s.stretch) * s.size;
     };
+    const auto mean_of = [&](int part) {
+      return static_cast<double>(of_group[part].shift) + static_cast<double>(of_group[part].mean);
+    };
     const double count = static_cast<double>(s.pixels) * s.size;
     double mean = 0, m2 = 0;
-    for (int i = lane; i < s.parts; i += kWarp) mean += count_of(i) * static_cast<double>(of_group[i].mean);
+    for (int i = lane; i < s.parts; i += kWarp) mean += count_of(i) * mean_of(i);
     mean = sum_lanes(mean) / count;
     for (int i = lane; i < s.parts; i += kWarp) {
-      const double delta = static_cast<double>(of_group[i].mean) - mean;
+      const double delta = mean_of(i) - mean;
       m2 += static_cast<double>(of_group[i].m2) + count_of(i) * delta * delta;
     }
     m2 = sum_lanes(m2);
     if (lane > 0) continue;
-    const std::size_t origin = static_cast<std::size_t>(blockIdx.y) * static_cast<std::size_t>(s.pixels) *
-                                   static_cast<std::size_t>(s.stride) +
-                               static_cast<std::size_t>(first + g * s.size);
-    merged[g] = {s.centered ? to_float(x[origin]) : 0.0F, static_cast<float>(mean),
-                 static_cast<float>(1.0 / sqrt(m2 / count + static_cast<double>(kEpsilon)))};
+    split_mean(mean, &merged[g].shift, &merged[g].mean);
+    merged[g].rstd = static_cast<float>(1.0 / sqrt(m2 / count + static_cast<double>(kEpsilon)));
     if (blockIdx.z == 0) statistics[group_index(s, g)] = merged[g];
   }
   __syncthreads();

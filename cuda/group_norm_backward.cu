@@ -41,10 +41,10 @@ struct GroupGradient {
       t[k] = of.centered(t[k], k);
       if constexpr (kElementwise) {
         const std::size_t i = pixel(p) + static_cast<std::size_t>(my.channel + k);
-        if (s.relu && !(affine(t[k] * of.scale[k], gamma[i], beta[i]) > 0.0F)) dz[k] = 0;
+        if (s.relu) dz[k] = where_positive(affine(t[k] * of.scale[k], gamma[i], beta[i]), dz[k]);
         dz[k] *= gamma[i];
       } else {
-        if (s.relu && !(affine(t[k], of.scale[k], of.beta[k]) > 0.0F)) dz[k] = 0;
+        if (s.relu) dz[k] = where_positive(affine(t[k], of.scale[k], of.beta[k]), dz[k]);
       }
     }
   }
@@ -225,17 +225,17 @@ __global__ void __launch_bounds__(kMostGroupThreads, 1)
 inline constexpr int kParameterThreads = 1024;
 inline constexpr int kElementThreads = 256;
 
-/// dgamma[c] += the sum over the rows of its column, dbeta likewise; a block for 32 channels, whose rows
-/// of threads take every 32nd row, in order.
+/// dgamma[c] += the sum over the rows of its column, in double, dbeta likewise; a block for 32 channels,
+/// whose rows of threads take every 32nd row, in order.
 __global__ void __launch_bounds__(kParameterThreads, 1)
     group_norm_parameter_kernel(const float* by_row, const float* by_row_beta, int rows, int channels,
                                 float* dgamma, float* dbeta) {
   constexpr int kRows = kParameterThreads / kWarp;
-  NORMLAB_SHARED(float, part, kParameterThreads);
-  NORMLAB_SHARED(float, part_beta, kParameterThreads);
+  NORMLAB_SHARED(double, part, kParameterThreads);
+  NORMLAB_SHARED(double, part_beta, kParameterThreads);
   const int thread = static_cast<int>(threadIdx.x), row = thread / kWarp;
   const int c = static_cast<int>(blockIdx.x) * kWarp + thread % kWarp;
-  float sum = 0, sum_beta = 0;
+  double sum = 0, sum_beta = 0;
   for_pixels(
       c < channels ? row : rows, rows, kRows,
       [&](int n) {
@@ -244,8 +244,8 @@ __global__ void __launch_bounds__(kParameterThreads, 1)
         return float2{by_row[i], by_row_beta[i]};
       },
       [&](int, float2 of) {
-        sum += of.x;
-        sum_beta += of.y;
+        sum += static_cast<double>(of.x);
+        sum_beta += static_cast<double>(of.y);
       });
   part[thread] = sum;
   part_beta[thread] = sum_beta;
@@ -255,8 +255,8 @@ __global__ void __launch_bounds__(kParameterThreads, 1)
     sum += part[thread + i * kWarp];
     sum_beta += part_beta[thread + i * kWarp];
   }
-  dgamma[c] += sum;
-  if (dbeta != nullptr) dbeta[c] += sum_beta;
+  dgamma[c] += static_cast<float>(sum);
+  if (dbeta != nullptr) dbeta[c] += static_cast<float>(sum_beta);
 }
 
 /// Per-element gamma and beta: a thread for one vector of (pixel, channels) goes through the samples, in
@@ -273,7 +273,8 @@ __global__ void __launch_bounds__(kElementThreads, 2)
   const std::size_t sample = static_cast<std::size_t>(s.pixels) * static_cast<std::size_t>(s.stride);
   if (at >= sample) return;
   const int channel = static_cast<int>(at % static_cast<std::size_t>(s.stride));
-  float g[kChannels], offset[kChannels], sum[kChannels] = {}, sum_beta[kChannels] = {};
+  float g[kChannels], offset[kChannels];
+  LongSums<kChannels> of_dgamma, of_dbeta;
   NORMLAB_UNROLL
   for (int k = 0; k < kChannels; ++k) {
     g[k] = gamma[at + static_cast<std::size_t>(k)];
@@ -286,14 +287,19 @@ __global__ void __launch_bounds__(kElementThreads, 2)
     widen(load_raw(dy + i), dz);
     GroupCoefficients<kChannels> of;
     of.template read<true>(s, channel, static_cast<unsigned>(n), statistics, gamma, beta);
+    of_dgamma.next();
+    of_dbeta.next();
     NORMLAB_UNROLL
     for (int k = 0; k < kChannels; ++k) {
       const float normalized = of.centered(t[k], k) * of.scale[k];
-      if (s.relu && !(affine(normalized, g[k], offset[k]) > 0.0F)) dz[k] = 0;
-      sum[k] += dz[k] * normalized;
-      sum_beta[k] += dz[k];
+      if (s.relu) dz[k] = where_positive(affine(normalized, g[k], offset[k]), dz[k]);
+      of_dgamma.add(k, dz[k] * normalized);
+      of_dbeta.add(k, dz[k]);
     }
   }
+  float sum[kChannels], sum_beta[kChannels];
+  of_dgamma.finish(sum);
+  of_dbeta.finish(sum_beta);
   NORMLAB_UNROLL
   for (int k = 0; k < kChannels; ++k) {
     dgamma[at + static_cast<std::size_t>(k)] += sum[k];

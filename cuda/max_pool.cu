@@ -1,6 +1,6 @@
-// 2x2 max pool, stride 2; the first maximum in row order wins. The backward pass finds the winner again from
-// x instead of storing indices. One thread for 16 bytes of channels of one window. cuDNN's own pool is not
-// deterministic on the way back.
+// 2x2 max pool, stride 2; the first maximum in row order wins, and a NaN beats all before it, as in PyTorch.
+// The backward pass finds the winner again from x instead of storing indices. One thread for 16 bytes of
+// channels of one window. cuDNN's own pool is not deterministic on the way back.
 
 #include "cuda/device.hpp"
 
@@ -36,6 +36,11 @@ struct PoolWindow {
   }
 };
 
+/// Whether b takes the place of a as the largest.
+__device__ inline bool exceeds(float b, float a) {
+  return b > a || b != b;
+}
+
 /// Bytes: x in, y out; 85 % of what a copy reaches.
 template <typename T>
 __global__ void __launch_bounds__(kMapThreads, kPoolBlocks)
@@ -50,7 +55,7 @@ __global__ void __launch_bounds__(kMapThreads, kPoolBlocks)
   for (int corner = 1; corner < 4; ++corner) {
     widen(load_raw(x + k.x[corner]), other);
     NORMLAB_UNROLL
-    for (int c = 0; c < kChannels; ++c) largest[c] = other[c] > largest[c] ? other[c] : largest[c];
+    for (int c = 0; c < kChannels; ++c) largest[c] = exceeds(other[c], largest[c]) ? other[c] : largest[c];
   }
   store_raw(y + k.y, narrow(largest));
 }
@@ -84,7 +89,7 @@ __global__ void __launch_bounds__(kMapThreads, kPoolBlocks)
     winner[c] = 0;
     NORMLAB_UNROLL
     for (int corner = 1; corner < 4; ++corner) {
-      const bool wins = value[corner][c] > largest;
+      const bool wins = exceeds(value[corner][c], largest);
       winner[c] = wins ? corner : winner[c];
       largest = wins ? value[corner][c] : largest;
     }

@@ -20,7 +20,7 @@ struct Walk {
     return {vectors, pixels < most ? pixels : most};
   }
   [[nodiscard]] constexpr int threads() const { return (vectors * rows + kWarp - 1) / kWarp * kWarp; }
-  /// Floats that sum_rows() needs for threads of `width` channels: scratch, then the sums.
+  /// Numbers that sum_rows() needs for threads of `width` channels: scratch, then the sums.
   [[nodiscard]] constexpr int scratch(int width) const {
     const int channels = vectors * width;
     return threads() * width + (threads() > channels ? threads() : channels);
@@ -49,12 +49,12 @@ __device__ inline void for_pixels(int first, int end, int step, Load load, Use u
 /// channels. All threads call it; `scratch` and `sums` are shared, and the sums may be read when it returns.
 /// In two steps, so that even for few channels many threads work: rows p, p + parts, p + 2 parts, ... in
 /// order, then the parts in order.
-template <int kChannels>
-__device__ inline void sum_rows(const float (&values)[kChannels], Walk walk, float* scratch, float* sums) {
+template <int kChannels, typename Sum>
+__device__ inline void sum_rows(const Sum (&values)[kChannels], Walk walk, Sum* scratch, Sum* sums) {
   const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
   const int channels = walk.vectors * kChannels;
   const int parts = threads > channels ? threads / channels : 1;
-  float* partial = scratch + threads * kChannels;
+  Sum* partial = scratch + threads * kChannels;
   if (thread < walk.vectors * walk.rows) {
     NORMLAB_UNROLL
     for (int k = 0; k < kChannels; ++k) scratch[thread * kChannels + k] = values[k];
@@ -62,17 +62,51 @@ __device__ inline void sum_rows(const float (&values)[kChannels], Walk walk, flo
   __syncthreads();
   for (int i = thread; i < channels * parts; i += threads) {
     const int channel = i % channels;
-    float sum = 0;
+    Sum sum = 0;
     for (int row = i / channels; row < walk.rows; row += parts) sum += scratch[row * channels + channel];
     partial[i] = sum;
   }
   __syncthreads();
   for (int channel = thread; channel < channels; channel += threads) {
-    float sum = 0;
+    Sum sum = 0;
     for (int part = 0; part < parts; ++part) sum += partial[part * channels + channel];
     sums[channel] = sum;
   }
   __syncthreads();
+}
+
+/// The sums that a thread keeps of its channels over many pixels: terms are added in runs of 16, and the runs
+/// to another sum, so that what is rounded away does not grow with the number of terms but with its root.
+template <int kChannels>
+class LongSums {
+ public:
+  /// Call it before each pixel's terms are added.
+  __device__ void next() {
+    constexpr int kRun = 16;
+    if (terms_++ < kRun) return;
+    NORMLAB_UNROLL
+    for (int k = 0; k < kChannels; ++k) {
+      total_[k] += run_[k];
+      run_[k] = 0;
+    }
+    terms_ = 1;
+  }
+  __device__ void add(int k, float term) { run_[k] += term; }
+  /// The sums, when all terms are added.
+  __device__ void finish(float (&sums)[kChannels]) const {
+    NORMLAB_UNROLL
+    for (int k = 0; k < kChannels; ++k) sums[k] = total_[k] + run_[k];
+  }
+
+ private:
+  float run_[kChannels] = {}, total_[kChannels] = {};
+  int terms_ = 0;
+};
+
+/// mean of x = shift + mean, where the shift is that mean as a float.
+__device__ inline void split_mean(double value, float* shift, float* mean) {
+  *shift = static_cast<float>(value);
+  *mean = static_cast<float>(value - static_cast<double>(*shift));
 }
 
 /// The sum over a warp's lanes, in all of them; all lanes call it.

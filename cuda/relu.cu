@@ -14,7 +14,7 @@ __global__ void __launch_bounds__(kMapThreads, kMapBlocks)
   float v[kWidth<T>];
   widen(load_raw(x + i * kChannels), v);
   NORMLAB_UNROLL
-  for (float& value : v) value = value > 0.0F ? value : (value != value ? value : 0.0F);  // NaN stays
+  for (float& value : v) value = positive(value);
   store_raw(y + i * kChannels, narrow(v));
 }
 
@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(kMapThreads, kMapBlocks)
   widen(load_raw(y + i * kChannels), output);
   widen(load_raw(dy + i * kChannels), gradient);
   NORMLAB_UNROLL
-  for (int k = 0; k < kWidth<T>; ++k) gradient[k] = output[k] > 0.0F ? gradient[k] : 0.0F;
+  for (int k = 0; k < kWidth<T>; ++k) gradient[k] = where_positive(output[k], gradient[k]);
   store_raw(dx + i * kChannels, narrow(gradient));
 }
 

@@ -24,11 +24,12 @@ __global__ void softmax_cross_entropy_kernel(SoftmaxShape s, const T* logits, co
   const auto logit = [&](int c) { return static_cast<double>(to_float(row[c])); };
 
   int best = lane < s.classes ? lane : 0;
-  for (int c = lane; c < s.classes; c += kWarp) best = logit(c) > logit(best) ? c : best;
+  for (int c = lane; c < s.classes; c += kWarp) best = is_larger(logit(c), logit(best)) ? c : best;
   NORMLAB_UNROLL
   for (int distance = kWarp / 2; distance > 0; distance /= 2) {
     const int other = __shfl_xor_sync(kAllLanes, best, distance);
-    const bool wins = logit(other) > logit(best) || (logit(other) == logit(best) && other < best);
+    const bool equal = !is_larger(logit(other), logit(best)) && !is_larger(logit(best), logit(other));
+    const bool wins = is_larger(logit(other), logit(best)) || (equal && other < best);
     best = wins ? other : best;
   }
   double sum = 0, mean = 0;
@@ -41,7 +42,9 @@ __global__ void softmax_cross_entropy_kernel(SoftmaxShape s, const T* logits, co
   const double log_sum = logit(best) + log(sum);
   const int label = labels[sample];
   if (lane == 0) {
-    loss[sample] = static_cast<float>(log_sum - (1 - s.smoothing) * logit(label) - s.smoothing * mean);
+    // A logit of minus infinity at another class has no part in the loss but by smoothing.
+    const double smoothed = s.smoothing > 0 ? s.smoothing * mean : 0;
+    loss[sample] = static_cast<float>(log_sum - (1 - s.smoothing) * logit(label) - smoothed);
     predicted[sample] = best;
     confidence[sample] = static_cast<float>(1 / sum);
   }

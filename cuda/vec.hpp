@@ -77,4 +77,13 @@ __device__ inline float affine(float t, float scale, float beta) {
   return fmaf(t, scale, beta);
 }
 
+/// max(v, 0); NaN stays.
+__device__ inline float positive(float v) {
+  return v <= 0.0F ? 0.0F : v;
+}
+/// dy where the ReLU of z passed it: where z is above 0 or NaN, as in PyTorch.
+__device__ inline float where_positive(float z, float dy) {
+  return z <= 0.0F ? 0.0F : dy;
+}
+
 }  // namespace normlab::NORMLAB_PLATFORM

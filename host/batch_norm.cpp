@@ -1,5 +1,5 @@
-// Batch norm in three parts, see operations.hpp. Partial sums of a shard are fp32 over x - shift, with the
-// shard's own first value of the channel as shift; shards are merged in double, in order.
+// Batch norm in three parts, see operations.hpp. A shard's sums are as normalize.hpp has them, and shards are
+// merged in double, in order.
 
 #include <cmath>
 
@@ -32,22 +32,33 @@ Block block_of(const BatchNormArgs& args, const HostLayout& at, int block) {
   return k;
 }
 
-/// Of the samples' values in one block: shift, mean and m2 as BatchNormPartial has them.
-struct BlockSums {
+/// Of the samples' values in one block: partial[i] for each channel i.
+struct ShardMoments {
   template <typename Set, typename T>
-  static NORMLAB_INLINE void run(const T* x, int samples, const HostLayout& at, float* shift, float* mean,
-                                 float* m2) {
+  static NORMLAB_INLINE void run(const T* x, int samples, const HostLayout& at, int channels,
+                                 BatchNormPartial* partial) {
+    const double count = static_cast<double>(samples) * static_cast<double>(at.pixels);
+    alignas(64) double sum[1][kLanes] = {}, of_t[2][kLanes] = {};
+    alignas(64) float shift[kLanes], mean[kLanes];
     const Vec<Set> first = load<Set>(x);
-    Vec<Set> sum = zero<Set>();
-    for (int n = 0; n < samples; ++n)
-      sum += sum_shifted<Set>(Map<T>{x + n * at.sample, at.pixels, at.pixel}, first);
-    const Vec<Set> average = sum / static_cast<float>(samples * at.pixels);
-    Vec<Set> squares = zero<Set>();
-    for (int n = 0; n < samples; ++n)
-      squares += sum_squares<Set>(Map<T>{x + n * at.sample, at.pixels, at.pixel}, first, average);
     store(shift, first);
-    store(mean, average);
-    store(m2, squares);
+    for (int n = 0; n < samples; ++n) {
+      add_shifted<Set>(Map<T>{x + n * at.sample, at.pixels, at.pixel}, first, sum);
+    }
+    for (int i = 0; i < kLanes; ++i) {
+      const ShiftedMean of(static_cast<double>(shift[i]) + sum[0][i] / count);
+      shift[i] = of.shift;
+      mean[i] = of.mean;
+    }
+    for (int n = 0; n < samples; ++n) {
+      add_squares<Set>(Map<T>{x + n * at.sample, at.pixels, at.pixel}, load<Set>(shift), load<Set>(mean),
+                       of_t);
+    }
+    for (int i = 0; i < channels; ++i) {
+      const double off = of_t[0][i] / count;
+      const auto corrected = static_cast<float>(static_cast<double>(mean[i]) + off);
+      partial[i] = {shift[i], corrected, static_cast<float>(of_t[1][i] - off * of_t[0][i])};
+    }
   }
 };
 
@@ -83,22 +94,18 @@ struct Normalize {
   }
 };
 
-/// Adds a sample's sums of dz and dz t to the block's a and b.
+/// Adds a sample's sums of dz and dz t.
 struct GradientSums {
   template <typename Set, typename T>
-  static NORMLAB_INLINE void run(const T* x, const T* dy, const HostLayout& at, bool has_relu, Block& block) {
+  static NORMLAB_INLINE void run(const T* x, const T* dy, const HostLayout& at, bool has_relu,
+                                 const Block& block, double (*totals)[kLanes]) {
     const Coefficients<Set> k(block);
     for_activation(has_relu, [&](auto relu) NORMLAB_INLINE_LAMBDA {
-      using SumsOf = Sums<Set, 2>;
-      SumsOf sum, sum_t;
-      for_pixels<SumsOf::kCount>(at.pixels, [&](std::ptrdiff_t p, int way) NORMLAB_INLINE_LAMBDA {
+      add_over_pixels<Set, 2, 2>(at.pixels, totals, [&](std::ptrdiff_t p) NORMLAB_INLINE_LAMBDA {
         const Vec<Set> t = k.centered(load<Set>(x + p * at.pixel));
         const Vec<Set> dz = before_activation<relu()>(load<Set>(dy + p * at.pixel), k.z(t));
-        sum.part[way] += dz;
-        sum_t.part[way] += dz * t;
+        return Several<Set, 2>{{dz, dz * t}};
       });
-      store(block.a, load<Set>(block.a) + sum.total());
-      store(block.b, load<Set>(block.b) + sum_t.total());
     });
   }
 };
@@ -125,13 +132,10 @@ struct GradientMap {
 void HostBackend::batch_norm_partial(Tensor x, BatchNormPartial* partial) {
   const HostLayout at = layout(x);
   for (int block = 0; block < at.blocks; ++block) {
-    alignas(64) float shift[kLanes], mean[kLanes], m2[kLanes];
     with_storage(x.type, [&]<typename T>(Stored<T>) {
-      kernel<BlockSums>(x.as<T>() + block * at.block, x.shape.n, at, shift, mean, m2);
+      kernel<ShardMoments>(x.as<T>() + block * at.block, x.shape.n, at, channels_in(at, block, x.shape.c),
+                           partial + block * kLanes);
     });
-    for (int i = 0; i < channels_in(at, block, x.shape.c); ++i) {
-      partial[block * kLanes + i] = {shift[i], mean[i], m2[i]};
-    }
   }
 }
 
@@ -151,8 +155,8 @@ void HostBackend::batch_norm_reduce(const BatchNormReduce& args) {
       count = total;
     }
     const double var = m2 / count;
-    const auto shift = static_cast<float>(mean);
-    args.statistics[c] = {shift, static_cast<float>(mean - static_cast<double>(shift)),
+    const ShiftedMean of(mean);
+    args.statistics[c] = {of.shift, of.mean,
                           static_cast<float>(1.0 / std::sqrt(var + static_cast<double>(kEpsilon)))};
     const auto update = [](float& running, double value) {
       const auto momentum = static_cast<double>(kRunningMomentum);
@@ -188,16 +192,18 @@ void HostBackend::batch_norm_gradient_partial(const BatchNormArgs& args, Tensor 
                                               BatchNormGradientPartial* partial) {
   const HostLayout at = layout(args.x);
   for (int block = 0; block < at.blocks; ++block) {
-    Block k = block_of(args, at, block);
+    const Block k = block_of(args, at, block);
+    alignas(64) double sums[2][kLanes] = {};
     with_storage(dy.type, [&]<typename T>(Stored<T>) {
       for (int n = 0; n < args.x.shape.n; ++n) {
         const std::ptrdiff_t i = n * at.sample + block * at.block;
-        kernel<GradientSums>(args.x.as<T>() + i, dy.as<T>() + i, at, args.relu, k);
+        kernel<GradientSums>(args.x.as<T>() + i, dy.as<T>() + i, at, args.relu, k, sums);
       }
     });
     for (int i = 0; i < channels_in(at, block, args.x.shape.c); ++i) {
       const int c = block * kLanes + i;
-      partial[c] = {k.a[i], k.b[i] * args.statistics[c].rstd};
+      partial[c] = {static_cast<float>(sums[0][i]),
+                    static_cast<float>(sums[1][i] * static_cast<double>(args.statistics[c].rstd))};
     }
   }
 }

@@ -8,7 +8,11 @@ namespace {
 struct Average {
   template <typename Set, typename T>
   static NORMLAB_INLINE void run(const T* x, std::ptrdiff_t pixels, std::ptrdiff_t stride, T* y) {
-    store(y, sum_shifted<Set>(Map<T>{x, pixels, stride}, zero<Set>()) / static_cast<float>(pixels));
+    double sum[1][kLanes] = {};
+    add_shifted<Set>(Map<T>{x, pixels, stride}, zero<Set>(), sum);
+    alignas(64) float mean[kLanes];
+    for (int i = 0; i < kLanes; ++i) mean[i] = static_cast<float>(sum[0][i] / static_cast<double>(pixels));
+    store(y, load<Set>(mean));
   }
 };
 

@@ -1,5 +1,6 @@
 // Layer, group, instance and RMS norm, forward and backward; formulas stand at GroupNormSpec. Each sample is
-// read from the cache it was just written to: sums, squares and the map itself are three passes over it.
+// read from the cache it was just written to: sums, squares and the map itself are three passes over it. How
+// sums keep their digits stands in normalize.hpp.
 
 #include <cmath>
 #include <vector>
@@ -11,14 +12,16 @@ namespace normlab {
 
 namespace {
 
-/// Per-channel coefficients of one sample, zero in the padding. They grow once and are reused.
+/// Per-channel coefficients of one sample, zero in the padding, and sums. They grow once and are reused.
 struct Coefficients {
   std::vector<float> shift, mean, scale, beta, a, b;
+  std::vector<double> sums, dgamma, dbeta;
 
-  float* sized(std::vector<float>& values, const HostLayout& at) {
-    values.assign(static_cast<std::size_t>(at.padded_channels()) + 2 * kLanes, 0.0F);
+  template <typename T>
+  T* sized(std::vector<T>& values, int count) {
+    values.assign(static_cast<std::size_t>(count) + 2 * kLanes, T(0));
     auto address = reinterpret_cast<std::uintptr_t>(values.data());
-    return values.data() + (64 - address % 64) % 64 / sizeof(float);
+    return values.data() + (64 - address % 64) % 64 / sizeof(T);
   }
 };
 
@@ -29,15 +32,30 @@ Coefficients& coefficients() {
 
 struct Channels {
   float *shift, *mean, *scale, *beta, *a, *b;
+  double (*sums)[2][kLanes];  ///< two of each channel, by blocks
+  double *dgamma, *dbeta;     ///< over the samples of a call
 
   explicit Channels(const HostLayout& at) {
     Coefficients& c = coefficients();
-    shift = c.sized(c.shift, at);
-    mean = c.sized(c.mean, at);
-    scale = c.sized(c.scale, at);
-    beta = c.sized(c.beta, at);
-    a = c.sized(c.a, at);
-    b = c.sized(c.b, at);
+    const int channels = at.padded_channels();
+    shift = c.sized(c.shift, channels);
+    mean = c.sized(c.mean, channels);
+    scale = c.sized(c.scale, channels);
+    beta = c.sized(c.beta, channels);
+    a = c.sized(c.a, channels);
+    b = c.sized(c.b, channels);
+    sums = reinterpret_cast<double(*)[2][kLanes]>(c.sized(c.sums, 2 * channels));
+    dgamma = c.sized(c.dgamma, channels);
+    dbeta = c.sized(c.dbeta, channels);
+  }
+  NORMLAB_INLINE void clear_sums(const HostLayout& at) const {
+    std::fill_n(&sums[0][0][0], 2 * at.padded_channels(), 0.0);
+  }
+  /// The sum over channels [first, end) of their first or second sum.
+  [[nodiscard]] double total(int which, int first, int end) const {
+    double total = 0;
+    for (int i = first; i < end; ++i) total += sums[i / kLanes][which][i % kLanes];
+    return total;
   }
 };
 
@@ -49,28 +67,29 @@ struct SampleStatistics {
     const double count = static_cast<double>(size) * static_cast<double>(at.pixels);
     if (spec.centered) {
       for (int i = 0; i < c; ++i) ch.shift[i] = static_cast<float>(x[at.at(0, i - i % size, 0)]);
+      ch.clear_sums(at);
       for (int b = 0; b < at.blocks; ++b) {
-        store(ch.a + b * kLanes, sum_shifted<Set>(Map<T>{x + b * at.block, at.pixels, at.pixel},
-                                                  load<Set>(ch.shift + b * kLanes)));
+        add_shifted<Set>(Map<T>{x + b * at.block, at.pixels, at.pixel}, load<Set>(ch.shift + b * kLanes),
+                         ch.sums[b]);
+      }
+      for (int g = 0; g < spec.groups; ++g) {
+        const int first = g * size, end = first + size;
+        const ShiftedMean of(static_cast<double>(ch.shift[first]) + ch.total(0, first, end) / count);
+        std::fill(ch.shift + first, ch.shift + end, of.shift);
+        std::fill(ch.mean + first, ch.mean + end, of.mean);
       }
     }
-    for (int g = 0; g < spec.groups; ++g) {
-      double sum = 0;
-      for (int i = g * size; i < (g + 1) * size; ++i) sum += static_cast<double>(ch.a[i]);
-      statistics[g].shift = ch.shift[g * size];
-      statistics[g].mean = spec.centered ? static_cast<float>(sum / count) : 0.0F;
-      for (int i = g * size; i < (g + 1) * size; ++i) ch.mean[i] = statistics[g].mean;
-    }
+    ch.clear_sums(at);
     for (int b = 0; b < at.blocks; ++b) {
-      store(ch.a + b * kLanes,
-            sum_squares<Set>(Map<T>{x + b * at.block, at.pixels, at.pixel}, load<Set>(ch.shift + b * kLanes),
-                             load<Set>(ch.mean + b * kLanes)));
+      add_squares<Set>(Map<T>{x + b * at.block, at.pixels, at.pixel}, load<Set>(ch.shift + b * kLanes),
+                       load<Set>(ch.mean + b * kLanes), ch.sums[b]);
     }
     for (int g = 0; g < spec.groups; ++g) {
-      double squares = 0;
-      for (int i = g * size; i < (g + 1) * size; ++i) squares += static_cast<double>(ch.a[i]);
-      statistics[g].rstd =
-          static_cast<float>(1.0 / std::sqrt(squares / count + static_cast<double>(kEpsilon)));
+      const int first = g * size, end = first + size;
+      const double of_t = spec.centered ? ch.total(0, first, end) : 0, off = of_t / count;
+      const double var = (ch.total(1, first, end) - off * of_t) / count;
+      statistics[g] = {ch.shift[first], static_cast<float>(static_cast<double>(ch.mean[first]) + off),
+                       static_cast<float>(1.0 / std::sqrt(var + static_cast<double>(kEpsilon)))};
     }
   }
 };
@@ -133,8 +152,7 @@ struct Normalize {
   }
 };
 
-/// a = sum(dz), b = sum(dz t) per channel; elementwise: of gamma dz, and dgamma, dbeta are added up on the
-/// way.
+/// The sums of dz and dz t per channel; elementwise: of gamma dz, and dgamma, dbeta are added up on the way.
 struct GradientSums {
   template <typename Set, typename T>
   static NORMLAB_INLINE void run(const GroupNormBackward& args, const T* x, const T* dy, const HostLayout& at,
@@ -144,9 +162,7 @@ struct GradientSums {
     for_case(args.spec, [&](auto relu, auto elementwise) NORMLAB_INLINE_LAMBDA {
       for (int b = 0; b < at.blocks; ++b) {
         const Block<Set> k(ch, b);
-        using SumsOf = Sums<Set, 2>;
-        SumsOf sum, sum_t;
-        for_pixels<SumsOf::kCount>(at.pixels, [&](std::ptrdiff_t p, int way) NORMLAB_INLINE_LAMBDA {
+        add_over_pixels<Set, 2, 2>(at.pixels, ch.sums[b], [&](std::ptrdiff_t p) NORMLAB_INLINE_LAMBDA {
           const std::ptrdiff_t i = b * at.block + p * at.pixel;
           const Vec<Set> t = k.centered(load<Set>(x + i));
           Vec<Set> dz;
@@ -159,11 +175,8 @@ struct GradientSums {
           } else {
             dz = before_activation<relu()>(load<Set>(dy + i), k.z(t));
           }
-          sum.part[way] += dz;
-          sum_t.part[way] += dz * t;
+          return Several<Set, 2>{{dz, dz * t}};
         });
-        store(ch.a + b * kLanes, sum.total());
-        store(ch.b + b * kLanes, sum_t.total());
       }
     });
   }
@@ -197,7 +210,8 @@ struct GradientMap {
   }
 };
 
-/// Of one sample: adds the channels' sums to dgamma and dbeta, and turns them into dx's coefficients a and b.
+/// Of one sample: adds the channels' sums to those of dgamma and dbeta, and turns them into dx's coefficients
+/// a and b.
 void merge_channels(const GroupNormBackward& args, const Statistics* statistics, const HostLayout& at,
                     Channels ch) {
   const GroupNormSpec& spec = args.spec;
@@ -207,12 +221,12 @@ void merge_channels(const GroupNormBackward& args, const Statistics* statistics,
     const double rstd = static_cast<double>(statistics[g].rstd);
     double sum = 0, sum_t = 0;  // of gamma dz and gamma dz t
     for (int i = g * size; i < (g + 1) * size; ++i) {
+      const double of_dz = ch.sums[i / kLanes][0][i % kLanes], of_dz_t = ch.sums[i / kLanes][1][i % kLanes];
       const double gamma = spec.elementwise ? 1.0 : static_cast<double>(args.gamma[i]);
-      sum += gamma * static_cast<double>(ch.a[i]);
-      sum_t += gamma * static_cast<double>(ch.b[i]);
-      if (spec.elementwise) continue;
-      args.dgamma[i] += static_cast<float>(static_cast<double>(ch.b[i]) * rstd);
-      if (args.dbeta != nullptr) args.dbeta[i] += ch.a[i];
+      sum += gamma * of_dz;
+      sum_t += gamma * of_dz_t;
+      ch.dgamma[i] += of_dz_t * rstd;
+      ch.dbeta[i] += of_dz;
     }
     for (int i = g * size; i < (g + 1) * size; ++i) {
       ch.a[i] = spec.centered ? static_cast<float>(rstd * sum / count) : 0.0F;
@@ -246,11 +260,16 @@ void HostBackend::group_norm_backward(const GroupNormBackward& args) {
       const T* dy = args.dy.as<T>() + n * at.sample;
       const Statistics* statistics = args.statistics + static_cast<std::ptrdiff_t>(n) * args.spec.groups;
       spread(statistics, args.x.shape.c, args.spec, args.gamma, args.beta, ch);
+      ch.clear_sums(at);
       kernel<GradientSums>(args, x, dy, at, ch);
       merge_channels(args, statistics, at, ch);
       if (!args.dx.empty()) kernel<GradientMap>(args, x, dy, at, ch, args.dx.as<T>() + n * at.sample);
     }
   });
+  for (int i = 0; !args.spec.elementwise && i < args.x.shape.c; ++i) {
+    args.dgamma[i] += static_cast<float>(ch.dgamma[i]);
+    if (args.dbeta != nullptr) args.dbeta[i] += static_cast<float>(ch.dbeta[i]);
+  }
 }
 
 }  // namespace normlab

@@ -1,4 +1,5 @@
-// 2x2 max pool. The backward pass finds the winner again from x instead of storing indices.
+// 2x2 max pool. The backward pass finds the winner again from x instead of storing indices. A NaN beats all
+// that come before it, as in PyTorch.
 
 #include "host/host_backend.hpp"
 
@@ -16,9 +17,17 @@ NORMLAB_INLINE Window window(int row, int column, int w, std::ptrdiff_t pixel) {
   return {{first, first + pixel, first + w * pixel, first + (w + 1) * pixel}};
 }
 
+/// Set where a stays the largest before b: where b is neither larger nor NaN. What b is compared with is a
+/// with infinity in place of NaN, so one comparison says it. (GCC takes two masks joined into one apart,
+/// element by element, where it compiles for AVX-512.)
+template <typename Set>
+NORMLAB_INLINE Mask<Set> stays(Vec<Set> a, Vec<Set> b) {
+  const Vec<Set> infinity = broadcast<Set>(__builtin_inff());
+  return b <= select(infinity > a, a, infinity);
+}
 template <typename Set>
 NORMLAB_INLINE Vec<Set> larger(Vec<Set> a, Vec<Set> b) {
-  return select(b > a, b, a);
+  return select(stays(a, b), a, b);
 }
 
 struct Forward {
@@ -44,14 +53,13 @@ struct Backward {
         const Vec<Set> x0 = load<Set>(x + k.at[0]), x1 = load<Set>(x + k.at[1]), x2 = load<Set>(x + k.at[2]),
                        x3 = load<Set>(x + k.at[3]);
         const Vec<Set> top = larger(x0, x1), bottom = larger(x2, x3), gradient = load<Set>(dy);
-        const Mask<Set> from_bottom = bottom > top;
-        const Mask<Set> right_top = x1 > x0, right_bottom = x3 > x2;
-        const Vec<Set> to_top = select(from_bottom, none, gradient);
-        const Vec<Set> to_bottom = select(from_bottom, gradient, none);
-        store(dx + k.at[0], select(right_top, none, to_top));
-        store(dx + k.at[1], select(right_top, to_top, none));
-        store(dx + k.at[2], select(right_bottom, none, to_bottom));
-        store(dx + k.at[3], select(right_bottom, to_bottom, none));
+        const Mask<Set> from_top = stays(top, bottom), left_top = stays(x0, x1), left_bottom = stays(x2, x3);
+        const Vec<Set> to_top = select(from_top, gradient, none);
+        const Vec<Set> to_bottom = select(from_top, none, gradient);
+        store(dx + k.at[0], select(left_top, to_top, none));
+        store(dx + k.at[1], select(left_top, none, to_top));
+        store(dx + k.at[2], select(left_bottom, to_bottom, none));
+        store(dx + k.at[3], select(left_bottom, none, to_bottom));
       }
     }
     // The last row or column of an odd map is in no window.

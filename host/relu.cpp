@@ -15,7 +15,7 @@ struct Backward {
   template <typename Set, typename T>
   static NORMLAB_INLINE void run(const T* y, const T* dy, std::ptrdiff_t count, T* dx) {
     for (std::ptrdiff_t i = 0; i < count; i += kLanes)
-      store(dx + i, select(load<Set>(y + i) > zero<Set>(), load<Set>(dy + i), zero<Set>()));
+      store(dx + i, where_positive(load<Set>(y + i), load<Set>(dy + i)));
   }
 };
 

@@ -13,7 +13,7 @@ void HostBackend::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
       const T* row = args.logits.as<T>() + n * at.sample;  // one pixel: channels are contiguous
       const auto logit = [&](int c) { return static_cast<double>(static_cast<float>(row[c])); };
       int best = 0;
-      for (int c = 1; c < classes; ++c) best = logit(c) > logit(best) ? c : best;
+      for (int c = 1; c < classes; ++c) best = is_larger(logit(c), logit(best)) ? c : best;
       double sum = 0, mean = 0;
       for (int c = 0; c < classes; ++c) {
         sum += std::exp(logit(c) - logit(best));
@@ -22,7 +22,9 @@ void HostBackend::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
       mean /= classes;
       const double log_sum = logit(best) + std::log(sum);
       const int label = args.labels[n];
-      args.loss[n] = static_cast<float>(log_sum - (1 - smoothing) * logit(label) - smoothing * mean);
+      // A logit of minus infinity at another class has no part in the loss but by smoothing.
+      const double smoothed = smoothing > 0 ? smoothing * mean : 0;
+      args.loss[n] = static_cast<float>(log_sum - (1 - smoothing) * logit(label) - smoothed);
       args.predicted[n] = best;
       args.confidence[n] = static_cast<float>(1 / sum);
       if (args.dlogits.empty()) continue;

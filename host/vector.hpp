@@ -165,6 +165,10 @@ template <typename Set>
 NORMLAB_INLINE Mask<Set> operator>(Vec<Set> a, Vec<Set> b) {
   return from_parts<Mask, Set>([&](int i) NORMLAB_INLINE_LAMBDA { return a.part[i] > b.part[i]; });
 }
+template <typename Set>
+NORMLAB_INLINE Mask<Set> operator<=(Vec<Set> a, Vec<Set> b) {
+  return from_parts<Mask, Set>([&](int i) NORMLAB_INLINE_LAMBDA { return a.part[i] <= b.part[i]; });
+}
 /// a where the mask is set, b elsewhere.
 template <typename Set>
 NORMLAB_INLINE Vec<Set> select(Mask<Set> mask, Vec<Set> a, Vec<Set> b) {
@@ -180,9 +184,15 @@ template <typename Set>
 NORMLAB_INLINE Vec<Set>& operator*=(Vec<Set>& a, Vec<Set> b) {
   return a = a * b;
 }
+/// max(v, 0); NaN stays.
 template <typename Set>
 NORMLAB_INLINE Vec<Set> positive(Vec<Set> v) {
-  return select(v > zero<Set>(), v, zero<Set>());
+  return select(zero<Set>() > v, zero<Set>(), v);
+}
+/// dy where the ReLU of v passed it: where v is above 0 or NaN, as in PyTorch.
+template <typename Set>
+NORMLAB_INLINE Vec<Set> where_positive(Vec<Set> v, Vec<Set> dy) {
+  return select(v <= zero<Set>(), zero<Set>(), dy);
 }
 
 /// f(0), ..., f(kCount - 1), as straight code: what f indexes stays in registers.

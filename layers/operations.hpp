@@ -15,8 +15,9 @@ inline constexpr float kEpsilon = 1e-5F;
 /// running = (1 - momentum) * running + momentum * batch statistic (PyTorch's convention).
 inline constexpr float kRunningMomentum = 0.1F;
 
-/// Statistics are kept *shifted*: the mean of x is shift + mean, where shift is a value of x's own size. What
-/// gets scaled is (x - shift) - mean, so neither a large mean nor a constant input costs accuracy.
+/// Statistics are kept *shifted*: the mean of x is shift + mean, where shift is that mean as a float and mean
+/// the rest. What gets scaled is (x - shift) - mean, so neither a large mean nor a constant input costs
+/// accuracy.
 struct Statistics {
   float shift, mean, rstd;
 };
@@ -168,6 +169,12 @@ struct SoftmaxCrossEntropy {
   float* confidence = nullptr;
 };
 
+/// Whether a class whose logit is b is predicted rather than one before it, whose logit is a: NaN counts as
+/// the largest, as in PyTorch's argmax.
+[[nodiscard]] constexpr bool is_larger(double b, double a) {
+  return b > a || (b != b && a == a);
+}
+
 /// y = x w^T + b with w (out, in), for x of shape (n, in, 1, 1).
 struct LinearForward {
   Tensor x;
@@ -243,7 +250,7 @@ struct EndStep {
 /// torch.nn.utils.clip_grad_norm_ does it.
 [[nodiscard]] constexpr float clip_scale(double norm, double clip) {
   const double scale = clip > 0 ? clip / (norm + 1e-6) : 1.0;
-  return scale < 1 ? static_cast<float>(scale) : 1.0F;
+  return scale >= 1 ? 1.0F : static_cast<float>(scale);  // NaN stays
 }
 
 /// SGD as in PyTorch: g += decay w; v = keep v + g; w -= lr (nesterov ? g + momentum v : v).

@@ -98,13 +98,13 @@ inline ConvGradients conv2d_backward(const Tensor& x, const Values& weight, cons
 }
 
 // --- ReLU --------------------------------------------------------------------------------------------------
-// y = x where the mask is 1, else 0. Its own mask is x > 0 (the gradient at 0 is 0).
+// y = x where the mask is 1, else 0. Its own mask is 0 for x <= 0 (the gradient at 0 is 0), so NaN passes.
 
 using Mask = std::vector<std::uint8_t>;
 
 inline Mask relu_mask(const Tensor& x) {
   Mask mask(x.size());
-  for (std::size_t i = 0; i < x.size(); ++i) mask[i] = x.v[i] > 0 ? 1 : 0;
+  for (std::size_t i = 0; i < x.size(); ++i) mask[i] = x.v[i] <= 0 ? 0 : 1;
   return mask;
 }
 inline Tensor relu(const Tensor& x, const Mask& mask) {
@@ -122,7 +122,7 @@ inline Tensor relu_backward(const Mask& mask, const Tensor& dy) {
 
 // --- pooling -----------------------------------------------------------------------------------------------
 // Max pool: 2x2 windows, stride 2; an odd last row or column is left out. A choice is 2 * dh + dw, the place
-// of the maximum in its window; the first in that order wins ties.
+// of the maximum in its window; the first in that order wins ties, and a NaN beats all before it.
 
 using Choices = std::vector<std::uint8_t>;
 
@@ -136,7 +136,9 @@ inline Choices max_pool_choices(const Tensor& x) {
   Choices choices(y.size());
   for_each(y, [&](int n, int c, int h, int w, std::size_t i) {
     const auto values = window(x, n, c, h, w);
-    choices[i] = static_cast<std::uint8_t>(std::max_element(values.begin(), values.end()) - values.begin());
+    std::size_t best = 0;
+    for (std::size_t k = 1; k < 4; ++k) best = values[k] > values[best] || std::isnan(values[k]) ? k : best;
+    choices[i] = static_cast<std::uint8_t>(best);
   });
   return choices;
 }
@@ -224,7 +226,8 @@ inline Tensor wrap_backward(const Tensor& dy) {
 }
 
 // --- softmax cross-entropy ---------------------------------------------------------------------------------
-// loss = mean over n of - sum over k of t[n,k] log softmax(logits[n])[k], t = (1 - s) onehot(label) + s / K.
+// loss = mean over n of - sum over k of t[n,k] log softmax(logits[n])[k], t = (1 - s) onehot(label) + s / K;
+// where t is 0, there is no such term. The first largest logit is predicted, and NaN is the largest.
 
 struct Loss {
   double loss = 0;
@@ -240,14 +243,17 @@ inline Loss softmax_cross_entropy(const Tensor& logits, const std::vector<int>& 
   for (std::size_t n = 0; n < labels.size(); ++n) {
     const double* z = &logits.v[n * classes];
     double* dz = &result.dlogits.v[n * classes];
-    const double* best = std::max_element(z, z + classes);
+    const double* best = z;
+    for (const double* k = z + 1; k < z + classes; ++k) {
+      if (*k > *best || (std::isnan(*k) && !std::isnan(*best))) best = k;
+    }
     double sum = 0;
     for (std::size_t k = 0; k < classes; ++k) sum += std::exp(z[k] - *best);
     for (std::size_t k = 0; k < classes; ++k) {
       const double log_probability = z[k] - *best - std::log(sum);
       const double target = smoothing / static_cast<double>(classes) +
                             (static_cast<int>(k) == labels[n] ? 1.0 - smoothing : 0.0);
-      result.loss -= target * log_probability / logits.n;
+      if (target != 0) result.loss -= target * log_probability / logits.n;
       dz[k] = (std::exp(log_probability) - target) / logits.n;
     }
     result.correct += best - z == labels[n] ? 1 : 0;

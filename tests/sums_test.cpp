@@ -1,0 +1,173 @@
+// Long sums keep their digits: the norms' results on many values, on a constant, beside means far above the
+// deviation and beside outliers, are no further from the reference than four times PyTorch's float32, or two
+// units in the last place of what is added up, whichever is more. golden/make_sums.py says what PyTorch's
+// errors are relative to; they stand in golden/sums.txt.
+
+#include "layers/batch_norm.hpp"
+#include "layers/group_norm.hpp"
+#include "tests/reference/golden.hpp"
+#include "tests/reference/norms.hpp"
+#include "tests/support/layer_check.hpp"
+
+namespace normlab {
+namespace {
+
+using reference::Values;
+
+constexpr double kTwoUnits = 2 * 0x1p-23;
+
+std::uint32_t mix(std::uint32_t h) {
+  h = (h ^ (h >> 16)) * 0x7FEB352DU;
+  h = (h ^ (h >> 15)) * 0x846CA68BU;
+  return h ^ (h >> 16);
+}
+
+/// Near-normal numbers, as make_sums.py draws them.
+Values draw(std::size_t count, std::uint32_t stream) {
+  Values values(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    double total = 0;
+    for (std::uint32_t k = 0; k < 12; ++k) {
+      total += (mix(static_cast<std::uint32_t>(i) * 12U + k + stream * 0x9E3779B9U) >> 8U) * 0x1p-24;
+    }
+    values[i] = total - 6;
+  }
+  return values;
+}
+
+struct Case {
+  reference::Norm norm;
+  reference::Tensor x, dy;
+  Values gamma, beta;
+
+  Case(const std::string& shape, const std::string& content, const std::string& norm_name)
+      : norm(reference::Norm::parse(norm_name)),
+        x(shape == "maps"    ? reference::Tensor(8, 16, 32, 32)
+          : shape == "large" ? reference::Tensor(1, 16, 224, 224)
+                             : reference::Tensor(4096, 16, 4, 4)),
+        dy(x.like()) {
+    x.v = draw(x.size(), 1);
+    if (content == "constant") std::fill(x.v.begin(), x.v.end(), 1.2345678);
+    if (content.starts_with("mean-")) {
+      for (double& value : x.v) value += std::stod(content.substr(5));
+    }
+    for (int c = 0; c < x.c; ++c) {
+      if (content == "outlier-first") x.at(0, c, 0, 0) = 1e4;
+      if (content == "outlier-last") x.at(x.n - 1, c, x.h - 1, x.w - 1) = 1e4;
+    }
+    dy.v = draw(x.size(), 2);
+    for (double& value : dy.v) value += 0.2;
+    const std::size_t affine = norm.affine_count(x.c, x.h, x.w);
+    gamma = draw(affine, 3);
+    for (double& value : gamma) value = value / 4 + 1;
+    if (norm.has_beta()) beta = draw(affine, 4);
+    for (Values* values : {&x.v, &dy.v, &gamma, &beta}) testing::round_to_float(*values);
+  }
+};
+
+/// (backend, shape, content, norm)
+class LongSums
+    : public ::testing::TestWithParam<std::tuple<std::string, std::string, std::string, std::string>> {};
+
+TEST_P(LongSums, KeepTheirDigits) {
+  const auto& [backend_name, shape, content, norm_name] = GetParam();
+  static const reference::Golden golden(NORMLAB_SOURCE_DIR "/tests/reference/golden/sums.txt");
+  const Case k(shape, content, norm_name);
+  const reference::NormForward forward = reference::norm_forward(k.norm, k.x, k.gamma, k.beta);
+  const reference::NormGradients gradients = reference::norm_backward(k.norm, forward, k.gamma, k.dy);
+
+  // What is added up.
+  const std::size_t affine = k.gamma.size();
+  Values size_y(k.x.size()), size_dx(k.x.size()), size_dgamma(affine), size_dbeta(affine),
+      size_mean(forward.mean.size());
+  Values of_terms(forward.rstd.size()), of_products(forward.rstd.size()), mean_xhat(forward.rstd.size());
+  reference::for_each(k.dy, [&](int n, int c, int h, int w, std::size_t i) {
+    const std::size_t a = k.norm.affine(k.dy, c, h, w), g = k.norm.group(k.dy, n, c);
+    const double xhat = std::abs(forward.xhat.v[i]), term = std::abs(k.gamma[a] * k.dy.v[i]);
+    size_y[i] = std::abs(k.gamma[a]) * std::max(1.0, xhat) + (k.norm.has_beta() ? std::abs(k.beta[a]) : 0);
+    of_terms[g] += term / forward.count[g];
+    of_products[g] += term * xhat / forward.count[g];
+    mean_xhat[g] += xhat / forward.count[g];
+    size_dbeta[a] += std::abs(k.dy.v[i]);
+    size_mean[g] += std::abs(k.x.v[i]) / forward.count[g];
+  });
+  reference::for_each(k.dy, [&](int n, int c, int h, int w, std::size_t i) {
+    const std::size_t a = k.norm.affine(k.dy, c, h, w), g = k.norm.group(k.dy, n, c);
+    size_dgamma[a] += std::abs(k.dy.v[i]) * std::max(std::abs(forward.xhat.v[i]), mean_xhat[g]);
+    size_dx[i] = forward.rstd[g] * (std::abs(k.gamma[a] * k.dy.v[i]) + of_terms[g] +
+                                    std::abs(forward.xhat.v[i]) * of_products[g]);
+  });
+
+  const auto backend = testing::make_test_backend(backend_name);
+  std::unique_ptr<Layer> layer;
+  if (norm_name == "bn") {
+    layer = std::make_unique<BatchNorm>("norm", false);
+  } else {
+    using Kind = reference::Norm::Kind;
+    const int groups = k.norm.kind == Kind::gn ? k.norm.groups : k.norm.kind == Kind::in ? k.x.c : 1;
+    layer = std::make_unique<GroupNorm>(
+        "norm", "norm", GroupNormSpec{groups, k.norm.centred(), k.norm.kind == Kind::ln_elementwise, false});
+  }
+  std::vector<Values> parameters{k.gamma};
+  if (k.norm.has_beta()) parameters.push_back(k.beta);
+  const testing::LayerRun run = testing::run_layer(backend, std::move(layer), k.x, k.dy, parameters);
+
+  const auto expect = [&](const std::vector<float>& actual, const Values& expected, const Values& size,
+                          const std::string& what) {
+    const double torch = golden.value(fmt::format("{}/{}/{}/{}", shape, content, norm_name, what));
+    testing::expect_within(actual, expected, testing::scaled(size, std::max(4 * torch, kTwoUnits)), what);
+  };
+  expect(run.y, forward.y.v, size_y, "y");
+  expect(run.dx, gradients.dx.v, size_dx, "dx");
+  expect(run.gradients[0], gradients.dgamma, size_dgamma, "dgamma");
+  if (k.norm.has_beta()) expect(run.gradients[1], gradients.dbeta, size_dbeta, "dbeta");
+  if (norm_name != "bn") return;
+  // The running statistics begin at 0 and 1 and take a tenth: what they took is the batch's.
+  for (const auto& state : run.states) {
+    if (state.size() != forward.mean.size()) continue;
+    const bool is_mean = &state == &run.states[0];
+    Values expected(state.size()), size(state.size());
+    for (std::size_t c = 0; c < state.size(); ++c) {
+      const double unbiased = forward.var[c] * forward.count[c] / (forward.count[c] - 1);
+      expected[c] = is_mean ? 0.1 * forward.mean[c] : 0.9 + 0.1 * unbiased;
+      size[c] = is_mean ? 0.1 * size_mean[c] : 0.9 + 0.1 * (forward.var[c] + 1e-5);
+    }
+    expect(state, expected, size, is_mean ? "mean" : "var");
+  }
+}
+
+const auto kContents =
+    ::testing::Values("normal", "constant", "mean-1e4", "mean-1e6", "outlier-first", "outlier-last");
+const auto kNorms = ::testing::Values("bn", "ln", "ln-elementwise", "gn:4", "in", "rms");
+
+std::string name(const ::testing::TestParamInfo<LongSums::ParamType>& info) {
+  const auto& [backend, shape, content, norm] = info.param;
+  return backend + "_" + shape + "_" + testing::identifier(content) + "_" + testing::identifier(norm);
+}
+
+std::vector<std::string> backends(bool emulated) {
+  std::vector<std::string> names = testing::backend_names(DataType::f32);
+  std::erase_if(names, [&](const std::string& name) {
+    return testing::has_part(name, "library") || testing::has_part(name, "emulated") != emulated;
+  });
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, LongSums,
+                         ::testing::Combine(::testing::ValuesIn(backends(false)),
+                                            ::testing::Values("maps", "large", "many"), kContents, kNorms),
+                         name);
+// The emulated GPU takes a hundred times as long: small maps for all, few large ones.
+INSTANTIATE_TEST_SUITE_P(Emulated, LongSums,
+                         ::testing::Combine(::testing::ValuesIn(backends(true)), ::testing::Values("maps"),
+                                            kContents, kNorms),
+                         name);
+INSTANTIATE_TEST_SUITE_P(EmulatedLarge, LongSums,
+                         ::testing::Combine(::testing::ValuesIn(backends(true)),
+                                            ::testing::Values("large", "many"),
+                                            ::testing::Values("outlier-first"),
+                                            ::testing::Values("bn", "ln", "rms")),
+                         name);
+
+}  // namespace
+}  // namespace normlab
