@@ -110,7 +110,7 @@ __device__ inline void normalize(const GroupShape& s, const GroupThread<kWidth<T
     const float t = of.centered(v[k], k);
     if constexpr (kElementwise) {
       const std::size_t i = pixel + static_cast<std::size_t>(my.channel + k);
-      v[k] = affine(t * of.scale[k], gamma[i], beta[i]);
+      v[k] = affine(t * of.scale[k], gamma[i], offset_of(beta, i));
     } else {
       v[k] = affine(t, of.scale[k], of.beta[k]);
     }

@@ -41,7 +41,7 @@ struct GroupGradient {
       t[k] = of.centered(t[k], k);
       if constexpr (kElementwise) {
         const std::size_t i = pixel(p) + static_cast<std::size_t>(my.channel + k);
-        if (s.relu) dz[k] = where_positive(affine(t[k] * of.scale[k], gamma[i], beta[i]), dz[k]);
+        if (s.relu) dz[k] = where_positive(affine(t[k] * of.scale[k], gamma[i], offset_of(beta, i)), dz[k]);
         dz[k] *= gamma[i];
       } else {
         if (s.relu) dz[k] = where_positive(affine(t[k], of.scale[k], of.beta[k]), dz[k]);
@@ -278,7 +278,7 @@ __global__ void __launch_bounds__(kElementThreads, 2)
   NORMLAB_UNROLL
   for (int k = 0; k < kChannels; ++k) {
     g[k] = gamma[at + static_cast<std::size_t>(k)];
-    offset[k] = beta[at + static_cast<std::size_t>(k)];
+    offset[k] = offset_of(beta, at + static_cast<std::size_t>(k));
   }
   for (int n = 0; n < samples; ++n) {
     float t[kChannels], dz[kChannels];
@@ -303,7 +303,7 @@ __global__ void __launch_bounds__(kElementThreads, 2)
   NORMLAB_UNROLL
   for (int k = 0; k < kChannels; ++k) {
     dgamma[at + static_cast<std::size_t>(k)] += sum[k];
-    dbeta[at + static_cast<std::size_t>(k)] += sum_beta[k];
+    if (dbeta != nullptr) dbeta[at + static_cast<std::size_t>(k)] += sum_beta[k];
   }
 }
 

@@ -129,6 +129,11 @@ struct GroupCoefficients {
   __device__ float centered(float x, int k) const { return (x - shift[k]) - mean[k]; }
 };
 
+/// The beta of element i, and zero where there is none.
+__device__ inline float offset_of(const float* beta, std::size_t i) {
+  return beta == nullptr ? 0.0F : beta[i];
+}
+
 /// The smallest multiple of `size` and of 8.
 [[nodiscard]] inline int whole_slab(int size) {
   int slab = size;

@@ -121,28 +121,42 @@ struct Block {
   [[nodiscard]] NORMLAB_INLINE Vec<Set> z(Vec<Set> t) const { return affine(t, scale, beta); }
 };
 
-/// Calls loop(relu, elementwise) with the flags as types, so that each loop is compiled for its case.
+/// Calls loop(relu, elementwise, offset) with the flags as types, so that each loop is compiled for its case;
+/// offset: there is a beta per element (a beta per channel stands among the channels' coefficients).
 template <typename Loop>
-NORMLAB_INLINE void for_case(const GroupNormSpec& spec, Loop loop) {
-  if (spec.elementwise) {
-    spec.relu ? loop(std::true_type(), std::true_type()) : loop(std::false_type(), std::true_type());
+NORMLAB_INLINE void for_case(const GroupNormSpec& spec, const float* beta, Loop loop) {
+  const auto with_relu = [&](auto elementwise, auto offset) NORMLAB_INLINE_LAMBDA {
+    spec.relu ? loop(std::true_type(), elementwise, offset) : loop(std::false_type(), elementwise, offset);
+  };
+  if (!spec.elementwise) {
+    with_relu(std::false_type(), std::false_type());
+  } else if (beta != nullptr) {
+    with_relu(std::true_type(), std::true_type());
   } else {
-    spec.relu ? loop(std::true_type(), std::false_type()) : loop(std::false_type(), std::false_type());
+    with_relu(std::true_type(), std::false_type());
   }
+}
+
+/// The beta of elements from i on.
+template <typename Set, bool kOffset>
+NORMLAB_INLINE Vec<Set> offset_of(const float* beta, std::ptrdiff_t i) {
+  if constexpr (kOffset) return load<Set>(beta + i);
+  return zero<Set>();
 }
 
 struct Normalize {
   template <typename Set, typename T>
   static NORMLAB_INLINE void run(const GroupNormSpec& spec, const T* x, const HostLayout& at, Channels ch,
                                  const float* gamma, const float* beta, T* y) {
-    for_case(spec, [&](auto relu, auto elementwise) NORMLAB_INLINE_LAMBDA {
+    for_case(spec, beta, [&](auto relu, auto elementwise, auto offset) NORMLAB_INLINE_LAMBDA {
       for (int b = 0; b < at.blocks; ++b) {
         const Block<Set> k(ch, b);
         for (std::ptrdiff_t p = 0; p < at.pixels; ++p) {
           const std::ptrdiff_t i = b * at.block + p * at.pixel;
           const Vec<Set> t = k.centered(load<Set>(x + i));
           if constexpr (elementwise()) {
-            store(y + i, activated<relu()>(affine(t * k.scale, load<Set>(gamma + i), load<Set>(beta + i))));
+            store(y + i, activated<relu()>(
+                             affine(t * k.scale, load<Set>(gamma + i), offset_of<Set, offset()>(beta, i))));
           } else {
             store(y + i, activated<relu()>(k.z(t)));
           }
@@ -159,7 +173,7 @@ struct GradientSums {
                                  Channels ch) {
     const float *gamma = args.gamma, *beta = args.beta;
     float *dgamma = args.dgamma, *dbeta = args.dbeta;
-    for_case(args.spec, [&](auto relu, auto elementwise) NORMLAB_INLINE_LAMBDA {
+    for_case(args.spec, beta, [&](auto relu, auto elementwise, auto offset) NORMLAB_INLINE_LAMBDA {
       for (int b = 0; b < at.blocks; ++b) {
         const Block<Set> k(ch, b);
         add_over_pixels<Set, 2, 2>(at.pixels, ch.sums[b], [&](std::ptrdiff_t p) NORMLAB_INLINE_LAMBDA {
@@ -168,9 +182,10 @@ struct GradientSums {
           Vec<Set> dz;
           if constexpr (elementwise()) {
             const Vec<Set> normalized = t * k.scale, g = load<Set>(gamma + i);
-            dz = before_activation<relu()>(load<Set>(dy + i), affine(normalized, g, load<Set>(beta + i)));
+            dz = before_activation<relu()>(load<Set>(dy + i),
+                                           affine(normalized, g, offset_of<Set, offset()>(beta, i)));
             store(dgamma + i, load<Set>(dgamma + i) + dz * normalized);
-            store(dbeta + i, load<Set>(dbeta + i) + dz);
+            if (dbeta != nullptr) store(dbeta + i, load<Set>(dbeta + i) + dz);
             dz *= g;
           } else {
             dz = before_activation<relu()>(load<Set>(dy + i), k.z(t));
@@ -188,7 +203,7 @@ struct GradientMap {
   static NORMLAB_INLINE void run(const GroupNormBackward& args, const T* x, const T* dy, const HostLayout& at,
                                  Channels ch, T* dx) {
     const float *gamma = args.gamma, *beta = args.beta;
-    for_case(args.spec, [&](auto relu, auto elementwise) NORMLAB_INLINE_LAMBDA {
+    for_case(args.spec, beta, [&](auto relu, auto elementwise, auto offset) NORMLAB_INLINE_LAMBDA {
       for (int block = 0; block < at.blocks; ++block) {
         const Block<Set> k(ch, block);
         const Vec<Set> a = load<Set>(ch.a + block * kLanes), b = load<Set>(ch.b + block * kLanes);
@@ -198,7 +213,8 @@ struct GradientMap {
           Vec<Set> dz;
           if constexpr (elementwise()) {
             const Vec<Set> g = load<Set>(gamma + i);
-            dz = before_activation<relu()>(load<Set>(dy + i), affine(t * k.scale, g, load<Set>(beta + i)));
+            dz = before_activation<relu()>(load<Set>(dy + i),
+                                           affine(t * k.scale, g, offset_of<Set, offset()>(beta, i)));
             dz *= g;
           } else {
             dz = before_activation<relu()>(load<Set>(dy + i), k.z(t));

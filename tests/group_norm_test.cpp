@@ -21,7 +21,7 @@ struct Case {
 
   [[nodiscard]] GroupNormSpec spec() const {
     const int groups = norm.kind == Kind::gn ? norm.groups : norm.kind == Kind::in ? x.c : 1;
-    return {groups, norm.kind != Kind::rms, norm.kind == Kind::ln_elementwise, relu};
+    return {groups, norm.centred(), norm.elementwise(), relu};
   }
   [[nodiscard]] std::vector<Values> parameters() const {
     return norm.has_beta() ? std::vector<Values>{gamma, beta} : std::vector<Values>{gamma};
@@ -36,8 +36,9 @@ Case draw_case(int seed, DataType type) {
   const int h = draw.integer(0, 4) == 0 ? 1 : draw.integer(1, 9),
             w = draw.integer(0, 4) == 0 ? 1 : draw.integer(1, 9);
   const int c = draw.integer(0, 4) == 0 ? 1 : draw.integer(1, 50);
-  const std::array<Kind, 5> kinds{Kind::gn, Kind::ln, Kind::in, Kind::rms, Kind::ln_elementwise};
-  k.norm.kind = kinds[static_cast<std::size_t>(seed % 5)];
+  const std::array<Kind, 6> kinds{
+      Kind::gn, Kind::ln, Kind::in, Kind::rms, Kind::ln_elementwise, Kind::rms_elementwise};
+  k.norm.kind = kinds[static_cast<std::size_t>(seed) % kinds.size()];
   do k.norm.groups = draw.integer(1, c);
   while (c % k.norm.groups != 0);
   k.relu = draw.integer(0, 1) == 0;
@@ -86,8 +87,8 @@ TEST_P(GroupNormShapes, MatchesReference) {
   if (k.norm.has_beta()) testing::expect_within(run.gradients[1], expected.dbeta, tolerance.dbeta, "dbeta");
 }
 
-// 1,000 draws: 200 for each of the five norms.
-INSTANTIATE_TEST_SUITE_P(Random, GroupNormShapes, ::testing::ValuesIn(testing::draws(1000)),
+// 1,200 draws: 200 for each of the six norms.
+INSTANTIATE_TEST_SUITE_P(Random, GroupNormShapes, ::testing::ValuesIn(testing::draws(1200)),
                          testing::name_of);
 
 /// Maps that a GPU's block cannot keep: their groups are cut into parts. Among so many values some lie on the
@@ -136,7 +137,8 @@ std::vector<std::string> gpu_names() {
 
 INSTANTIATE_TEST_SUITE_P(Gpu, GroupNormLargeMaps,
                          ::testing::Combine(::testing::ValuesIn(gpu_names()),
-                                            ::testing::Values("ln", "gn:2", "in", "rms", "ln-elementwise")),
+                                            ::testing::Values("ln", "gn:2", "in", "rms", "ln-elementwise",
+                                                              "rms-elementwise")),
                          [](const auto& info) {
                            return std::get<0>(info.param) + "_" +
                                   testing::identifier(std::get<1>(info.param));

@@ -16,11 +16,11 @@ inline constexpr double kEps = 1e-5;
 inline constexpr double kRunningMomentum = 0.1;
 
 struct Norm {
-  enum class Kind { none, bn, ln, ln_elementwise, gn, in, rms };
+  enum class Kind { none, bn, ln, ln_elementwise, gn, in, rms, rms_elementwise };
   Kind kind = Kind::none;
   int groups = 1;  // of gn
 
-  /// From none, bn, ln, ln-elementwise, gn:G, in, rms.
+  /// From none, bn, ln, ln-elementwise, gn:G, in, rms, rms-elementwise.
   static Norm parse(const std::string& name) {
     if (name == "none") return {Kind::none, 1};
     if (name == "bn") return {Kind::bn, 1};
@@ -28,12 +28,15 @@ struct Norm {
     if (name == "ln-elementwise") return {Kind::ln_elementwise, 1};
     if (name == "in") return {Kind::in, 1};
     if (name == "rms") return {Kind::rms, 1};
+    if (name == "rms-elementwise") return {Kind::rms_elementwise, 1};
     require(name.rfind("gn:", 0) == 0, "unknown norm");
     return {Kind::gn, std::stoi(name.substr(3))};
   }
 
-  bool centred() const { return kind != Kind::rms; }
-  bool has_beta() const { return kind != Kind::rms; }
+  bool centred() const { return kind != Kind::rms && kind != Kind::rms_elementwise; }
+  bool has_beta() const { return centred(); }
+  /// gamma (and beta) for each element (c, h, w), not for each channel.
+  bool elementwise() const { return kind == Kind::ln_elementwise || kind == Kind::rms_elementwise; }
 
   /// Which statistics the element x[n,c,h,w] uses.
   std::size_t group(const Tensor& x, int n, int c) const {
@@ -45,7 +48,7 @@ struct Norm {
       case Kind::in:
         return static_cast<std::size_t>(n * x.c + c);
       default:
-        return static_cast<std::size_t>(n);  // ln, ln-elementwise, rms
+        return static_cast<std::size_t>(n);  // ln, rms, and both per element
     }
   }
   std::size_t group_count(const Tensor& x) const {
@@ -63,10 +66,10 @@ struct Norm {
 
   /// Which gamma and beta it uses.
   std::size_t affine(const Tensor& x, int c, int h, int w) const {
-    return static_cast<std::size_t>(kind == Kind::ln_elementwise ? (c * x.h + h) * x.w + w : c);
+    return static_cast<std::size_t>(elementwise() ? (c * x.h + h) * x.w + w : c);
   }
   std::size_t affine_count(int c, int h, int w) const {
-    return static_cast<std::size_t>(kind == Kind::ln_elementwise ? c * h * w : c);
+    return static_cast<std::size_t>(elementwise() ? c * h * w : c);
   }
 };
 

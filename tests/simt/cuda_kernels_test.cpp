@@ -114,8 +114,9 @@ std::vector<float> train(const std::string& norm, DataType precision) {
   return result;
 }
 
-// Groups that no block can keep: forward and backward in parts. Returns y, dx and both gradients.
-std::vector<float> large_map(bool elementwise, DataType type) {
+// Groups that no block can keep: forward and backward in parts; without a mean there is no beta either.
+// Returns y, dx and the gradients.
+std::vector<float> large_map(bool centered, bool elementwise, DataType type) {
   const auto backend = NORMLAB_PLATFORM::make_cuda_backend();
   constexpr Shape kShape{1, 16, 58, 59};
   const std::size_t affine = elementwise ? kShape.count() : 16;
@@ -127,12 +128,13 @@ std::vector<float> large_map(bool elementwise, DataType type) {
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 29 % 17) / 8 - 1;
   backend->upload(values.data(), tensor(x));
   backend->to_device(values.data(), parameters.data(), 2 * affine * sizeof(float));
-  const GroupNormSpec spec{1, true, elementwise, true};
+  const GroupNormSpec spec{1, centered, elementwise, true};
   auto* found = reinterpret_cast<Statistics*>(statistics.data());
   float* gamma = parameters.floats();
-  backend->group_norm_forward({spec, tensor(x), gamma, gamma + affine, tensor(y), found});
-  backend->group_norm_backward({spec, tensor(x), found, gamma, gamma + affine, tensor(x), tensor(dx),
-                                gamma + 2 * affine, gamma + 3 * affine});
+  const float* beta = centered ? gamma + affine : nullptr;
+  backend->group_norm_forward({spec, tensor(x), gamma, beta, tensor(y), found});
+  backend->group_norm_backward({spec, tensor(x), found, gamma, beta, tensor(x), tensor(dx),
+                                gamma + 2 * affine, centered ? gamma + 3 * affine : nullptr});
   backend->to_host(gamma, result.data(), result.size() * sizeof(float));
   for (const Buffer* buffer : {&y, &dx}) {
     backend->download(tensor(*buffer), values.data());
@@ -184,15 +186,17 @@ INSTANTIATE_TEST_SUITE_P(Norms, CudaKernels, ::testing::ValuesIn(kNorms), [](con
 });
 
 TEST(CudaKernelsInParts, EqualBitsForEveryOrderOfThreads) {
-  for (const bool elementwise : {false, true}) {
-    simt::set_variant(0);
-    const std::vector<float> first = large_map(elementwise, DataType::f32);
+  for (const bool centered : {false, true}) {
+    for (const bool elementwise : {false, true}) {
+      simt::set_variant(0);
+      const std::vector<float> first = large_map(centered, elementwise, DataType::f32);
 #ifndef __SANITIZE_THREAD__
-    for (int variant = 1; variant < 4; ++variant) {
-      simt::set_variant(variant);
-      ASSERT_EQ(large_map(elementwise, DataType::f32), first) << "variant " << variant;
-    }
+      for (int variant = 1; variant < 4; ++variant) {
+        simt::set_variant(variant);
+        ASSERT_EQ(large_map(centered, elementwise, DataType::f32), first) << "variant " << variant;
+      }
 #endif
+    }
   }
   EXPECT_EQ(simt::check_memory(), "");
 }
@@ -214,7 +218,7 @@ TEST(CudaKernelsOfDiagnostics, EqualBitsForEveryOrderOfThreads) {
 TEST(CudaKernelsCovered, AsManyAsThereAre) {
   for (const std::string& norm : kNorms)
     for (const DataType precision : {DataType::f32, DataType::bf16}) (void)train(norm, precision);
-  for (const DataType precision : {DataType::f32, DataType::bf16}) (void)large_map(false, precision);
+  for (const DataType precision : {DataType::f32, DataType::bf16}) (void)large_map(true, false, precision);
   (void)look();
   std::set<std::string> ran;
   for (const auto& [name, launches] : simt::kernels()) {
