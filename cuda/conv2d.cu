@@ -294,6 +294,7 @@ class CudnnConv2dPlan : public Conv2dPlan {
 }  // namespace
 
 std::unique_ptr<Conv2dPlan> CudaBackend::conv2d(const Conv2dSpec& spec) {
+  spec.check();
   return std::make_unique<CudnnConv2dPlan>(*this, spec);
 }
 

@@ -79,6 +79,7 @@ class CudaBackend : public Backend {
   [[nodiscard]] std::unique_ptr<BatchNormPlan> batch_norm(const BatchNormSpec& spec) override;
 
   void load_images(const LoadImages& args) override;
+  void check_group_norm(const GroupNormSpec& spec, Shape x, DataType type) const override;
   void group_norm_forward(const GroupNormForward& args) override;
   void group_norm_backward(const GroupNormBackward& args) override;
   void pack_elementwise(const float* values, Shape shape, DataType type, float* packed) override;

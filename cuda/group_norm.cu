@@ -228,6 +228,12 @@ __global__ void __launch_bounds__(kMostGroupThreads, 1)
       [&](int p, Raw raw) { normalize<T, kElementwise>(s, my, of, gamma, beta, p, raw, y); });
 }
 
+void CudaBackend::check_group_norm(const GroupNormSpec& spec, Shape x, DataType type) const {
+  with_elements(type, [&](auto zero) {
+    (void)plan_groups<decltype(zero)>(spec, Tensor{nullptr, x, type}, 1, shared_bytes());
+  });
+}
+
 void CudaBackend::group_norm_forward(const GroupNormForward& args) {
   with_elements(args.x.type, [&](auto zero) {
     using T = decltype(zero);

@@ -156,6 +156,7 @@ template <typename T>
 [[nodiscard]] GroupShape plan_groups(const GroupNormSpec& spec, const Tensor& x, int copies,
                                      std::size_t shared_bytes) {
   constexpr int kWidePixel = 64, kWholeCopy = 32 * 1024, kElement = static_cast<int>(sizeof(T));
+  spec.check(x.shape.c);
   GroupShape s;
   s.channels = x.shape.c;
   s.stride = padded(x.shape.c);

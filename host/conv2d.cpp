@@ -92,6 +92,7 @@ void OwnConv2dPlan::add_bias_gradient(Tensor dy, float* packed_gradients) const 
 }
 
 std::unique_ptr<Conv2dPlan> HostBackend::conv2d(const Conv2dSpec& spec) {
+  spec.check();
   if (const std::string missing = why_not(spec.type); !missing.empty()) {
     throw Error("a convolution stored as {}: {}", precision_name(spec.type), missing);
   }

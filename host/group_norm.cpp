@@ -254,6 +254,7 @@ void merge_channels(const GroupNormBackward& args, const Statistics* statistics,
 }  // namespace
 
 void HostBackend::group_norm_forward(const GroupNormForward& args) {
+  args.spec.check(args.x.shape.c);
   const HostLayout at = layout(args.x);
   const Channels ch(at);
   with_storage(args.x.type, [&]<typename T>(Stored<T>) {
@@ -268,6 +269,7 @@ void HostBackend::group_norm_forward(const GroupNormForward& args) {
 }
 
 void HostBackend::group_norm_backward(const GroupNormBackward& args) {
+  args.spec.check(args.x.shape.c);
   const HostLayout at = layout(args.x);
   const Channels ch(at);
   with_storage(args.x.type, [&]<typename T>(Stored<T>) {

@@ -151,6 +151,7 @@ class Backend {
   [[nodiscard]] virtual std::unique_ptr<DeviceClock> clock() { return nullptr; }
 
   // Operations with prepared state.
+  /// Throws Error where there cannot be such a convolution.
   [[nodiscard]] virtual std::unique_ptr<Conv2dPlan> conv2d(const Conv2dSpec& spec) = 0;
   /// What plans chose where the library left a choice, as text that the backend of a resumed run is made
   /// with; empty: there was none.
@@ -160,6 +161,10 @@ class Backend {
   [[nodiscard]] virtual std::unique_ptr<BatchNormPlan> batch_norm(const BatchNormSpec& spec) = 0;
 
   // Stateless operations.
+  /// Throws Error where the group norm of such samples cannot be computed.
+  virtual void check_group_norm(const GroupNormSpec& spec, Shape x, DataType /*type*/) const {
+    spec.check(x.c);
+  }
   virtual void load_images(const LoadImages& args) = 0;
   virtual void group_norm_forward(const GroupNormForward& args) = 0;
   virtual void group_norm_backward(const GroupNormBackward& args) = 0;

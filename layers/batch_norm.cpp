@@ -12,14 +12,10 @@ void BatchNorm::do_setup(std::span<const Shape> x, const Setup& setup) {
   add_parameter("bias", Role::beta, {channels_});
   add_state("running_mean", c, 0.0F);
   add_state("running_var", c, 1.0F);
-  try {
-    plan_ = setup.backend.batch_norm({x_.with_n(setup.batch), relu_, setup.type});
-  } catch (const Error& error) {
-    throw Error("{}: {}", where(), error.what());
-  }
+  plan_ = setup.backend.batch_norm({x_.with_n(setup.batch), relu_, setup.type});
   if (plan_ != nullptr) {
     if (setup.shards() > 1) {
-      throw Error("{}: the library's batch norm takes a batch in one piece, not in shards of {}", where(),
+      throw Error("the library's batch norm takes a batch in one piece, not in shards of {}",
                   setup.shard_samples);
     }
     return;

@@ -12,7 +12,6 @@ class BatchNorm : public CoupledLayer {
  public:
   BatchNorm(std::string name, bool relu) : CoupledLayer(std::move(name), "batch_norm"), relu_(relu) {}
 
-  [[nodiscard]] Shape infer(std::span<const Shape> x) const override { return x[0]; }
   [[nodiscard]] bool backward_needs_x() const override { return true; }
   [[nodiscard]] bool is_norm() const override { return true; }
 
@@ -22,6 +21,7 @@ class BatchNorm : public CoupledLayer {
   void backward_reduce(int samples, float* lane_gradients) override;
 
  private:
+  [[nodiscard]] Shape do_infer(std::span<const Shape> x) const override { return x[0]; }
   void do_setup(std::span<const Shape> x, const Setup& setup) override;
   void do_prepare(bool training) override;
   void do_forward(Frame& frame) override;

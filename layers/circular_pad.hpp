@@ -8,11 +8,11 @@ namespace normlab {
 class CircularPad : public Layer {
  public:
   explicit CircularPad(std::string name) : Layer(std::move(name), "circular_pad") {}
-  [[nodiscard]] Shape infer(std::span<const Shape> x) const override {
-    return {x[0].n, x[0].c, x[0].h + 2, x[0].w + 2};
-  }
 
  private:
+  [[nodiscard]] Shape do_infer(std::span<const Shape> x) const override {
+    return {x[0].n, x[0].c, x[0].h + 2, x[0].w + 2};
+  }
   void do_setup(std::span<const Shape>, const Setup&) override {}
   void do_forward(Frame& frame) override { backend().circular_pad_forward(frame.x[0], frame.y); }
   void do_backward(Frame& frame) override { backend().circular_pad_backward(frame.dy, frame.dx[0]); }

@@ -2,15 +2,10 @@
 
 namespace normlab {
 
-Shape Conv2d::infer(std::span<const Shape> x) const {
+Shape Conv2d::do_infer(std::span<const Shape> x) const {
   const Conv2dSpec spec{x[0], options_.out_channels, options_.kernel, options_.stride, options_.padding};
-  const Shape y = spec.y();
-  if (options_.out_channels < 1) throw Error("{}: needs at least one output channel", where());
-  if (x[0].h + 2 * options_.padding < options_.kernel || x[0].w + 2 * options_.padding < options_.kernel) {
-    throw Error("{}: input {}x{} is smaller than the {}x{} kernel; use fewer pools or larger images", where(),
-                x[0].h, x[0].w, options_.kernel, options_.kernel);
-  }
-  return y;
+  spec.check();
+  return spec.y();
 }
 
 double Conv2d::multiply_adds() const {

@@ -17,13 +17,13 @@ class Conv2d : public Layer {
 
   Conv2d(std::string name, Options options) : Layer(std::move(name), "conv2d"), options_(options) {}
 
-  [[nodiscard]] Shape infer(std::span<const Shape> x) const override;
   [[nodiscard]] double multiply_adds() const override;
   [[nodiscard]] bool backward_needs_x() const override { return true; }
   [[nodiscard]] bool forward_is_cheap() const override { return options_.kernel == 1; }
   [[nodiscard]] bool accepts_image() const override { return true; }
 
  private:
+  [[nodiscard]] Shape do_infer(std::span<const Shape> x) const override;
   void do_setup(std::span<const Shape> x, const Setup& setup) override;
   void do_prepare(bool training) override;
   void do_forward(Frame& frame) override;

@@ -8,9 +8,9 @@ namespace normlab {
 class GlobalAvgPool : public Layer {
  public:
   explicit GlobalAvgPool(std::string name) : Layer(std::move(name), "global_avg_pool") {}
-  [[nodiscard]] Shape infer(std::span<const Shape> x) const override { return {x[0].n, x[0].c, 1, 1}; }
 
  private:
+  [[nodiscard]] Shape do_infer(std::span<const Shape> x) const override { return {x[0].n, x[0].c, 1, 1}; }
   void do_setup(std::span<const Shape>, const Setup&) override {}
   void do_forward(Frame& frame) override { backend().global_avg_pool_forward(frame.x[0], frame.y); }
   void do_backward(Frame& frame) override { backend().global_avg_pool_backward(frame.dy, frame.dx[0]); }

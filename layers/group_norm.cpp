@@ -2,16 +2,14 @@
 
 namespace normlab {
 
-Shape GroupNorm::infer(std::span<const Shape> x) const {
-  if (spec_.groups < 1 || x[0].c % spec_.groups != 0) {
-    throw Error("{}: {} groups do not divide {} channels; choose a divisor of {}", where(), spec_.groups,
-                x[0].c, x[0].c);
-  }
+Shape GroupNorm::do_infer(std::span<const Shape> x) const {
+  spec_.check(x[0].c);
   return x[0];
 }
 
 void GroupNorm::do_setup(std::span<const Shape> x, const Setup& setup) {
   sample_ = x[0].with_n(1);
+  setup.backend.check_group_norm(spec_, sample_, setup.type);
   const std::vector<int> dims =
       spec_.elementwise ? std::vector<int>{x[0].c, x[0].h, x[0].w} : std::vector<int>{x[0].c};
   add_parameter("weight", Role::gamma, dims);

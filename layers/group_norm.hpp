@@ -11,11 +11,11 @@ class GroupNorm : public Layer {
   GroupNorm(std::string name, std::string kind, GroupNormSpec spec)
       : Layer(std::move(name), std::move(kind)), spec_(spec) {}
 
-  [[nodiscard]] Shape infer(std::span<const Shape> x) const override;
   [[nodiscard]] bool backward_needs_x() const override { return true; }
   [[nodiscard]] bool is_norm() const override { return true; }
 
  private:
+  [[nodiscard]] Shape do_infer(std::span<const Shape> x) const override;
   void do_setup(std::span<const Shape> x, const Setup& setup) override;
   void do_prepare(bool training) override;
   void do_forward(Frame& frame) override;

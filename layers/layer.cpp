@@ -1,5 +1,6 @@
 #include "layers/layer.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <numeric>
 
@@ -49,13 +50,36 @@ void Layer::add_state(std::string suffix, std::size_t count, float initial) {
   states_.push_back({name_ + "." + suffix, count, initial, 0});
 }
 
+template <typename Work>
+auto Layer::naming_the_layer(Work work) const {
+  try {
+    return work();
+  } catch (const Error& error) {
+    throw Error("{}: {}", where(), error.what());
+  }
+}
+
+Shape Layer::infer(std::span<const Shape> x) const {
+  return naming_the_layer([&] {
+    if (x.size() != static_cast<std::size_t>(inputs())) {
+      throw Error("takes {} input{}, got {}", inputs(), inputs() == 1 ? "" : "s", x.size());
+    }
+    for (const Shape& shape : x) {
+      if (std::min({shape.n, shape.c, shape.h, shape.w}) < 1) {
+        throw Error("an input of {}; samples, channels, rows and columns must be at least 1", shape.str());
+      }
+    }
+    return do_infer(x);
+  });
+}
+
 void Layer::setup(std::span<const Shape> x, const Setup& setup) {
   if (backend_ != nullptr) throw Error("{}: setup is called once", where());
   backend_ = &setup.backend;
   type_ = setup.type;
   x_shapes_.assign(x.begin(), x.end());
   y_shape_ = infer(x);
-  do_setup(x, setup);
+  naming_the_layer([&] { do_setup(x, setup); });
   if (gradient_floats_ == 0) gradient_floats_ = parameter_count();
 }
 

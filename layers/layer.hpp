@@ -125,8 +125,9 @@ class Layer {
   [[nodiscard]] std::size_t gradient_floats() const { return gradient_floats_; }
   [[nodiscard]] std::size_t parameter_count() const;
 
-  /// The output's shape for inputs of these shapes; throws Error when they do not fit.
-  [[nodiscard]] virtual Shape infer(std::span<const Shape> x) const = 0;
+  /// The output's shape for inputs of these shapes; throws Error when they, or the layer's own sizes, do not
+  /// fit.
+  [[nodiscard]] Shape infer(std::span<const Shape> x) const;
   /// Multiplications with accumulation, forward, for one sample.
   [[nodiscard]] virtual double multiply_adds() const { return 0; }
   /// What the backward pass reads again; it decides how long an activation lives.
@@ -171,11 +172,16 @@ class Layer {
   std::size_t gradient_floats_ = 0;  ///< default: as many as parameters
 
  private:
+  [[nodiscard]] virtual int inputs() const { return 1; }
+  /// infer() and setup() put the layer's name before what these two throw.
+  [[nodiscard]] virtual Shape do_infer(std::span<const Shape> x) const = 0;
   virtual void do_setup(std::span<const Shape> x, const Setup& setup) = 0;
   virtual void do_prepare(bool /*training*/) {}
   virtual void do_forward(Frame& frame) = 0;
   virtual void do_backward(Frame& frame) = 0;
   virtual void do_collect_gradients(float* lane_sum, float* gradients);
+  template <typename Work>
+  auto naming_the_layer(Work work) const;
   void check(const Frame& frame, bool backward) const;
 
   std::string name_, kind_;

@@ -8,15 +8,15 @@ namespace normlab {
 class Linear : public Layer {
  public:
   Linear(std::string name, int out) : Layer(std::move(name), "linear"), out_(out) {}
-  [[nodiscard]] Shape infer(std::span<const Shape> x) const override {
-    if (x[0].pixels() != 1)
-      throw Error("{}: wants one pixel, got {}x{}; pool first", where(), x[0].h, x[0].w);
-    return {x[0].n, out_, 1, 1};
-  }
   [[nodiscard]] double multiply_adds() const override { return static_cast<double>(in_) * out_; }
   [[nodiscard]] bool backward_needs_x() const override { return true; }
 
  private:
+  [[nodiscard]] Shape do_infer(std::span<const Shape> x) const override {
+    if (out_ < 1) throw Error("{} outputs; it needs at least one", out_);
+    if (x[0].pixels() != 1) throw Error("wants one pixel, got {}x{}; pool first", x[0].h, x[0].w);
+    return {x[0].n, out_, 1, 1};
+  }
   void do_setup(std::span<const Shape> x, const Setup&) override {
     in_ = x[0].c;
     add_parameter("weight", Role::weight, {out_, in_}, in_, out_);

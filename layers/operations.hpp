@@ -34,6 +34,9 @@ struct Conv2dSpec {
   bool needs_dx = true;
   DataType type = DataType::f32;  ///< of x, y and their gradients
 
+  /// Throws Error for a convolution that there cannot be.
+  void check() const;
+  /// Of a spec that passes check().
   [[nodiscard]] Shape y() const {
     return {x.n, out_channels, (x.h + 2 * padding - kernel) / stride + 1,
             (x.w + 2 * padding - kernel) / stride + 1};
@@ -49,6 +52,9 @@ struct GroupNormSpec {
   bool centered = true;
   bool elementwise = false;  ///< gamma and beta per element (c, h, w), in the backend's own layout.
   bool relu = false;
+
+  /// Throws Error where the groups do not divide so many channels.
+  void check(int channels) const;
 };
 
 struct GroupNormForward {

@@ -8,10 +8,10 @@ namespace normlab {
 class Relu : public Layer {
  public:
   explicit Relu(std::string name) : Layer(std::move(name), "relu") {}
-  [[nodiscard]] Shape infer(std::span<const Shape> x) const override { return x[0]; }
   [[nodiscard]] bool backward_needs_y() const override { return true; }
 
  private:
+  [[nodiscard]] Shape do_infer(std::span<const Shape> x) const override { return x[0]; }
   void do_setup(std::span<const Shape>, const Setup&) override {}
   void do_forward(Frame& frame) override { backend().relu_forward(frame.x[0], frame.y); }
   void do_backward(Frame& frame) override { backend().relu_backward(frame.y, frame.dy, frame.dx[0]); }

@@ -2,6 +2,14 @@
 
 namespace normlab {
 
+Shape SoftmaxCrossEntropyLoss::do_infer(std::span<const Shape> x) const {
+  if (x[0].pixels() != 1) throw Error("wants one pixel, got {}x{}; pool first", x[0].h, x[0].w);
+  if (!(label_smoothing_ >= 0 && label_smoothing_ < 1)) {
+    throw Error("label smoothing {}; choose at least 0 and less than 1", label_smoothing_);
+  }
+  return x[0];
+}
+
 void SoftmaxCrossEntropyLoss::do_forward(Frame& frame) {
   const int first = frame.first_sample;
   if (frame.batch->labels == nullptr) throw Error("{}: the batch has no labels", where());

@@ -8,8 +8,10 @@ namespace normlab {
 class Loss : public Layer {
  public:
   using Layer::Layer;
-  [[nodiscard]] Shape infer(std::span<const Shape> x) const override { return x[0]; }
   [[nodiscard]] bool is_loss() const final { return true; }
+
+ protected:
+  [[nodiscard]] Shape do_infer(std::span<const Shape> x) const override { return x[0]; }
 
  private:
   void do_setup(std::span<const Shape>, const Setup&) override {}
@@ -23,6 +25,7 @@ class SoftmaxCrossEntropyLoss : public Loss {
       : Loss("loss", "softmax_cross_entropy"), label_smoothing_(label_smoothing) {}
 
  private:
+  [[nodiscard]] Shape do_infer(std::span<const Shape> x) const override;
   void do_forward(Frame& frame) override;
 
   float label_smoothing_;
