@@ -230,7 +230,7 @@ void add_options(CLI::App& app, StudyOptions& o, std::string& paddings) {
   CLI::App* what = app.add_option_group("What is compared");
   what->add_option("--norms", o.norms,
                    "Normalizations, separated by commas: none, bn, ln, ln-elementwise, gn:G (G a divisor of\n"
-                   "64), in, rms");
+                   "64), in, rms, rms-elementwise");
   what->add_option("--padding", paddings, "circular, zero, or both");
   what->add_option("--seeds", o.seeds, "How many seeds (5: seeds 0 to 4), or which (4,7)");
   CLI::App* run = app.add_option_group("Where and how fast");

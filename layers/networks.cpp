@@ -61,8 +61,10 @@ int add_pointwise(Graph& graph, const std::string& name, int channels, bool bias
 }
 
 int net_a(Graph& graph, const NetworkOptions& options) {
-  // With per-element gamma and beta the usual widths would need 197,114 parameters; these need 48,982.
-  const bool narrow = options.norm.kind == Norm::Kind::ln_elementwise;
+  // With per-element gamma and beta the usual widths would need 197,114 parameters; these need 48,982, and
+  // 30,550 without beta.
+  const bool narrow =
+      options.norm.kind == Norm::Kind::ln_elementwise || options.norm.kind == Norm::Kind::rms_elementwise;
   const std::array<int, 10> base = narrow ? std::array<int, 10>{4, 4, 8, 8, 8, 8, 8, 16, 24, 24}
                                           : std::array<int, 10>{16, 32, 16, 16, 32, 32, 16, 32, 32, 32};
   const bool bias = options.norm.kind == Norm::Kind::none;
@@ -129,11 +131,14 @@ Norm Norm::parse(const std::string& text) {
   if (text == "ln-elementwise") return {Kind::ln_elementwise};
   if (text == "in") return {Kind::in};
   if (text == "rms") return {Kind::rms};
+  if (text == "rms-elementwise") return {Kind::rms_elementwise};
   if (text.starts_with("gn:")) {
     if (const int groups = positive(std::string_view(text).substr(3)); groups > 0) return {Kind::gn, groups};
   }
   throw UsageError(
-      "unknown norm '{}'; choose from none, bn, ln, ln-elementwise, gn:G (such as gn:4), in, rms", text);
+      "unknown norm '{}'; choose from none, bn, ln, ln-elementwise, gn:G (such as gn:4), in, rms, "
+      "rms-elementwise",
+      text);
 }
 
 std::string Norm::str() const {
@@ -152,6 +157,8 @@ std::string Norm::str() const {
       return "in";
     case Kind::rms:
       return "rms";
+    case Kind::rms_elementwise:
+      return "rms-elementwise";
   }
   return "?";
 }
@@ -177,6 +184,8 @@ int add_norm(Graph& graph, const std::string& block, Norm norm, int channels, in
       return group("instance_norm", {channels, true, false});
     case Norm::Kind::rms:
       return group("rms_norm", {1, false, false});
+    case Norm::Kind::rms_elementwise:
+      return group("rms_norm_elementwise", {1, false, true});
   }
   throw Error("{}: unknown norm", name);
 }

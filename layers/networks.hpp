@@ -5,9 +5,9 @@
 
 namespace normlab {
 
-/// A normalization as people type it: none, bn, ln, ln-elementwise, gn:G, in, rms.
+/// A normalization as people type it: none, bn, ln, ln-elementwise, gn:G, in, rms, rms-elementwise.
 struct Norm {
-  enum class Kind { none, bn, ln, ln_elementwise, gn, in, rms };
+  enum class Kind { none, bn, ln, ln_elementwise, gn, in, rms, rms_elementwise };
   Kind kind = Kind::none;
   int groups = 0;  ///< gn only
 

@@ -69,7 +69,7 @@ double relative_distance(const std::vector<float>& a, const std::vector<float>& 
 }
 
 TEST(MicroBatch, GradientsAddUpToThatOfTheWholeUnlessSamplesAreCoupled) {
-  for (const char* norm : {"none", "ln", "gn:4", "in", "rms", "ln-elementwise"}) {
+  for (const char* norm : {"none", "ln", "gn:4", "in", "rms", "ln-elementwise", "rms-elementwise"}) {
     Subject whole(norm, kSamples);
     const std::vector<float> expected = whole.gradient(kSamples);
     for (const int size : {1, 3, 8, 19}) {
@@ -182,7 +182,8 @@ TEST_F(BatchSize, ScalesTheRateAndTestsThreeTimes) {
   }
   EXPECT_TRUE(fs::exists(out("s") + "/bn-b4-seed0"));
   EXPECT_TRUE(fs::exists(out("s") + "/gn4-b60-seed0"));
-  for (const char* part : {"4 runs", "batch_size 4, 60", "--full: --seeds 3: 12 runs", "memory of the network"})
+  for (const char* part :
+       {"4 runs", "batch_size 4, 60", "--full: --seeds 3: 12 runs", "memory of the network"})
     EXPECT_NE(result.output.find(part), std::string::npos) << part << result.output;
 }
 

@@ -166,7 +166,7 @@ TEST(BenchDevice, CsvHasARowForEachFigure) {
 
 /// What is timed must be what a network does.
 TEST(BenchDevice, ANormAloneComputesWhatItDoesInANetwork) {
-  for (const char* name : {"bn", "ln", "ln-elementwise", "gn:2", "in", "rms"}) {
+  for (const char* name : {"bn", "ln", "ln-elementwise", "gn:2", "in", "rms", "rms-elementwise"}) {
     const auto backend = testing::make_emulated_backend();
     const Shape shape{3, 8, 4, 4};
     const Map x(*backend, shape, DataType::f32), y(*backend, shape, DataType::f32);

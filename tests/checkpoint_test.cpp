@@ -107,7 +107,7 @@ TEST_P(Checkpoints, TrainingGoesOnBitForBit) {
 
 INSTANTIATE_TEST_SUITE_P(Norms, Checkpoints,
                          ::testing::Values(Case{"none"}, Case{"bn"}, Case{"ln"}, Case{"ln-elementwise"},
-                                           Case{"gn:4"}, Case{"in"}, Case{"rms"},
+                                           Case{"gn:4"}, Case{"in"}, Case{"rms"}, Case{"rms-elementwise"},
                                            Case{"bn", OptimizerOptions::Kind::adamw},
                                            Case{"gn:4", OptimizerOptions::Kind::adamw},
                                            Case{"bn", OptimizerOptions::Kind::sgd, "cpu_blocked_bf16"}),

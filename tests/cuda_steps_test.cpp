@@ -18,7 +18,8 @@
 namespace normlab {
 namespace {
 
-const std::vector<std::string> kNorms{"none", "bn", "ln", "ln-elementwise", "gn:2", "in", "rms"};
+const std::vector<std::string> kNorms{"none", "bn", "ln",  "ln-elementwise",
+                                      "gn:2", "in", "rms", "rms-elementwise"};
 
 struct Trained {
   std::vector<float> start, values, states;

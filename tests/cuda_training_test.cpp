@@ -138,7 +138,8 @@ TEST_P(CudaTrainingOf, FollowsTheCpu) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Norms, CudaTrainingOf,
-                         ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:2", "in", "rms"),
+                         ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:2", "in", "rms",
+                                           "rms-elementwise"),
                          [](const auto& info) { return testing::identifier(info.param); });
 
 TEST_F(CudaTraining, StopsWhereSomebodyLooksAndEndsWithTheSameBits) {

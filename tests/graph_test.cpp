@@ -105,7 +105,8 @@ TEST_P(GraphNorms, AnyShardSizeGivesTheSameUpToRounding) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Norms, GraphNorms,
-                         ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4", "in", "rms"),
+                         ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4", "in", "rms",
+                                           "rms-elementwise"),
                          [](const auto& info) { return testing::identifier(info.param); });
 
 TEST(Graph, OneGroupIsLayerNormAndAGroupAChannelIsInstanceNorm) {

@@ -100,7 +100,8 @@ TEST_P(LandscapeNorms, AgreesWithDoubleAndChangesNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Norms, LandscapeNorms,
-                         ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4", "in", "rms"),
+                         ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4", "in", "rms",
+                                           "rms-elementwise"),
                          [](const auto& info) { return testing::identifier(info.param); });
 
 TEST(Landscape, WhatIsNotFiniteIsInfinite) {

@@ -52,6 +52,7 @@ TEST(Networks, ParameterCountsAreThoseOfTheStudy) {
   EXPECT_EQ(count("net_a", "bn"), 46010U);
   EXPECT_EQ(count("net_a", "none"), 45818U);
   EXPECT_EQ(count("net_a", "ln-elementwise"), 48982U);
+  EXPECT_EQ(count("net_a", "rms-elementwise"), 30550U);
   EXPECT_EQ(count("net_a", "gn:4"), 46010U);
   EXPECT_EQ(count("net_a", "rms"), 46010U - 224U);
   EXPECT_EQ(count("plain:10", "bn"), 3U * 32 * 9 + 9 * 32 * 32 * 9 + 10 * 64 + 330);
@@ -76,6 +77,8 @@ TEST(Networks, ResidualNetworksHaveTheKnownSizes) {
   EXPECT_EQ(count("resnet:20", "none"), 272474U - kNormed);  // a bias for gamma and beta
   EXPECT_EQ(count("resnet:20", "ln-elementwise"),
             272474U - 2 * kNormed + 2 * 7 * (16 * 1024 + 32 * 256 + 64 * 64));
+  EXPECT_EQ(count("resnet:20", "rms-elementwise"),
+            272474U - 2 * kNormed + 7 * (16 * 1024 + 32 * 256 + 64 * 64));
 }
 
 TEST(Networks, WidthScalesResidualNetworks) {
@@ -220,7 +223,7 @@ TEST_P(WholeNetwork, GradientsMatchTheReference) {
 INSTANTIATE_TEST_SUITE_P(NetA, WholeNetwork,
                          ::testing::Combine(::testing::ValuesIn(whole_network_backends(DataType::f32)),
                                             ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4",
-                                                              "in", "rms")),
+                                                              "in", "rms", "rms-elementwise")),
                          [](const auto& info) {
                            return std::get<0>(info.param) + "_" +
                                   testing::identifier(std::get<1>(info.param));
@@ -237,7 +240,7 @@ TEST_P(ResidualNetwork, GradientsMatchTheReference) {
 INSTANTIATE_TEST_SUITE_P(Depth8, ResidualNetwork,
                          ::testing::Combine(::testing::Values("cpu_blocked", "cpu_nhwc"),
                                             ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4",
-                                                              "in", "rms")),
+                                                              "in", "rms", "rms-elementwise")),
                          [](const auto& info) {
                            return std::get<0>(info.param) + "_" +
                                   testing::identifier(std::get<1>(info.param));
@@ -363,7 +366,7 @@ TEST(ResidualNetworkBf16, EveryLayerMatchesTheReferenceOnItsOwnInputs) {
 INSTANTIATE_TEST_SUITE_P(NetA, WholeNetworkBf16,
                          ::testing::Combine(::testing::ValuesIn(whole_network_backends(DataType::bf16)),
                                             ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4",
-                                                              "in", "rms")),
+                                                              "in", "rms", "rms-elementwise")),
                          [](const auto& info) {
                            return std::get<0>(info.param) + "_" +
                                   testing::identifier(std::get<1>(info.param));
@@ -405,7 +408,7 @@ TEST_P(Trajectory, FollowsPyTorch) {
 INSTANTIATE_TEST_SUITE_P(NetA, Trajectory,
                          ::testing::Combine(::testing::Values("cpu_blocked", "cpu_nhwc"),
                                             ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4",
-                                                              "in", "rms")),
+                                                              "in", "rms", "rms-elementwise")),
                          [](const auto& info) {
                            return std::get<0>(info.param) + "_" +
                                   testing::identifier(std::get<1>(info.param));

@@ -22,6 +22,20 @@ TEST(Options, LearningRatesByNorm) {
   EXPECT_EQ(rate("bn"), 0.2);
 }
 
+TEST(Options, LearningRatesByDefault) {
+  const StudyOptions options;
+  for (const auto& [norm, rate] : {std::pair{"bn", 0.1},
+                                   {"in", 0.2},
+                                   {"none", 0.02},
+                                   {"ln", 0.02},
+                                   {"ln-elementwise", 0.02},
+                                   {"gn:4", 0.02},
+                                   {"rms", 0.02},
+                                   {"rms-elementwise", 0.02}}) {
+    EXPECT_EQ(options.lr_for(Norm::parse(norm)), rate) << norm;
+  }
+}
+
 TEST(Options, ListsOfNumbers) {
   EXPECT_EQ(number_list("--batch-size", "16"), std::vector<int>{16});
   EXPECT_EQ(number_list("--batch-size", "128,16,0"), (std::vector<int>{128, 16, 0}));

@@ -10,7 +10,8 @@ namespace normlab::reference {
 namespace {
 
 constexpr double kTolerance = 1e-6;
-const std::vector<std::string> kNorms{"bn", "ln", "ln-elementwise", "gn:1", "gn:2", "gn:4", "in", "rms"};
+const std::vector<std::string> kNorms{"bn", "ln",  "ln-elementwise", "gn:1", "gn:2", "gn:4",
+                                      "in", "rms", "rms-elementwise"};
 
 Tensor like(Draw& draw, const Tensor& y) {
   return draw.tensor(y.n, y.c, y.h, y.w);

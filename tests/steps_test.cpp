@@ -155,7 +155,8 @@ class Trainee {
   std::unique_ptr<Steps> steps;
 };
 
-const std::vector<std::string> kNorms{"none", "bn", "ln", "ln-elementwise", "gn:2", "in", "rms"};
+const std::vector<std::string> kNorms{"none", "bn", "ln",  "ln-elementwise",
+                                      "gn:2", "in", "rms", "rms-elementwise"};
 
 class StepsOn : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {};
 

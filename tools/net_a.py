@@ -32,6 +32,7 @@ def make_norm(norm, channels, size):
         "ln-elementwise": lambda: nn.LayerNorm([channels, size, size]),
         "in": lambda: nn.GroupNorm(channels, channels),
         "rms": lambda: RMSNorm(channels),
+        "rms-elementwise": lambda: nn.RMSNorm([channels, size, size], eps=1e-5),
     }
     return nn.GroupNorm(int(norm[3:]), channels) if norm.startswith("gn:") else kinds[norm]()
 
@@ -55,7 +56,7 @@ class NetA(nn.Module):
     def __init__(self, norm="bn", classes=10):
         super().__init__()
         widths = [16, 32, 16, 16, 32, 32, 16, 32, 32, 32]
-        if norm == "ln-elementwise":
+        if norm in ("ln-elementwise", "rms-elementwise"):
             widths = [4, 4, 8, 8, 8, 8, 8, 16, 24, 24]
         inputs = 3
         for i, outputs in enumerate(widths, start=1):

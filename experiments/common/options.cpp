@@ -186,7 +186,7 @@ void add_study_options(CLI::App& app, StudyOptions& o, const std::vector<std::st
   what->add_option("--norms", o.norms,
                    "Normalizations, separated by commas: none, bn (batch), ln (layer),\n"
                    "ln-elementwise (layer, gamma and beta per element), gn:G (group, G groups),\n"
-                   "in (instance), rms");
+                   "in (instance), rms, rms-elementwise (gamma per element)");
   what->add_option("--seeds", o.seeds, "How many seeds (3: seeds 0, 1, 2), or which (4,7)");
   what->add_option(
       "--net", o.net,

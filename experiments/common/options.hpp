@@ -30,7 +30,7 @@ struct StudyOptions {
   int batch_size = 32;
   int micro_batch = 0;  ///< 0: off
   std::string optimizer = "sgd";
-  std::string lr = "0.1,none=0.02,ln=0.02,ln-elementwise=0.02,gn=0.02,in=0.2,rms=0.02";
+  std::string lr = "0.1,none=0.02,ln=0.02,ln-elementwise=0.02,gn=0.02,in=0.2,rms=0.02,rms-elementwise=0.02";
   double momentum = 0.9;
   bool nesterov = false;
   double weight_decay = 5e-4;

@@ -62,7 +62,8 @@ RunName split_name(std::string_view run) {
 
 /// Place of a norm in the tables, from the name of its arm.
 std::size_t rank_of(std::string_view arm) {
-  constexpr std::array<std::string_view, 7> order{"none", "bn", "ln", "ln-elementwise", "gn", "in", "rms"};
+  constexpr std::array<std::string_view, 8> order{"none", "bn", "ln",  "ln-elementwise",
+                                                  "gn",   "in", "rms", "rms-elementwise"};
   std::size_t rank = order.size();
   std::size_t longest = 0;
   for (std::size_t i = 0; i < order.size(); ++i) {

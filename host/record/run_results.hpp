@@ -46,8 +46,8 @@ struct RunResults {
 };
 
 /// Run directories among or directly below `paths`, each once, in the order of the tables: none, bn, ln,
-/// ln-elementwise, gn by groups, in, rms, others; then by swept values, then by seed. Throws Error for a path
-/// that is missing or holds no run.
+/// ln-elementwise, gn by groups, in, rms, rms-elementwise, others; then by swept values, then by seed. Throws
+/// Error for a path that is missing or holds no run.
 [[nodiscard]] std::vector<std::filesystem::path> find_runs(std::span<const std::filesystem::path> paths);
 
 /// The names of these runs, with their study where a name alone would not be unique.

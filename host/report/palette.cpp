@@ -12,7 +12,7 @@ namespace normlab {
 
 namespace {
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 7> colors{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 8> colors{{
     {"none", "#7a7a7a"},
     {"bn", "#1b7ebf"},
     {"ln", "#d55e00"},
@@ -20,6 +20,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 7> colors{{
     {"gn", "#009e73"},
     {"in", "#c0599a"},
     {"rms", "#3a9bd0"},
+    {"rms-elementwise", "#6a5fb8"},
 }};
 constexpr std::string_view other = "#8c6239";
 

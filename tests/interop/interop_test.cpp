@@ -49,8 +49,10 @@ class Interop : public ::testing::Test {
   static void SetUpTestSuite() {
     directory_ = new test::TemporaryDirectory;
     must("dataset synthetic " + data().string() + fmt::format(" --train 320 --test {}", kTestImages));
-    must("compare_norms --norms none,bn,ln,ln-elementwise,gn:4,in,rms --seeds 1 --epochs 2 --data " +
-         data().string() + " --out " + study().string());
+    must(
+        "compare_norms --norms none,bn,ln,ln-elementwise,gn:4,in,rms,rms-elementwise --seeds 1 --epochs 2 "
+        "--data " +
+        data().string() + " --out " + study().string());
     must("compare_norms --net resnet:8 --norms none,bn,gn:4 --seeds 1 --epochs 1 --data " + data().string() +
          " --out " + residual().string());
   }
@@ -76,7 +78,7 @@ TEST_F(Interop, PandasReadsTheTables) {
        runs.string());
   const fs::path csv = *directory_ / "csv";
   must("normlog csv " + study().string() + " " + runs.string() + " --out " + csv.string());
-  EXPECT_PYTHON("read_csv.py", csv.string() + " 8 2");
+  EXPECT_PYTHON("read_csv.py", csv.string() + " 9 2");
 }
 
 TEST_F(Interop, TensorboardReadsTheEvents) {

@@ -144,9 +144,19 @@ TEST(Csv, AFailureLeavesTheOldFiles) {
 TEST(FindRuns, OrderOfTheTables) {
   const test::TemporaryDirectory directory;
   const auto study = StudyDirectory::create("x", directory / "study");
-  const std::vector<std::string> expected{"none-seed0",  "bn-seed0",     "bn-seed2", "bn-seed10",
-                                          "bn-b2-seed0", "bn-b16-seed0", "ln-seed0", "ln-elementwise-seed0",
-                                          "gn2-seed0",   "gn16-seed0",   "in-seed0", "rms-seed0",
+  const std::vector<std::string> expected{"none-seed0",
+                                          "bn-seed0",
+                                          "bn-seed2",
+                                          "bn-seed10",
+                                          "bn-b2-seed0",
+                                          "bn-b16-seed0",
+                                          "ln-seed0",
+                                          "ln-elementwise-seed0",
+                                          "gn2-seed0",
+                                          "gn16-seed0",
+                                          "in-seed0",
+                                          "rms-seed0",
+                                          "rms-elementwise-seed0",
                                           "mine-seed0"};
   for (auto name = expected.rbegin(); name != expected.rend(); ++name)
     (void)study.create_run(*name).write_config({});

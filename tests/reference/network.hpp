@@ -66,9 +66,9 @@ inline void add_block(Network& network, const std::string& name, int outputs, co
 inline Network net_a(const std::string& norm_name, int h = 32, int w = 32, double width = 1) {
   const Norm norm = Norm::parse(norm_name);
   const bool none = norm.kind == Norm::Kind::none;
-  const bool elementwise = norm.kind == Norm::Kind::ln_elementwise;
-  const std::vector<int> channels = elementwise ? std::vector<int>{4, 4, 8, 8, 8, 8, 8, 16, 24, 24}
-                                                : std::vector<int>{16, 32, 16, 16, 32, 32, 16, 32, 32, 32};
+  const std::vector<int> channels = norm.elementwise()
+                                        ? std::vector<int>{4, 4, 8, 8, 8, 8, 8, 16, 24, 24}
+                                        : std::vector<int>{16, 32, 16, 16, 32, 32, 16, 32, 32, 32};
   Network network{3, h, w, {}};
   for (int block = 1; block <= 10; ++block) {
     const std::string name = numbered('c', block);

@@ -66,7 +66,7 @@ TEST(ReferenceGolden, Norms) {
     EXPECT_LT(relative(running.mean, layers().values(prefix + "running_mean")), kTolerance);
     EXPECT_LT(relative(running.var, layers().values(prefix + "running_var")), kTolerance);
   }
-  EXPECT_EQ(cases, 16);
+  EXPECT_EQ(cases, 18);
 }
 
 TEST(ReferenceGolden, ConvolutionAndLinear) {
@@ -248,7 +248,8 @@ TEST_P(ReferenceTrajectory, EqualsPyTorch) {
 INSTANTIATE_TEST_SUITE_P(NetA, ReferenceTrajectory,
                          testing::Values(std::pair{"bn", 5}, std::pair{"gn:4", 5}, std::pair{"none", 1},
                                          std::pair{"ln", 1}, std::pair{"ln-elementwise", 5},
-                                         std::pair{"in", 1}, std::pair{"rms", 1}),
+                                         std::pair{"in", 1}, std::pair{"rms", 1},
+                                         std::pair{"rms-elementwise", 5}),
                          [](const auto& info) {
                            std::string name =
                                info.param.first + "_" + std::to_string(info.param.second) + "_steps";

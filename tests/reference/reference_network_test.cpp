@@ -66,7 +66,7 @@ TEST_P(NetworkGradient, OfPlainMatchesFiniteDifferences) {
 /// All of NetA on a small image; with its decisions frozen it has no kinks.
 TEST_P(NetworkGradient, OfNetAWithFrozenDecisionsMatchesFiniteDifferences) {
   Draw draw(11);
-  const Network network = net_a(GetParam(), 13, 12, GetParam() == "ln-elementwise" ? 0.5 : 0.25);
+  const Network network = net_a(GetParam(), 13, 12, Norm::parse(GetParam()).elementwise() ? 0.5 : 0.25);
   Named parameters = random_parameters(draw, network);
   Tensor x = draw.tensor(3, 3, 13, 12);
   const std::vector<int> labels = random_labels(draw, 3);
@@ -81,7 +81,8 @@ TEST_P(NetworkGradient, OfNetAWithFrozenDecisionsMatchesFiniteDifferences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Reference, NetworkGradient,
-                         testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4", "in", "rms"),
+                         testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4", "in", "rms",
+                                         "rms-elementwise"),
                          [](const auto& name) {
                            std::string result = name.param;
                            std::replace_if(
@@ -99,6 +100,7 @@ TEST(ReferenceNetwork, ParameterCounts) {
   EXPECT_EQ(parameter_count(net_a("none")), 45818U);
   EXPECT_EQ(parameter_count(net_a("rms")), 46010U - 224U);
   EXPECT_EQ(parameter_count(net_a("ln-elementwise")), 48982U);
+  EXPECT_EQ(parameter_count(net_a("rms-elementwise")), 30550U);
   EXPECT_EQ(parameter_count(plain(3, "bn")), 32U * 27 + 2 * 32U * 288 + 3 * 64U + 330U);
 }
 

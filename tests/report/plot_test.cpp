@@ -226,8 +226,9 @@ TEST_F(Plot, MissingGnuplotIsOneClearError) {
 
 TEST(Palette, ANormHasOneColourAndNoTwoShareIt) {
   std::set<std::string> colors;
-  const std::vector<std::string> norms{"none", "bn",   "ln",   "ln-elementwise", "in",   "rms",
-                                       "gn:1", "gn:2", "gn:4", "gn:8",           "gn:16"};
+  const std::vector<std::string> norms{
+      "none", "bn",   "ln",   "ln-elementwise", "in",   "rms", "rms-elementwise",
+      "gn:1", "gn:2", "gn:4", "gn:8",           "gn:16"};
   for (const std::string& norm : norms) colors.insert(norm_color(norm));
   EXPECT_EQ(colors.size(), norms.size());
   EXPECT_EQ(norm_color("gn:4"), norm_color("gn"));

@@ -29,8 +29,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kBatch = 3, kSide = 6, kClasses = 5;
-const std::vector<std::string> kNorms = {"none",           "bn",   "bn by cudnn", "ln",
-                                         "ln-elementwise", "gn:2", "in",          "rms"};
+const std::vector<std::string> kNorms = {"none", "bn",  "bn by cudnn",    "ln", "ln-elementwise", "gn:2",
+                                         "in",   "rms", "rms-elementwise"};
 
 // All layers there are, each with a few channels and pixels.
 void build(Graph& graph, Norm norm) {

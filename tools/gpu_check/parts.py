@@ -17,7 +17,7 @@ SANITIZERS = ["memcheck", "racecheck", "initcheck", "synccheck"]
 # Programs whose tests named cuda run on a GPU where there is one; of random draws the first ten. Then whole trainings.
 GPU_FILTER = ":".join(f"*/cuda{kind}{what}" for kind in ("", "_bf16")
                       for what in ("", "_?", "_image", "_native", "_sgd*", "_nesterov", "_clipped", "_adamw*"))
-SMALL_STUDY = ["--device", "cuda", "--norms", "none,bn,ln,ln-elementwise,gn:4,in,rms", "--seeds", "1", "--epochs", "1",
+SMALL_STUDY = ["--device", "cuda", "--norms", "none,bn,ln,ln-elementwise,gn:4,in,rms,rms-elementwise", "--seeds", "1", "--epochs", "1",
                "--limit-train", "56", "--limit-test", "32", "--batch-size", "16", "--augment"]
 GPU_TESTS = ["group_norm_test", "batch_norm_test", "conv2d_test", "max_pool_test", "optimizer_test", "images_test",
              "softmax_cross_entropy_test", "linear_test", "diagnostics_test"]

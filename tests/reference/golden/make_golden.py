@@ -77,6 +77,9 @@ def uniform(bits):
     return (bits.astype(np.float64) + 0.5) / 4294967296.0
 
 
+PER_ELEMENT = ("ln-elementwise", "rms-elementwise")
+WITHOUT_BETA = ("rms", "rms-elementwise")
+
 # --- layers --------------------------------------------------------------------------------------------------
 
 
@@ -90,6 +93,10 @@ def group_norm(x, groups, gamma, beta):
 
 def elementwise(x, gamma, beta):
     return F.layer_norm(x, x.shape[1:], gamma.view(x.shape[1:]), beta.view(x.shape[1:]), EPS)
+
+
+def rms_elementwise(x, gamma):
+    return F.rms_norm(x, x.shape[1:], gamma.view(x.shape[1:]), EPS)
 
 
 def make_layers():
@@ -113,42 +120,48 @@ def make_layers():
     def leaf(*tensors):
         return [t.requires_grad_() for t in tensors]
 
+    def norms(first, cases):
+        for number, (norm, shape) in enumerate(cases, first):
+            n, c, h, w = shape
+            name = f"norm/{number:02d}/{norm}"
+            x = draw(*shape, scale=2.0, shift=3.0)
+            affine = c * h * w if norm in PER_ELEMENT else c
+            gamma, beta = draw(affine, shift=1.5), draw(affine)
+            leaf(x, gamma, beta)
+            inputs = {"x": x, "gamma": gamma, "beta": beta}
+            if norm == "bn":
+                mean, var = draw(c), draw(c, scale=0.1, shift=2.0)
+                out.put(name + "/running_mean_before", mean)
+                out.put(name + "/running_var_before", var)
+                evaluated = F.batch_norm(x, mean.clone(), var.clone(), gamma, beta, False, 0.1, EPS)
+                backward(f"norm-eval/{number:02d}/{norm}", {k: v for k, v in inputs.items()}, evaluated)
+                y = F.batch_norm(x, mean, var, gamma, beta, True, 0.1, EPS)
+                backward(name, inputs, y)
+                out.put(name + "/running_mean", mean)
+                out.put(name + "/running_var", var)
+                continue
+            if norm in WITHOUT_BETA:
+                del inputs["beta"]
+            if norm == "rms":
+                y = rms_norm(x, gamma)
+            elif norm == "rms-elementwise":
+                y = rms_elementwise(x, gamma)
+            elif norm == "ln-elementwise":
+                y = elementwise(x, gamma, beta)
+            elif norm == "ln":
+                y = group_norm(x, 1, gamma, beta)
+            elif norm == "in":
+                y = F.instance_norm(x, None, None, gamma, beta, True, 0.1, EPS)
+            else:
+                y = group_norm(x, int(norm[3:]), gamma, beta)
+            backward(name, inputs, y)
+
     cases = [("bn", (2, 3, 3, 5)), ("bn", (3, 2, 1, 1)), ("bn", (1, 4, 3, 3)), ("gn:1", (2, 3, 3, 3)),
              ("gn:2", (3, 6, 3, 1)), ("gn:3", (2, 6, 2, 3)), ("gn:4", (1, 8, 3, 3)), ("gn:5", (2, 5, 3, 2)),
              ("ln", (2, 5, 3, 3)), ("ln", (3, 7, 1, 1)), ("in", (2, 3, 3, 5)), ("in", (1, 4, 1, 3)),
              ("ln-elementwise", (2, 3, 3, 4)), ("ln-elementwise", (1, 5, 1, 1)), ("rms", (2, 3, 3, 5)),
              ("rms", (3, 4, 1, 1))]
-    for number, (norm, shape) in enumerate(cases):
-        n, c, h, w = shape
-        name = f"norm/{number:02d}/{norm}"
-        x = draw(*shape, scale=2.0, shift=3.0)
-        affine = c * h * w if norm == "ln-elementwise" else c
-        gamma, beta = draw(affine, shift=1.5), draw(affine)
-        leaf(x, gamma, beta)
-        inputs = {"x": x, "gamma": gamma, "beta": beta}
-        if norm == "bn":
-            mean, var = draw(c), draw(c, scale=0.1, shift=2.0)
-            out.put(name + "/running_mean_before", mean)
-            out.put(name + "/running_var_before", var)
-            evaluated = F.batch_norm(x, mean.clone(), var.clone(), gamma, beta, False, 0.1, EPS)
-            backward(f"norm-eval/{number:02d}/{norm}", {k: v for k, v in inputs.items()}, evaluated)
-            y = F.batch_norm(x, mean, var, gamma, beta, True, 0.1, EPS)
-            backward(name, inputs, y)
-            out.put(name + "/running_mean", mean)
-            out.put(name + "/running_var", var)
-            continue
-        if norm == "rms":
-            del inputs["beta"]
-            y = rms_norm(x, gamma)
-        elif norm == "ln-elementwise":
-            y = elementwise(x, gamma, beta)
-        elif norm == "ln":
-            y = group_norm(x, 1, gamma, beta)
-        elif norm == "in":
-            y = F.instance_norm(x, None, None, gamma, beta, True, 0.1, EPS)
-        else:
-            y = group_norm(x, int(norm[3:]), gamma, beta)
-        backward(name, inputs, y)
+    norms(0, cases)
 
     for number, (shape, outputs, k, stride, pad) in enumerate(
             [((2, 3, 5, 4), 2, 3, 1, 1), ((1, 2, 7, 5), 3, 3, 2, 1), ((2, 3, 3, 3), 4, 1, 1, 0),
@@ -184,6 +197,7 @@ def make_layers():
     out.put("philox/zeros", philox4x32(counters[:1], 0))
     out.put("philox/ones", philox4x32(counters[1:], 0xFFFFFFFFFFFFFFFF))
     out.put("philox/stream", stream(8, 5, 3))
+    norms(len(cases), [("rms-elementwise", (2, 3, 4, 3)), ("rms-elementwise", (1, 5, 1, 1))])
     out.close()
 
 
@@ -269,7 +283,7 @@ PROJECTIONS, TENSOR_PROJECTIONS = 64, 16
 
 def net_a_shapes(norm):
     """(name, shape) of every parameter, in the order of the network: of each layer weight, then bias."""
-    channels = CHANNELS_ELEMENTWISE if norm == "ln-elementwise" else CHANNELS
+    channels = CHANNELS_ELEMENTWISE if norm in PER_ELEMENT else CHANNELS
     shapes, inputs, side = [], 3, 32
     for block, outputs in enumerate(channels, 1):
         pointwise = block in (3, 7)
@@ -278,9 +292,9 @@ def net_a_shapes(norm):
         if norm == "none":
             shapes.append((f"c{block}.conv.bias", (outputs,)))
         elif not pointwise:
-            affine = (outputs, side, side) if norm == "ln-elementwise" else (outputs,)
+            affine = (outputs, side, side) if norm in PER_ELEMENT else (outputs,)
             shapes.append((f"c{block}.norm.weight", affine))
-            if norm != "rms":
+            if norm not in WITHOUT_BETA:
                 shapes.append((f"c{block}.norm.bias", affine))
         if pointwise:
             side //= 2
@@ -328,6 +342,8 @@ def net_a(x, p, norm, running, training=True):
             x = F.instance_norm(x, None, None, gamma, beta, True, 0.1, EPS)
         elif norm == "rms":
             x = rms_norm(x, gamma)
+        elif norm == "rms-elementwise":
+            x = rms_elementwise(x, gamma)
         elif norm == "ln-elementwise":
             x = elementwise(x, gamma, beta)
         elif norm != "none":
@@ -409,4 +425,4 @@ def make_trajectories(norms):
 if __name__ == "__main__":
     make_layers()
     make_training()
-    make_trajectories(sys.argv[1:] or ["none", "bn", "ln", "ln-elementwise", "gn:4", "in", "rms"])
+    make_trajectories(sys.argv[1:] or ["none", "bn", "ln", "ln-elementwise", "gn:4", "in", "rms", "rms-elementwise"])
