@@ -14,10 +14,12 @@
 #include "host/record/csv.hpp"
 #include "host/record/file.hpp"
 #include "host/record/log_info.hpp"
+#include "host/record/run_directory.hpp"
 #include "host/record/run_results.hpp"
 #include "host/record/summary.hpp"
 #include "host/record/verify.hpp"
 #include "host/report/laws.hpp"
+#include "host/report/parameter_digest.hpp"
 #include "host/report/report.hpp"
 #include "host/report/tensorboard.hpp"
 #include "layers/error.hpp"
@@ -38,6 +40,7 @@ constexpr const char* description =
     "  normlog tensorboard runs/latest    event files, in runs/latest/tensorboard/\n"
     "  normlog compare runs/a runs/b      two studies side by side, paired by norm and seed\n"
     "  normlog verify runs/latest         which files are good, and what damage costs\n"
+    "  normlog digest runs/latest         one number for the final parameters of each run\n"
     "  normlog info runs/latest/bn-seed0  what a run holds, and whether it is whole\n\n"
     "Damaged logs are read as far as they go; what is lost is said, and the exit status is 1.";
 
@@ -240,6 +243,34 @@ struct Verify {
   }
 };
 
+struct Digests {
+  Paths paths;
+
+  CLI::App* add_to(CLI::App& app) {
+    CLI::App* command = app.add_subcommand(
+        "digest",
+        "Print SHA-256 and name of each run: equal where names, shapes and bits of all final parameters are");
+    command->add_option("PATH", paths, paths_help)->required();
+    return command;
+  }
+
+  [[nodiscard]] int run() const {
+    const std::vector<fs::path> runs = find_runs(paths);
+    const std::vector<std::string> names = unique_names(runs);
+    int status = 0;
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      const fs::path file = RunDirectory(runs[i]).final_parameters();
+      if (fs::exists(file)) {
+        fmt::print("{}  {}\n", parameter_digest(read_safetensors(file)), names[i]);
+      } else {
+        fmt::print(stderr, "normlog: {}: no final parameters; finish the run (--resume)\n", runs[i].string());
+        status = 1;
+      }
+    }
+    return status;
+  }
+};
+
 struct Info {
   Paths paths;
 
@@ -266,7 +297,7 @@ struct Info {
 int run(int argc, char** argv) {
   CLI::App app(description, "normlog");
   app.require_subcommand(1);
-  std::tuple<Csv, Summary, Compare, Plot, Report, Tensorboard, Verify, Info> commands;
+  std::tuple<Csv, Summary, Compare, Plot, Report, Tensorboard, Verify, Digests, Info> commands;
   std::vector<std::pair<CLI::App*, std::function<int()>>> known;
   std::apply([&](auto&... one) { (known.emplace_back(one.add_to(app), [&one] { return one.run(); }), ...); },
              commands);
