@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "host/gemm.hpp"
+#include "host/sums.hpp"
 
 namespace normlab {
 
@@ -12,21 +13,12 @@ struct SumPixels {
   template <typename Set, typename T>
   static NORMLAB_INLINE void run(const T* dy, const HostLayout& at, int n, float* sum) {
     for (int block = 0; block < at.blocks; ++block) {
-      for (int part = 0; part < kLanes; part += Set::kWidth) {
-        float* to = sum + block * kLanes + part;
-        Native<Set> total = load_native<Set>(to);
-        for (int i = 0; i < n; ++i) {
-          const T* map = dy + i * at.sample + block * at.block + part;
-          Native<Set> sums[4] = {};
-          std::ptrdiff_t p = 0;
-          for (; p + 4 <= at.pixels; p += 4) {
-            for (int k = 0; k < 4; ++k) sums[k] += load_native<Set>(map + (p + k) * at.pixel);
-          }
-          for (; p < at.pixels; ++p) sums[0] += load_native<Set>(map + p * at.pixel);
-          total += (sums[0] + sums[1]) + (sums[2] + sums[3]);
-        }
-        store_native<Set>(to, total);
+      double total[1][kLanes] = {};
+      for (int i = 0; i < n; ++i) {
+        add_shifted<Set>(Map<T>{dy + i * at.sample + block * at.block, at.pixels, at.pixel}, zero<Set>(),
+                         total);
       }
+      for (int c = 0; c < kLanes; ++c) sum[block * kLanes + c] += static_cast<float>(total[0][c]);
     }
   }
 };

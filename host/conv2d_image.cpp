@@ -97,26 +97,29 @@ struct ConvolveImage {
 template <typename Set, int C, typename T>
 NORMLAB_INLINE void gradient_of_taps(const Planes& planes, const float* x, const T* dy, std::ptrdiff_t pixel,
                                      int out, float* dw) {
-  Native<Set> sum[C * 9];
-#pragma GCC unroll 27
-  for (int tap = 0; tap < C * 9; ++tap) sum[tap] = load_native<Set>(dw + tap * out);
   const std::ptrdiff_t row = planes.row;
-  for (int i = 0; i < planes.out_h; ++i) {
-    const float* corner[C];
-    for (int c = 0; c < C; ++c) corner[c] = x + c * planes.plane + i * row;
-    for (int j = 0; j < planes.out_w; ++j, dy += pixel) {
-      // Left alone, the compiler keeps a pointer for each tap, and most of them in memory.
-      for (int c = 0; c < C; ++c) asm("" : "+r"(corner[c]));
-      const Native<Set> gradient = load_native<Set>(dy);
+  const int rows = std::max(1, kOuterRun / planes.out_w);
+  for (int first = 0; first < planes.out_h; first += rows) {
+    Native<Set> sum[C * 9] = {};
+    for (int i = first; i < std::min(planes.out_h, first + rows); ++i) {
+      const float* corner[C];
+      for (int c = 0; c < C; ++c) corner[c] = x + c * planes.plane + i * row;
+      for (int j = 0; j < planes.out_w; ++j, dy += pixel) {
+        // Left alone, the compiler keeps a pointer for each tap, and most of them in memory.
+        for (int c = 0; c < C; ++c) asm("" : "+r"(corner[c]));
+        const Native<Set> gradient = load_native<Set>(dy);
 #pragma GCC unroll 27
-      for (int tap = 0; tap < C * 9; ++tap) {
-        sum[tap] += corner[tap / 9][tap / 3 % 3 * row + tap % 3] * gradient;
+        for (int tap = 0; tap < C * 9; ++tap) {
+          sum[tap] += corner[tap / 9][tap / 3 % 3 * row + tap % 3] * gradient;
+        }
+        for (int c = 0; c < C; ++c) ++corner[c];
       }
-      for (int c = 0; c < C; ++c) ++corner[c];
+    }
+#pragma GCC unroll 27
+    for (int tap = 0; tap < C * 9; ++tap) {
+      store_native<Set>(dw + tap * out, load_native<Set>(dw + tap * out) + sum[tap]);
     }
   }
-#pragma GCC unroll 27
-  for (int tap = 0; tap < C * 9; ++tap) store_native<Set>(dw + tap * out, sum[tap]);
 }
 
 struct ImageGradient {

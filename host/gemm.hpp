@@ -95,36 +95,39 @@ NORMLAB_INLINE void multiply(Rows a, int rows, int blocks, const float* b, std::
   }
 }
 
+/// How many products of a gradient are added up before their sum is added to what stands in memory: one sum
+/// over all pixels of a large map would round away more.
+inline constexpr int kOuterRun = 256;
+
 namespace detail {
 
 template <typename Set, int R, int V>
 NORMLAB_INLINE void outer_tile(const float* a, std::ptrdiff_t a_row, int rows, Rows b, float* sum_at,
                                std::ptrdiff_t sum_row, bool overwrite) {
   constexpr int kWidth = Set::kWidth;
-  Native<Set> sum[R][V];
+  for (int first = 0; first < rows; first += kOuterRun) {
+    Native<Set> sum[R][V] = {};
+    const int end = rows < first + kOuterRun ? rows : first + kOuterRun;
+    for (int row = first; row < end; ++row, a += a_row, b.data += b.row) {
+      Native<Set> column[V];
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) {
+        column[v] = load_native<Set>(b.data + v * kWidth / kLanes * b.block + v * kWidth % kLanes);
+      }
 #pragma GCC unroll 32
-  for (int r = 0; r < R; ++r) {
+      for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) {
-      sum[r][v] = overwrite ? Native<Set>{} : load_native<Set>(sum_at + r * sum_row + v * kWidth);
-    }
-  }
-  for (int row = 0; row < rows; ++row, a += a_row, b.data += b.row) {
-    Native<Set> column[V];
-#pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) {
-      column[v] = load_native<Set>(b.data + v * kWidth / kLanes * b.block + v * kWidth % kLanes);
+        for (int v = 0; v < V; ++v) sum[r][v] += a[r] * column[v];
+      }
     }
 #pragma GCC unroll 32
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) sum[r][v] += a[r] * column[v];
+      for (int v = 0; v < V; ++v) {
+        float* to = sum_at + r * sum_row + v * kWidth;
+        store_native<Set>(to, overwrite && first == 0 ? sum[r][v] : load_native<Set>(to) + sum[r][v]);
+      }
     }
-  }
-#pragma GCC unroll 32
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) store_native<Set>(sum_at + r * sum_row + v * kWidth, sum[r][v]);
   }
 }
 

@@ -1,5 +1,5 @@
 #include "host/host_backend.hpp"
-#include "host/normalize.hpp"
+#include "host/sums.hpp"
 
 namespace normlab {
 

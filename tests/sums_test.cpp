@@ -1,9 +1,10 @@
-// Long sums keep their digits: the norms' results on many values, on a constant, beside means far above the
-// deviation and beside outliers, are no further from the reference than four times PyTorch's float32, or two
-// units in the last place of what is added up, whichever is more. golden/make_sums.py says what PyTorch's
-// errors are relative to; they stand in golden/sums.txt.
+// Long sums keep their digits: the norms' results and the gradients of convolutions, on many values, on a
+// constant, beside means far above the deviation and beside outliers, are no further from the reference than
+// four times PyTorch's float32, or two units in the last place of what is added up, whichever is more.
+// golden/make_sums.py says what PyTorch's errors are relative to; they stand in golden/sums.txt.
 
 #include "layers/batch_norm.hpp"
+#include "layers/conv2d.hpp"
 #include "layers/group_norm.hpp"
 #include "tests/reference/golden.hpp"
 #include "tests/reference/norms.hpp"
@@ -35,35 +36,47 @@ Values draw(std::size_t count, std::uint32_t stream) {
   return values;
 }
 
+reference::Tensor make_input(const std::string& shape, const std::string& content, int channels = 16) {
+  reference::Tensor x = shape == "maps"    ? reference::Tensor(8, channels, 32, 32)
+                        : shape == "large" ? reference::Tensor(1, channels, 224, 224)
+                                           : reference::Tensor(4096, channels, 4, 4);
+  x.v = draw(x.size(), 1);
+  if (content == "constant") std::fill(x.v.begin(), x.v.end(), 1.2345678);
+  if (content.starts_with("mean-")) {
+    for (double& value : x.v) value += std::stod(content.substr(5));
+  }
+  for (int c = 0; c < x.c; ++c) {
+    if (content == "outlier-first") x.at(0, c, 0, 0) = 1e4;
+    if (content == "outlier-last") x.at(x.n - 1, c, x.h - 1, x.w - 1) = 1e4;
+  }
+  testing::round_to_float(x.v);
+  return x;
+}
+
 struct Case {
   reference::Norm norm;
   reference::Tensor x, dy;
   Values gamma, beta;
 
   Case(const std::string& shape, const std::string& content, const std::string& norm_name)
-      : norm(reference::Norm::parse(norm_name)),
-        x(shape == "maps"    ? reference::Tensor(8, 16, 32, 32)
-          : shape == "large" ? reference::Tensor(1, 16, 224, 224)
-                             : reference::Tensor(4096, 16, 4, 4)),
-        dy(x.like()) {
-    x.v = draw(x.size(), 1);
-    if (content == "constant") std::fill(x.v.begin(), x.v.end(), 1.2345678);
-    if (content.starts_with("mean-")) {
-      for (double& value : x.v) value += std::stod(content.substr(5));
-    }
-    for (int c = 0; c < x.c; ++c) {
-      if (content == "outlier-first") x.at(0, c, 0, 0) = 1e4;
-      if (content == "outlier-last") x.at(x.n - 1, c, x.h - 1, x.w - 1) = 1e4;
-    }
+      : norm(reference::Norm::parse(norm_name)), x(make_input(shape, content)), dy(x.like()) {
     dy.v = draw(x.size(), 2);
     for (double& value : dy.v) value += 0.2;
     const std::size_t affine = norm.affine_count(x.c, x.h, x.w);
     gamma = draw(affine, 3);
     for (double& value : gamma) value = value / 4 + 1;
     if (norm.has_beta()) beta = draw(affine, 4);
-    for (Values* values : {&x.v, &dy.v, &gamma, &beta}) testing::round_to_float(*values);
+    for (Values* values : {&dy.v, &gamma, &beta}) testing::round_to_float(*values);
   }
 };
+
+/// `what` is the result's name in sums.txt.
+void expect_exact(const std::vector<float>& actual, const Values& expected, const Values& size,
+                  const std::string& what) {
+  static const reference::Golden golden(NORMLAB_SOURCE_DIR "/tests/reference/golden/sums.txt");
+  const double allowed = std::max(4 * golden.value(what), kTwoUnits);
+  testing::expect_within(actual, expected, testing::scaled(size, allowed), what);
+}
 
 /// (backend, shape, content, norm)
 class LongSums
@@ -71,7 +84,6 @@ class LongSums
 
 TEST_P(LongSums, KeepTheirDigits) {
   const auto& [backend_name, shape, content, norm_name] = GetParam();
-  static const reference::Golden golden(NORMLAB_SOURCE_DIR "/tests/reference/golden/sums.txt");
   const Case k(shape, content, norm_name);
   const reference::NormForward forward = reference::norm_forward(k.norm, k.x, k.gamma, k.beta);
   const reference::NormGradients gradients = reference::norm_backward(k.norm, forward, k.gamma, k.dy);
@@ -114,8 +126,7 @@ TEST_P(LongSums, KeepTheirDigits) {
 
   const auto expect = [&](const std::vector<float>& actual, const Values& expected, const Values& size,
                           const std::string& what) {
-    const double torch = golden.value(fmt::format("{}/{}/{}/{}", shape, content, norm_name, what));
-    testing::expect_within(actual, expected, testing::scaled(size, std::max(4 * torch, kTwoUnits)), what);
+    expect_exact(actual, expected, size, fmt::format("{}/{}/{}/{}", shape, content, norm_name, what));
   };
   expect(run.y, forward.y.v, size_y, "y");
   expect(run.dx, gradients.dx.v, size_dx, "dx");
@@ -168,6 +179,46 @@ INSTANTIATE_TEST_SUITE_P(EmulatedLarge, LongSums,
                                             ::testing::Values("outlier-first"),
                                             ::testing::Values("bn", "ln", "rms")),
                          name);
+
+// --- convolutions
+// --------------------------------------------------------------------------------------------
+
+/// (backend, shape, content, channels, kernel)
+class LongGradients : public ::testing::TestWithParam<
+                          std::tuple<std::string, std::string, std::string, std::pair<int, int>>> {};
+
+TEST_P(LongGradients, KeepTheirDigits) {
+  const auto& [backend_name, shape, content, layer] = GetParam();
+  const auto [channels, kernel] = layer;
+  const reference::Tensor x = make_input(shape, content, channels);
+  reference::Tensor dy(x.n, 16, x.h, x.w);
+  dy.v = draw(dy.size(), 2);
+  for (double& value : dy.v) value += 1.2;
+  testing::round_to_float(dy.v);
+  const Values weight = draw(static_cast<std::size_t>(16 * channels * kernel * kernel), 3), bias(16);
+  const reference::Conv conv{kernel, 1, kernel / 2};
+  const reference::ConvGradients expected = reference::conv2d_backward(x, weight, dy, conv);
+  const reference::ConvGradients size =
+      reference::conv2d_backward(reference::absolute(x), weight, reference::absolute(dy), conv);
+  const auto backend = testing::make_test_backend(backend_name);
+  const testing::LayerRun run = testing::run_layer(
+      backend, std::make_unique<Conv2d>("conv", Conv2d::Options{16, kernel, 1, kernel / 2, true}), x, dy,
+      {weight, bias});
+  const std::string name = fmt::format("{}/{}/conv-{}-{}/", shape, content, channels, kernel);
+  expect_exact(run.gradients[0], expected.dweight, size.dweight, name + "dweight");
+  expect_exact(run.gradients[1], expected.dbias, size.dbias, name + "dbias");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Backends, LongGradients,
+    ::testing::Combine(::testing::ValuesIn(backends(false)), ::testing::Values("maps", "large", "many"),
+                       ::testing::Values("normal", "constant"),
+                       ::testing::Values(std::pair{16, 1}, std::pair{16, 3}, std::pair{3, 3})),
+    [](const auto& info) {
+      return fmt::format("{}_{}_{}_{}_{}", std::get<0>(info.param), std::get<1>(info.param),
+                         std::get<2>(info.param), std::get<3>(info.param).first,
+                         std::get<3>(info.param).second);
+    });
 
 }  // namespace
 }  // namespace normlab

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes sums.txt: how far PyTorch's float32 norms on a CPU are from its float64 ones where sums are long.
+"""Writes sums.txt: how far PyTorch's float32 norms and gradients of convolutions on a CPU are from its float64 ones
+where sums are long.
 
   python3 make_sums.py > sums.txt      # PyTorch 2.13; one minute
 
@@ -11,6 +12,10 @@ The inputs are made by the same formulas as in ../../sums_test.cpp, which reads 
   dgamma  sum |dy| max(|xhat|, mean |xhat| of the group)
   dbeta   sum |dy|
   mean    mean |x|               var    var + eps      (bn's running statistics, from 0 with momentum 1)
+
+and of convolutions, whose dy is one more, so that most of what is added up has one sign:
+
+  dweight sum |x dy|             dbias  sum |dy|
 """
 import numpy as np
 import torch
@@ -103,6 +108,26 @@ def sizes(norm, x, gamma, beta, dy):
     }
 
 
+def convolution(x, dy, kernel):
+    weight = torch.zeros(dy.shape[1], x.shape[1], kernel, kernel, dtype=x.dtype, requires_grad=True)
+    bias = torch.zeros(dy.shape[1], dtype=x.dtype, requires_grad=True)
+    torch.nn.functional.conv2d(x, weight, bias, padding=kernel // 2).backward(dy)
+    return {"dweight": weight.grad, "dbias": bias.grad}
+
+
+def print_convolutions(shape_name, shape):
+    n, c, h, w = shape
+    dy = torch.from_numpy((draw(n * c * h * w, 2) + 1.2).astype(np.float32)).reshape(shape)
+    for content in ["normal", "constant"]:
+        for channels, kernel in [(c, 1), (c, 3), (3, 3)]:
+            x = make_input(content, (n, channels, h, w))
+            single, double = convolution(x, dy, kernel), convolution(x.double(), dy.double(), kernel)
+            size = convolution(x.double().abs(), dy.double().abs(), kernel)
+            for name, value in single.items():
+                error = ((value.double() - double[name]).abs() / size[name]).max().item()
+                print(f"{shape_name}/{content}/conv-{channels}-{kernel}/{name} 1 : {error:.3g}")
+
+
 def main():
     print("# The largest errors of PyTorch", torch.__version__, "in float32, as make_sums.py has them.")
     for shape_name, shape in SHAPES.items():
@@ -120,6 +145,7 @@ def main():
                 for name, value in single.items():
                     error = ((value.double() - double[name]).abs() / size[name].clamp(min=1e-30)).max().item()
                     print(f"{shape_name}/{content}/{norm}/{name} 1 : {error:.3g}")
+        print_convolutions(shape_name, shape)
 
 
 main()
