@@ -5,6 +5,7 @@
 
 #include "experiments/common/study.hpp"
 #include "experiments/common/sweep_table.hpp"
+#include "host/record/figure_text.hpp"
 
 namespace {
 
@@ -28,12 +29,12 @@ std::vector<RunSpec> runs_of(const StudyOptions& options, const std::string& bat
 }
 
 std::string tables(std::span<const RunFigures> runs) {
-  const auto accuracy = [&](const char* title, const char* channel) {
+  const auto accuracy = [&](const std::string& title, const char* channel) {
     return sweep_table(runs, {title, "batch_size", last_of(channel), percent_text}) + "\n";
   };
   const auto megabytes = [](const RunFigures& figures) { return figures.run.config.number("memory_bytes"); };
   const auto text = [](const Cell& cell) { return fmt::format("{:.1f}", cell.value.mean / 1e6); };
-  return accuracy("final test accuracy %, mean over seeds ± half of its 95 % t-interval", "test.accuracy") +
+  return accuracy(fmt::format("final test accuracy %\n{}", figure_note), "test.accuracy") +
          accuracy("the same with the statistics of each batch of test images, as in training",
                   "train_mode.accuracy") +
          accuracy("the same with running statistics averaged anew over the training images",

@@ -3,6 +3,7 @@
 
 #include "experiments/common/study.hpp"
 #include "experiments/common/sweep_table.hpp"
+#include "host/record/figure_text.hpp"
 
 namespace {
 
@@ -36,10 +37,9 @@ std::string text(const Cell& cell) {
 }
 
 std::string table(std::span<const RunFigures> runs) {
-  return sweep_table(runs,
-                     {"final test accuracy %, mean over seeds ± half of its 95 % t-interval; x = did not "
-                      "train (below 20 %)",
-                      "depth", last_of("test.accuracy"), text});
+  return sweep_table(
+      runs, {fmt::format("final test accuracy %; x = did not train (below 20 %)\n{}", figure_note), "depth",
+             last_of("test.accuracy"), text});
 }
 
 }  // namespace

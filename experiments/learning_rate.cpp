@@ -4,6 +4,7 @@
 #include "experiments/common/study.hpp"
 #include "experiments/common/sweep_table.hpp"
 #include "experiments/common/usable_rate.hpp"
+#include "host/record/figure_text.hpp"
 
 namespace {
 
@@ -51,10 +52,9 @@ int main(int argc, char** argv) {
   what->add_option("--lrs", lists.lrs, "Peak learning rates, a list");
   what->add_option("--widths", lists.widths, "Multiply the network's channels, a list");
   const auto table = [&](std::span<const RunFigures> runs) {
-    return sweep_table(runs,
-                       {"accuracy % on held-out training images after the last epoch, mean over seeds ± half "
-                        "of its 95 % t-interval",
-                        "lr", last_of("val.accuracy"), percent_text}) +
+    return sweep_table(runs, {fmt::format("accuracy % on held-out training images after the last epoch\n{}",
+                                          figure_note),
+                              "lr", last_of("val.accuracy"), percent_text}) +
            "\n" + usable_rates_text(usable_rates(runs));
   };
   return run_experiment(app, argc, argv, options,

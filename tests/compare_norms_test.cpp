@@ -68,6 +68,21 @@ TEST_F(CompareNorms, EqualBitsForAnyThreadsAndJobsAndWhenRunTwice) {
   EXPECT_EQ(runs, 8);
 }
 
+TEST_F(CompareNorms, RecordsHowTheRateWasChosenAndNamesTheRates) {
+  const std::string what = kSmall + "--norms bn,ln --seeds 1 ";
+  const ProgramResult built_in = run_program(what + "--out " + out("built-in"));
+  ASSERT_EQ(built_in.status, 0) << built_in.output;
+  EXPECT_EQ(RunConfig::read(out("built-in") + "/bn-seed0/config.toml").text("lr_choice"), "default");
+  for (const char* part :
+       {"\nbn     0.1 ", "\nln    0.02 ",
+        "peak learning rate: the built-in default, found on held-out images of the synthetic set"})
+    EXPECT_NE(built_in.output.find(part), std::string::npos) << part << built_in.output;
+  const ProgramResult given = run_program(what + "--lr 0.05 --out " + out("given"));
+  EXPECT_EQ(RunConfig::read(out("given") + "/bn-seed0/config.toml").text("lr_choice"), "given");
+  EXPECT_NE(given.output.find("· lr 0.05 ·"), std::string::npos) << given.output;
+  EXPECT_NE(given.output.find("peak learning rate: as given\n"), std::string::npos) << given.output;
+}
+
 TEST_F(CompareNorms, TrainsInBf16OrSaysWhyNot) {
   const std::string what = kSmall + "--precision bf16 --norms none,bn --seeds 1 ";
   // Without the instructions nothing may be written.

@@ -94,6 +94,7 @@ struct Csv {
   [[nodiscard]] int run() const {
     const CsvExport done = export_csv(find_runs(paths), out.empty() ? beside(paths) / "csv" : out);
     for (const auto& file : done.files) fmt::print("{}\n", file.string());
+    print_notes(done.notes);
     const int status = report(done.problems);
     return allow_damage ? 0 : status;
   }
@@ -160,6 +161,7 @@ struct Plot {
     const auto where = out.empty() ? beside(paths) / "plots" : out;
     for (const auto& file : write_pictures(pictures, where, {formats.begin(), formats.end()}))
       fmt::print("{}\n", file.string());
+    print_notes(study.repeats);
     print_notes(study.notes);
     return report(study.problems);
   }
@@ -186,6 +188,7 @@ struct Report {
     const auto page = alone ? out : beside(paths) / "report.html";
     write_report(study, page, alone ? "" : beside(paths) / "plots");
     fmt::print("{}\n", page.string());
+    print_notes(study.repeats);
     print_notes(study.notes);
     return report(study.problems);
   }

@@ -11,6 +11,7 @@
 
 #include "experiments/common/backends.hpp"
 #include "host/record/run_directory.hpp"
+#include "host/record/summary.hpp"
 
 namespace normlab {
 
@@ -113,6 +114,9 @@ RunSpec run_of(const StudyOptions& options, const Norm& norm, std::uint64_t seed
   spec.norm = norm;
   spec.seed = seed;
   spec.lr = options.lr_for(norm);
+  spec.lr_choice = options.finds_lr()                ? rate_choice::found
+                   : options.lr == StudyOptions{}.lr ? rate_choice::built_in
+                                                     : rate_choice::given;
   spec.net = options.net;
   spec.width = options.width;
   spec.init = options.init;

@@ -18,8 +18,9 @@ namespace normlab {
 struct RunSpec {
   Norm norm;
   std::uint64_t seed = 0;
-  double lr = 0.1;      ///< peak
-  std::string lr_test;  ///< what a range test found at which rate, if that chose lr
+  double lr = 0.1;        ///< peak
+  std::string lr_choice;  ///< how that was chosen: see rate_choice
+  std::string lr_test;    ///< what a range test found at which rate, if that chose lr
   std::string net = "net_a";
   double width = 1;
   std::string init = "he";

@@ -7,6 +7,7 @@
 
 #include "experiments/common/options.hpp"
 #include "experiments/common/screen.hpp"
+#include "host/record/figure_text.hpp"
 
 namespace normlab {
 
@@ -113,8 +114,7 @@ Figure last_of(std::string channel) {
 std::string percent_text(const Cell& cell) {
   if (cell.finished == 0) return "diverged";
   if (cell.value.n == 0) return "-";
-  std::string text = fmt::format("{:.2f}", 100 * cell.value.mean);
-  if (cell.value.n > 1) text += fmt::format(" ± {:.2f}", 100 * cell.value.half_width);
+  std::string text = figure_text(cell.value, accuracy_style);
   if (cell.finished < cell.runs) text += fmt::format(" ({} of {})", cell.finished, cell.runs);
   return text;
 }

@@ -55,7 +55,8 @@ struct TableOptions {
 /// The last value of a channel.
 [[nodiscard]] Figure last_of(std::string channel);
 
-/// "71.30 ± 0.52" in percent; "diverged" where no seed finished, and how many did where some did not.
+/// "71.30 ± 0.52" in percent, as figure_text has it; "diverged" where no seed finished, and how many did
+/// where some did not.
 [[nodiscard]] std::string percent_text(const Cell& cell);
 
 }  // namespace normlab

@@ -1,5 +1,6 @@
 #include "experiments/common/trainer.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "experiments/common/backends.hpp"
@@ -316,6 +317,8 @@ class Run {
   void write_config() {
     RunConfig c = settings_of(options_, spec_, data_);
     c.set("command", options_.command);
+    // A rate that is swept is the question, and not chosen.
+    if (std::ranges::count(spec_.swept, "lr") == 0) c.set("lr_choice", spec_.lr_choice);
     c.set("parameters", run_->graph().parameter_count());
     c.set("memory_bytes", run_->graph().memory_bytes());
     if (const std::string choices = backend_.choices(); !choices.empty()) c.set("algorithms", choices);

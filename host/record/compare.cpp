@@ -9,6 +9,8 @@
 #include <optional>
 #include <set>
 
+#include "host/record/figure_text.hpp"
+#include "host/record/run_identity.hpp"
 #include "host/record/summary.hpp"
 
 namespace normlab {
@@ -119,7 +121,6 @@ std::string values_text(const std::map<std::string, std::string>& by_arm,
 void compare_settings(const std::map<std::string, std::vector<Pair>>& pairs,
                       const std::vector<std::string>& order, Comparison& comparison) {
   const std::set<std::string> identity{"command", "norm", "seed"};
-  const std::set<std::string> around{"device", "cpu", "isa", "threads", "revision", "build", "shard_samples"};
   std::vector<std::string> keys;
   std::set<std::string> seen = identity;
   for (const std::string& arm : order) {
@@ -143,39 +144,34 @@ void compare_settings(const std::map<std::string, std::vector<Pair>>& pairs,
       }
     }
     if (a.empty()) continue;
-    auto& list = around.count(key) != 0 ? comparison.circumstances : comparison.settings;
+    auto& list = is_circumstance(key) ? comparison.circumstances : comparison.settings;
     list.push_back({key, values_text(a, order), values_text(b, order)});
   }
 }
 
 // --- As text ---------------------------------------------------------------------------------------------
 
-/// How a figure is printed: times `scale`, with `digits` after the point.
-struct Style {
+struct Table {
   const char* title;
   PairedFigure ArmComparison::*figure;
-  double scale;
-  int digits;
+  FigureStyle value, difference;
 };
 
-std::string plus_minus(const Estimate& value, const Style& style, bool sign) {
-  const double mean = style.scale * value.mean;
-  std::string text =
-      sign ? fmt::format("{:+.{}f}", mean, style.digits) : fmt::format("{:.{}f}", mean, style.digits);
-  if (value.n > 1) text += fmt::format(" ± {:.{}f}", style.scale * value.half_width, style.digits);
-  return text;
-}
+const Table tables[]{
+    {"final test accuracy %", &ArmComparison::accuracy, accuracy_style, accuracy_difference_style},
+    {"final test loss", &ArmComparison::loss, {1, 4, not_negative}, {1, 4, {}, true}},
+    {"training images/s", &ArmComparison::speed, {1, 0, not_negative}, {1, 0, {}, true}}};
 
-std::string table(const Comparison& comparison, const Style& style) {
+std::string text_of(const Table& table, const Comparison& comparison) {
   std::string text;
   for (const ArmComparison& arm : comparison.arms) {
-    const PairedFigure& figure = arm.*style.figure;
+    const PairedFigure& figure = arm.*table.figure;
     if (figure.difference.n == 0) continue;
     if (text.empty())
-      text = fmt::format("{:<22} {:>5}  {:>20} {:>20} {:>22}\n", style.title, "pairs", "A", "B", "B minus A");
-    text += fmt::format("{:<22} {:>5}  {:>20} {:>20} {:>22}{}\n", arm.arm, figure.difference.n,
-                        plus_minus(figure.a, style, false), plus_minus(figure.b, style, false),
-                        plus_minus(figure.difference, style, true),
+      text = fmt::format("{:<22} {:>5}  {:>20} {:>20} {:>24}\n", table.title, "pairs", "A", "B", "B minus A");
+    text += fmt::format("{:<22} {:>5}  {:>20} {:>20} {:>24}{}\n", arm.arm, figure.difference.n,
+                        figure_text(figure.a, table.value), figure_text(figure.b, table.value),
+                        figure_text(figure.difference, table.difference),
                         is_distinguishable(figure.difference) ? "" : " ?");
   }
   return text.empty() ? text : text + "\n";
@@ -217,17 +213,15 @@ Comparison compare(std::span<const RunResults> a, std::span<const RunResults> b)
 std::string comparison_text(const Comparison& comparison, const std::string& name_of_a,
                             const std::string& name_of_b) {
   std::string text = fmt::format("A  {}\nB  {}\n\n", name_of_a, name_of_b);
-  for (const Style& style : {Style{"final test accuracy %", &ArmComparison::accuracy, 100, 2},
-                             Style{"final test loss", &ArmComparison::loss, 1, 4},
-                             Style{"training images/s", &ArmComparison::speed, 1, 0}}) {
-    text += table(comparison, style);
-  }
+  for (const Table& table : tables) text += text_of(table, comparison);
   if (comparison.arms.empty()) {
     text += "Nothing can be compared: no norm and seed finished in both studies.\n";
   } else {
     text +=
-        "Means over the seeds that finished in both, ± half of the 95 % t-interval; B minus A is paired by\n"
-        "seed. ? = not distinguishable: the interval contains 0, or one pair has none.\n";
+        "Means over the seeds that finished in both, ± half of the 95 % t-interval, or [that interval] "
+        "where\n"
+        "it would go where no value can be; of one or two seeds the values. B minus A is paired by seed.\n"
+        "? = not distinguishable: the interval contains 0, or there is none.\n";
   }
   text += differences_text("They differ in:", comparison.settings);
   if (!comparison.arms.empty() && comparison.settings.empty()) text += "Their configurations are the same.\n";

@@ -10,6 +10,7 @@
 
 #include "host/record/file.hpp"
 #include "host/record/layers_csv.hpp"
+#include "host/record/run_identity.hpp"
 #include "host/record/run_results.hpp"
 
 namespace normlab {
@@ -177,6 +178,8 @@ CsvExport export_csv(std::span<const std::filesystem::path> runs, const std::fil
     all.push_back(std::move(results));
   }
 
+  for (const std::string& sentence : distinct_runs(all).sentences)
+    result.notes.push_back(sentence + " Each of them has its rows.");
   const std::vector<std::string> keys = union_of_keys(all);
   std::vector<std::string> columns = run_columns;
   for (const std::string& key : keys) columns.push_back(csv_field(key));

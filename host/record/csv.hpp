@@ -18,6 +18,7 @@ namespace normlab {
 struct CsvExport {
   std::vector<std::filesystem::path> files;  // what was written
   std::vector<std::string> problems;         // damage that was read around, one sentence each
+  std::vector<std::string> notes;            // runs that are there more than once, one sentence each
 };
 
 /// Writes the CSV files of these runs into `out`, which is made if need be; each file is replaced whole or

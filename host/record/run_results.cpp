@@ -158,6 +158,7 @@ std::vector<std::string> unique_names(std::span<const std::filesystem::path> run
 RunResults read_run(const std::filesystem::path& directory, Log* log_out) {
   const RunDirectory files(directory);
   RunResults results;
+  results.path = directory;
   results.run = files.name();
   const RunName name = split_name(results.run);
   results.arm = name.arm;

@@ -29,9 +29,10 @@ struct StepResult {
 };
 
 struct RunResults {
-  std::string run;   // name of its directory: gn4-b2-seed0
-  std::string arm;   // the run without its seed: gn4, bn-b2
-  std::string norm;  // as typed: gn:4
+  std::filesystem::path path;  // its directory
+  std::string run;             // name of its directory: gn4-b2-seed0
+  std::string arm;             // the run without its seed: gn4, bn-b2
+  std::string norm;            // as typed: gn:4
   std::int64_t seed = 0;
   std::string status;  // done, diverged, interrupted, failed
   std::string status_message;

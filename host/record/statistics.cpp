@@ -48,9 +48,17 @@ double incomplete_beta(double a, double b, double x) {
 
 }  // namespace
 
+Interval Estimate::interval(const Bounds& bounds) const {
+  const double low = mean - half_width, high = mean + half_width;
+  return {std::max(low, bounds.low), std::min(high, bounds.high), low < bounds.low || high > bounds.high};
+}
+
 Estimate estimate(std::span<const double> values) {
-  Estimate result{values.size(), nan, nan, nan};
+  Estimate result{values.size(), nan, nan, nan, nan, nan};
   if (values.empty()) return result;
+  const auto [lowest, highest] = std::minmax_element(values.begin(), values.end());
+  result.lowest = *lowest;
+  result.highest = *highest;
   const auto n = static_cast<double>(values.size());
   double sum = 0;
   for (const double value : values) sum += value;
@@ -59,6 +67,7 @@ Estimate estimate(std::span<const double> values) {
   double squares = 0;
   for (const double value : values) squares += (value - result.mean) * (value - result.mean);
   result.deviation = std::sqrt(squares / (n - 1));
+  if (!result.has_interval()) return result;
   result.half_width = student_quantile(0.975, n - 1) * result.deviation / std::sqrt(n);
   return result;
 }
@@ -81,6 +90,12 @@ double median(std::span<const double> values) {
 double student_probability(double t, double degrees) {
   const double tail = incomplete_beta(degrees / 2, 0.5, degrees / (degrees + t * t)) / 2;
   return t > 0 ? 1 - tail : tail;
+}
+
+double binomial_at_least(std::int64_t successes, std::int64_t trials, double p) {
+  if (successes <= 0) return 1;
+  if (successes > trials) return 0;
+  return incomplete_beta(static_cast<double>(successes), static_cast<double>(trials - successes + 1), p);
 }
 
 double student_quantile(double p, double degrees) {

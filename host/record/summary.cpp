@@ -6,6 +6,10 @@
 #include <cmath>
 #include <map>
 
+#include "host/record/arms.hpp"
+#include "host/record/figure_text.hpp"
+#include "host/record/run_identity.hpp"
+
 namespace normlab {
 
 std::string common_value(std::span<const RunResults> runs, std::string_view key) {
@@ -29,11 +33,12 @@ std::string grouped(std::int64_t number) {
 }
 
 bool is_distinguishable(const Estimate& difference) {
-  return difference.n > 1 && std::abs(difference.mean) > difference.half_width;
+  return difference.has_interval() && std::abs(difference.mean) > difference.half_width;
 }
 
 Estimate difference(const ArmSummary& a, const ArmSummary& b) {
   std::vector<double> ours, theirs;
+  if (a.others != b.others) return estimate(ours);
   for (const auto& [seed, accuracy] : a.accuracies)
     if (const auto found = b.accuracies.find(seed); found != b.accuracies.end()) {
       ours.push_back(accuracy);
@@ -45,13 +50,6 @@ Estimate difference(const ArmSummary& a, const ArmSummary& b) {
 namespace {
 
 constexpr std::string_view baseline_norm = "bn";
-
-/// An arm without its norm: "-b2" of gn4-b2, "" of gn4. Arms that differ in the norm alone share it.
-std::string setting_of(const RunResults& run) {
-  std::string tag = run.norm;
-  std::erase(tag, ':');
-  return run.arm.starts_with(tag) ? run.arm.substr(tag.size()) : run.arm;
-}
 
 bool is_finished(const RunResults& run) {
   return run.status == "done";
@@ -72,12 +70,9 @@ std::map<std::int64_t, double> accuracies_by_seed(const std::vector<const RunRes
   return by_seed;
 }
 
-ArmSummary summarize_arm(const std::vector<const RunResults*>& runs, std::string_view split) {
-  ArmSummary arm;
+/// The figures of an arm.
+void add_figures(ArmSummary& arm, const std::vector<const RunResults*>& runs, std::string_view split) {
   arm.split = split;
-  arm.arm = runs.front()->arm;
-  arm.norm = runs.front()->norm;
-  arm.label = runs.front()->norm.empty() ? arm.arm : runs.front()->norm;
   if (const auto parameters = runs.front()->config.number("parameters"))
     arm.parameters = static_cast<std::int64_t>(*parameters);
   arm.accuracies = accuracies_by_seed(runs, split);
@@ -102,20 +97,6 @@ ArmSummary summarize_arm(const std::vector<const RunResults*>& runs, std::string
   arm.best_accuracy = estimate(best_values);
   arm.epochs_to_threshold = estimate(reached);
   arm.images_per_second = median(speeds);
-  return arm;
-}
-
-/// The runs of each arm, arms and runs in the order given.
-std::vector<std::vector<const RunResults*>> by_arm(std::span<const RunResults> runs) {
-  std::vector<std::vector<const RunResults*>> arms;
-  for (const RunResults& run : runs) {
-    auto arm = std::find_if(arms.begin(), arms.end(), [&](const auto& known) {
-      return known.front()->arm == run.arm && known.front()->norm == run.norm;
-    });
-    if (arm == arms.end()) arm = arms.insert(arms.end(), std::vector<const RunResults*>{});
-    arm->push_back(&run);
-  }
-  return arms;
 }
 
 // --- The table as text -----------------------------------------------------------------------------------
@@ -135,19 +116,22 @@ std::string percent(double fraction) {
   return std::isnan(fraction) ? "-" : fmt::format("{:.2f}", 100 * fraction);
 }
 
-std::string with_interval(const Estimate& value, bool is_difference) {
-  if (value.n == 0) return "-";
-  const std::string mean = is_difference ? fmt::format("{:+.2f}", 100 * value.mean) : percent(value.mean);
-  if (value.n == 1) return mean + std::string(8, ' ');  // one seed has no interval; the means stay aligned
-  return mean + " ± " + padded(percent(value.half_width), 5, false);
+/// One value has nothing behind it; the means stay aligned.
+std::string figure_cell(const Estimate& value, FigureStyle style) {
+  style.half_digits = 5;
+  return figure_text(value, style) + (value.n == 1 ? std::string(8, ' ') : "");
 }
 
-/// A difference, marked if its interval contains 0.
+/// A difference, marked if it cannot be told from 0.
 std::string difference_text(const ArmSummary& arm) {
-  if (!arm.to_baseline) return "-  ";
-  const Estimate& value = *arm.to_baseline;
-  const bool is_open = value.n > 1 && !is_distinguishable(value);
-  return with_interval(value, true) + (is_open ? " ?" : "  ");
+  if (!arm.to_baseline || arm.to_baseline->n == 0) return "-  ";
+  return figure_cell(*arm.to_baseline, accuracy_difference_style) +
+         (is_distinguishable(*arm.to_baseline) ? "  " : " ?");
+}
+
+std::string rate_text(const ArmSummary& arm) {
+  if (arm.lr.empty()) return "- ";
+  return arm.lr + (arm.lr_choice == rate_choice::none_learned ? "*" : " ");
 }
 
 std::string runs_text(const ArmSummary& arm) {
@@ -170,7 +154,7 @@ std::string title(std::span<const RunResults> runs) {
   std::string text;
   const auto add = [&](std::string_view before, std::string_view key, std::string_view after) {
     std::string value = common_value(runs, key);
-    if (value.empty()) return;
+    if (value.empty() || (key == "lr" && value == "various")) return;
     if (key == "train_images" && value != "various")
       value = grouped(static_cast<std::int64_t>(runs.front().config.number(key).value_or(0)));
     text += fmt::format("{}{}{}{}", text.empty() ? "" : " · ", before, value, after);
@@ -181,6 +165,7 @@ std::string title(std::span<const RunResults> runs) {
   add("", "train_images", " training images");
   add("", "epochs", " epochs");
   add("batch ", "batch_size", "");
+  add("lr ", "lr", "");
   add("", "device", "");
   add("", "precision", "");
   return text;
@@ -193,14 +178,14 @@ struct Column {
 };
 
 /// `split` is "test" or "held-out".
-std::vector<Column> columns_of(std::string_view split) {
-  return {
+std::vector<Column> columns_of(std::string_view split, bool with_rates) {
+  std::vector<Column> columns{
       {"norm", true, [](const ArmSummary& arm) { return arm.label; }},
       {"parameters", false,
        [](const ArmSummary& arm) { return arm.parameters ? grouped(*arm.parameters) : std::string("-"); }},
       {"seeds", false, runs_text},
       {fmt::format("{} accuracy %", split), false,
-       [](const ArmSummary& arm) { return with_interval(arm.final_accuracy, false); }},
+       [](const ArmSummary& arm) { return figure_cell(arm.final_accuracy, accuracy_style); }},
       {"minus bn  ", false, difference_text},
       {"epochs to 70 %", false, epochs_text},
       {"images/s", false,
@@ -214,10 +199,12 @@ std::vector<Column> columns_of(std::string_view split) {
                                          : fmt::format("({})", percent(arm.best_accuracy.mean));
        }},
   };
+  if (with_rates) columns.insert(columns.begin() + 1, {"lr ", false, rate_text});
+  return columns;
 }
 
 std::string table_of(const std::vector<ArmSummary>& arms, std::string_view split) {
-  const std::vector<Column> columns = columns_of(split);
+  const std::vector<Column> columns = columns_of(split, names_rates(arms));
   std::vector<std::vector<std::string>> cells;
   std::vector<std::size_t> widths;
   for (const Column& column : columns) {
@@ -245,28 +232,68 @@ std::string table_of(const std::vector<ArmSummary>& arms, std::string_view split
   return text;
 }
 
+/// A line below the table; of a long one the rest stands below its words.
+std::string note(const std::string& head, const std::string& words) {
+  constexpr std::size_t most = 104;
+  const std::size_t indent = head.empty() ? 0 : 16;
+  std::string text, line = padded(head, indent, true);
+  for (std::size_t at = 0; at < words.size();) {
+    const std::size_t end = std::min(words.find(' ', at), words.size());
+    const std::string word = words.substr(at, end - at);
+    const bool is_first = width_of(line) <= indent;
+    if (!is_first && width_of(line) + 1 + width_of(word) > most) {
+      text += line + "\n";
+      line = std::string(indent, ' ') + word;
+    } else {
+      line += (is_first ? "" : " ") + word;
+    }
+    at = end + 1;
+  }
+  return text + line + "\n";
+}
+
 std::string footnotes(const std::vector<ArmSummary>& arms, std::span<const RunResults> runs) {
   const std::string_view split = words_for_split(result_split(runs));
-  std::string text = fmt::format(
-      "accuracy        {}, after the last epoch: mean over seeds ± half of its 95 % t-interval\n"
-      "minus bn        the same, difference to bn in points, paired by seed; ? = the interval contains 0\n"
-      "epochs to 70 %  first epoch with that accuracy of 70 % or more: mean over the seeds that reached it\n"
-      "images/s        training alone, median over epochs; more where processors were free to help\n"
-      "(best %)        of the best epoch, which is chosen by its accuracy: not for comparisons\n",
-      split == "test" ? "on test images" : "on training images held out");
   const auto any = [&](auto holds) { return std::any_of(arms.begin(), arms.end(), holds); };
+  std::string text;
+  const std::string choice = choice_of_rates(arms);
+  if (names_rates(arms) || !choice.empty())
+    text += note("lr", "peak learning rate" +
+                           (choice.empty() ? " (how it was chosen is not recorded)" : ": " + choice));
+  if (any([](const ArmSummary& arm) { return arm.lr_choice == rate_choice::none_learned; }))
+    text += note("*", "no rate that --lr auto tried did better than guessing: the smallest was taken");
+  text += note("accuracy",
+               fmt::format("{}, after the last epoch: {}",
+                           split == "test" ? "on test images" : "on training images held out", figure_note));
+  text +=
+      note("minus bn",
+           "the same, difference to bn in points, paired by seed, all settings but lr being equal; what is "
+           "marked ? is not distinguishable: the interval contains 0, or there is none");
+  text += note("epochs to 70 %",
+               "first epoch with that accuracy of 70 % or more: mean over the seeds that reached it");
+  text += note("images/s", "training alone, median over epochs; more where processors were free to help");
+  text += note("(best %)", "of the best epoch, which is chosen by its accuracy: not for comparisons");
   if (any([](const ArmSummary& arm) { return arm.finished < arm.runs; }))
-    text += "Runs that diverged (loss not finite) or are unfinished are counted, and in none of the means.\n";
-  if (any([](const ArmSummary& arm) { return arm.finished == 1; }))
-    text += "One seed says nothing about the spread: no interval (-). Three are a look, five a claim.\n";
+    text += note(
+        "", "Runs that diverged (loss not finite) or are unfinished are counted, and in none of the means.");
+  if (any([](const ArmSummary& arm) { return arm.finished > 0 && arm.finished < fewest_for_interval; }))
+    text += note(
+        "",
+        "Fewer than three seeds say little about the spread: no interval. Three are a look, five a claim.");
+  if (const auto pooled = pooled_settings(runs); !pooled.empty())
+    text += note(
+        "", fmt::format("Runs of different settings ({}) are rows of their own; `normlog compare A B` puts "
+                        "two studies side by side.",
+                        fmt::join(pooled, ", ")));
+  for (const std::string& sentence : distinct_runs(runs).sentences)
+    text += note("", sentence + " Only the first of each counts.");
   std::string moved;
   for (const RunResults& run : runs)
     if (!run.config.text("earlier_machine").empty()) moved += (moved.empty() ? "" : ", ") + run.run;
   if (!moved.empty())
-    text += "Begun on one machine or build, gone on with on another, so not repeatable to the bit: " + moved +
-            "\n";
-  const std::string note = common_value(runs, "data_note");
-  if (!note.empty()) text += "Data: " + note + "\n";
+    text += note(
+        "", "Begun on one machine or build, gone on with on another, so not repeatable to the bit: " + moved);
+  if (const std::string data = common_value(runs, "data_note"); !data.empty()) text += "Data: " + data + "\n";
   return text;
 }
 
@@ -285,25 +312,89 @@ std::string_view words_for_split(std::string_view split) {
 }
 
 std::vector<ArmSummary> summarize(std::span<const RunResults> runs) {
-  const auto arms = by_arm(runs);
   const std::string_view split = result_split(runs);
-  std::map<std::string, ArmSummary> baselines;  // by setting
-  std::map<std::string, std::size_t> arms_of_norm;
-  for (const auto& arm : arms) {
-    ++arms_of_norm[arm.front()->norm];
-    if (arm.front()->norm == baseline_norm) baselines[setting_of(*arm.front())] = summarize_arm(arm, split);
+  std::vector<ArmSummary> arms;
+  for (const ArmRuns& of_arm : arms_of(runs)) {
+    ArmSummary& arm = arms.emplace_back();
+    arm.arm = of_arm.name;
+    arm.norm = of_arm.norm;
+    arm.label = of_arm.label;
+    arm.lr = of_arm.lr;
+    arm.lr_choice = of_arm.named->config.text("lr_choice");
+    arm.setting = text_of(of_arm.setting);
+    arm.others = text_of(of_arm.others);
+    arm.members = of_arm.runs;
+    std::vector<const RunResults*> members;
+    for (const std::size_t i : of_arm.runs) {
+      members.push_back(&runs[i]);
+      arm.studies.insert(runs[i].path.parent_path());
+    }
+    add_figures(arm, members, split);
   }
-  std::vector<ArmSummary> summaries;
-  for (const auto& arm : arms) {
-    ArmSummary summary = summarize_arm(arm, split);
-    const RunResults& first = *arm.front();
-    if (arms_of_norm[first.norm] > 1) summary.label = summary.arm;
-    const auto baseline = baselines.find(setting_of(first));
-    if (first.norm != baseline_norm && baseline != baselines.end())
-      summary.to_baseline = difference(summary, baseline->second);
-    summaries.push_back(std::move(summary));
+  for (ArmSummary& arm : arms)
+    if (const ArmSummary* baseline = counterpart(arms, arm, baseline_norm);
+        baseline != nullptr && arm.norm != baseline_norm)
+      arm.to_baseline = difference(arm, *baseline);
+  return arms;
+}
+
+const ArmSummary* counterpart(std::span<const ArmSummary> arms, const ArmSummary& arm,
+                              std::string_view norm) {
+  std::vector<const ArmSummary*> found, of_its_rate, of_its_study;
+  for (const ArmSummary& other : arms) {
+    if (other.norm != norm || other.setting != arm.setting || other.others != arm.others) continue;
+    found.push_back(&other);
+    if (other.lr == arm.lr) of_its_rate.push_back(&other);
+    if (std::any_of(other.studies.begin(), other.studies.end(),
+                    [&](const auto& study) { return arm.studies.contains(study); }))
+      of_its_study.push_back(&other);
   }
-  return summaries;
+  for (const auto& candidates : {found, of_its_rate, of_its_study})
+    if (candidates.size() == 1) return candidates.front();
+  return nullptr;
+}
+
+bool names_rates(std::span<const ArmSummary> arms) {
+  return std::any_of(arms.begin(), arms.end(), [&](const ArmSummary& arm) {
+    return arm.lr != arms.front().lr || arm.lr_choice == rate_choice::none_learned;
+  });
+}
+
+bool label_has_rate(const ArmSummary& arm) {
+  return arm.label.ends_with(" lr=" + arm.lr);
+}
+
+std::string choice_of_rates(std::span<const ArmSummary> arms) {
+  const std::pair<std::string_view, std::string_view> ways[]{
+      {rate_choice::built_in, "the built-in default, found on held-out images of the synthetic set"},
+      {rate_choice::given, "as given"},
+      {rate_choice::found, "found by --lr auto on training images held out"},
+      {rate_choice::none_learned, "the smallest that --lr auto tried, since none learned"}};
+  const auto name_of = [&](const ArmSummary& arm) {
+    const bool is_of_its_norm = std::all_of(arms.begin(), arms.end(), [&](const ArmSummary& other) {
+      return other.norm != arm.norm || other.lr_choice == arm.lr_choice;
+    });
+    return is_of_its_norm && !arm.norm.empty() ? arm.norm : arm.label;
+  };
+  std::vector<std::string> parts;
+  for (const auto& [choice, words] : ways) {
+    std::vector<std::string> names;
+    std::size_t chosen = 0;
+    for (const ArmSummary& arm : arms) {
+      if (arm.lr_choice != choice) continue;
+      ++chosen;
+      if (std::string name = name_of(arm); std::find(names.begin(), names.end(), name) == names.end())
+        names.push_back(std::move(name));
+    }
+    if (chosen == 0) continue;
+    parts.push_back(chosen == arms.size() ? std::string(words)
+                                          : fmt::format("{} ({})", words, fmt::join(names, ", ")));
+  }
+  const bool by_batch = std::any_of(arms.begin(), arms.end(), [](const ArmSummary& arm) {
+    return arm.setting.find("batch_size=") != std::string::npos;
+  });
+  return fmt::format("{}{}", fmt::join(parts, "; "),
+                     by_batch && !parts.empty() ? ", in proportion to the batch size" : "");
 }
 
 std::string summary_text(std::span<const RunResults> runs) {

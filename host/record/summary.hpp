@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,12 +17,18 @@
 
 namespace normlab {
 
-/// All seeds of one arm: one norm, or one norm at one swept setting. Runs that diverged or did not finish are
-/// counted, and are in none of the means.
+/// All seeds of one arm: one norm at one setting. Runs that diverged or did not finish are counted, and are
+/// in none of the means.
 struct ArmSummary {
-  std::string arm;    // gn4, bn-b2
-  std::string norm;   // as typed: gn:4
-  std::string label;  // the norm as typed where that is unique, else the arm
+  std::string arm;                          // its unique name: gn4, bn-b2
+  std::string norm;                         // as typed: gn:4
+  std::string label;                        // for people: see ArmRuns
+  std::string lr;                           // peak learning rate; "" if not recorded, or if it is swept
+  std::string lr_choice;                    // how it was chosen: see rate_choice; "" if not recorded
+  std::string setting;                      // the swept values
+  std::string others;                       // every other setting, but for the norm and the rate
+  std::set<std::filesystem::path> studies;  // where its runs lie
+  std::vector<std::size_t> members;         // its runs, as places in what was summarized
   std::optional<std::int64_t> parameters;
   std::size_t runs = 0, finished = 0, diverged = 0;
   std::map<std::int64_t, double> accuracies;  // the final ones of the finished runs, by seed; fractions
@@ -44,12 +52,35 @@ inline constexpr double usable_within = 0.05;
 /// In words: "held-out" for val, "test".
 [[nodiscard]] std::string_view words_for_split(std::string_view split);
 
+/// What config.toml's `lr_choice` says.
+namespace rate_choice {
+inline constexpr std::string_view built_in = "default", given = "given", found = "auto",
+                                  none_learned = "auto, at chance";
+}
+
+/// The figures of each of arms_of(runs).
 [[nodiscard]] std::vector<ArmSummary> summarize(std::span<const RunResults> runs);
 
-/// Final accuracy of a minus that of b, over the seeds that both finished.
+/// The arm of that norm with the settings of `arm`, whatever its learning rate; of several that with the same
+/// rate, else that of the same study. nullptr if there is none, or no single one.
+[[nodiscard]] const ArmSummary* counterpart(std::span<const ArmSummary> arms, const ArmSummary& arm,
+                                            std::string_view norm);
+
+/// Whether tables name each arm's learning rate: where they differ and are not what is swept, or where one
+/// was not found.
+[[nodiscard]] bool names_rates(std::span<const ArmSummary> arms);
+
+/// Whether the label says the rate, as it does where a norm has several.
+[[nodiscard]] bool label_has_rate(const ArmSummary& arm);
+
+/// How the learning rates were chosen, by norm where that differs; "" if none says.
+[[nodiscard]] std::string choice_of_rates(std::span<const ArmSummary> arms);
+
+/// Final accuracy of a minus that of b, over the seeds that both finished; n = 0 where settings differ that
+/// are neither swept nor the learning rate.
 [[nodiscard]] Estimate difference(const ArmSummary& a, const ArmSummary& b);
 
-/// Whether the 95 % interval leaves 0 out; never for fewer than two values.
+/// Whether the 95 % interval leaves 0 out; never where there is none.
 [[nodiscard]] bool is_distinguishable(const Estimate& difference);
 
 /// What all runs agree on, "various" where they do not, "" where none says.
@@ -58,7 +89,7 @@ inline constexpr double usable_within = 0.05;
 /// 46010 as 46,010.
 [[nodiscard]] std::string grouped(std::int64_t number);
 
-/// Title, table and footnotes, ready to print; at most 100 columns for the usual norms.
+/// Title, table and footnotes, ready to print; at most 120 columns for the usual norms.
 [[nodiscard]] std::string summary_text(std::span<const RunResults> runs);
 
 }  // namespace normlab

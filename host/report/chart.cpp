@@ -67,14 +67,24 @@ std::string y_axis(const Range& y, double pixels) {
                      tic_list(log_tics(y, static_cast<std::size_t>(std::max(2.0, pixels / 22)))));
 }
 
-std::string data_of(const std::vector<Curve>& curves) {
+/// The bar of a point: its interval where the chart has values at all; of two seeds, which have none, both.
+Range bar_of(const Chart& chart, const CurvePoint& point) {
+  if (point.over_seeds.n == 2) return {point.low, point.high};
+  if (!point.over_seeds.has_interval()) return {NAN, NAN};
+  const Interval interval = point.over_seeds.interval({chart.floor, chart.ceiling});
+  return {interval.low, interval.high};
+}
+
+std::string data_of(const Chart& chart) {
   std::string text;
-  for (const Curve& curve : curves) {
-    text += fmt::format("# {}: x mean lowest highest half-of-95%-interval seeds\n",
+  for (const Curve& curve : chart.curves) {
+    text += fmt::format("# {}: x mean lowest highest 95%-interval-from to seeds\n",
                         gnuplot_string(curve.label.empty() ? "one run" : curve.label));
-    for (const CurvePoint& p : curve.points)
-      text += fmt::format("{} {} {} {} {} {}\n", number(p.x), number(p.over_seeds.mean), number(p.low),
-                          number(p.high), number(p.over_seeds.half_width), p.over_seeds.n);
+    for (const CurvePoint& p : curve.points) {
+      const Range bar = p.over_seeds.has_interval() ? bar_of(chart, p) : Range{NAN, NAN};
+      text += fmt::format("{} {} {} {} {} {} {}\n", number(p.x), number(p.over_seeds.mean), number(p.low),
+                          number(p.high), number(bar.low), number(bar.high), p.over_seeds.n);
+    }
     text += "\n\n";
   }
   return text;
@@ -109,7 +119,9 @@ Drawn drawn_of(const Curve& curve, const std::string& from, bool dots) {
                     from, curve.color);
   if (curve.intervals)
     drawn.band = fmt::format(
-        "{}1:($6 > 1 ? $2 - $5 : NaN):(0):(2 * $5) with vectors nohead linewidth 1.5 linecolor rgb '{}'",
+        "{}1:($7 == 2 ? $3 : $5):(0):($7 == 2 ? $4 - $3 : $6 - $5) with vectors nohead linewidth 1.5 "
+        "linecolor "
+        "rgb '{}'",
         from, curve.color);
   dots = (dots || curve.intervals) && !curve.broken_off;
   const int dash = curve.broken_off ? 3 : curve.dash == Dash::dashed ? 2 : curve.dash == Dash::dotted ? 4 : 1;
@@ -197,16 +209,15 @@ Range y_range(std::span<const Chart> charts) {
     range.high = std::min(range.high, most + 1.5 * (most - least));
   for (const Chart& chart : charts)
     for (const Reference& line : chart.references) range.add(line.y);
-  // Intervals belong to the picture as long as they do not flatten it: those of two seeds may be huge.
+  // Intervals belong to the picture as long as they do not flatten it: those of three seeds may be huge.
   const double room = 0.3 * (range.high - range.low);
   const Range means_only = range;
   for (const Chart& chart : charts)
     for (const Curve& curve : chart.curves)
       for (const CurvePoint& point : curve.points)
-        if (const double half = point.over_seeds.half_width;
-            curve.intervals && !range.log && std::isfinite(half)) {
-          range.add(std::max(point.over_seeds.mean - half, means_only.low - room));
-          range.add(std::min(point.over_seeds.mean + half, means_only.high + room));
+        if (const Range bar = bar_of(chart, point); curve.intervals && !range.log && std::isfinite(bar.low)) {
+          range.add(std::max(bar.low, means_only.low - room));
+          range.add(std::min(bar.high, means_only.high + room));
         }
   if (!range.log && any_of_curves([](const Curve& c) { return !c.failed.empty(); }))
     range.low -= 0.12 * (range.high - range.low);  // room for the crosses
@@ -258,7 +269,7 @@ bool add_chart(Picture& picture, const Chart& chart) {
   }
   plots.insert(plots.end(), lines.begin(), lines.end());
   script += fmt::format("plot {}\nunset label\nunset arrow\n", fmt::join(plots, ", \\\n  "));
-  picture.data += data_of(chart.curves);
+  picture.data += data_of(chart);
   picture.hover.push_back(hover_of(chart, frame, x));
   return true;
 }

@@ -27,8 +27,9 @@ struct Curve {
   std::string color;
   std::vector<CurvePoint> points;
   Dash dash = Dash::solid;
-  bool broken_off = false;          // a run that diverged or stopped: thin, with a cross where it ends
-  bool intervals = false;           // bars of the 95 % t-interval instead of a band from lowest to highest
+  bool broken_off = false;  // a run that diverged or stopped: thin, with a cross where it ends
+  bool intervals = false;   // bars of the 95 % t-interval (of two seeds: from one to the other) instead of
+                            // a band from lowest to highest
   std::vector<double> failed = {};  // x where runs diverged: a cross at the foot of the axes
 };
 
@@ -44,7 +45,7 @@ struct Chart {
   std::string x_label;
   bool log_x = false, log_y = false;
   bool integers = false;              // x counts something
-  double floor = 0, ceiling = 1e300;  // what y can be at most
+  double floor = 0, ceiling = 1e300;  // where y can be: neither the axis nor an interval goes beyond
   bool label_peaks = false;           // names at the highest points, not at the ends
   bool label_ends = true;             // off where a legend names the colours
   Place place = {};                   // in the picture, axis labels included
@@ -58,8 +59,9 @@ struct Chart {
 [[nodiscard]] Range y_range(std::span<const Chart> charts);
 
 /// Adds a chart to the picture: its curves as blocks of the data file, its commands to the script, its values
-/// for the page's pointer. A block has the columns x, mean, lowest, highest, half of the 95 % interval,
-/// number of seeds. A chart without any finite point is left out: false.
+/// for the page's pointer. A block has the columns x, mean, lowest, highest, the ends of the 95 %
+/// interval within floor and ceiling (NaN below three seeds), number of seeds. A chart without any finite
+/// point is left out: false.
 bool add_chart(Picture& picture, const Chart& chart);
 
 /// Charts as panels of one picture, two in a row, with one range of y and with the names of the colours in a

@@ -37,9 +37,10 @@ void add_growth(const StudyView& study, Pictures& pictures) {
       chart.curves.push_back(std::move(curve));
     }
   }
-  Picture picture{.name = "law-growth",
-                  .title = "Growth of the gradient norm per layer, going back",
-                  .subtitle = study.description() + " · mean, 95 % t-interval; dotted: theory for bn"};
+  Picture picture{
+      .name = "law-growth",
+      .title = "Growth of the gradient norm per layer, going back",
+      .subtitle = study.description() + how_intervals_are_drawn(charts) + " · dotted: theory for bn"};
   picture.alt =
       "Growth of the gradient norm per layer for each norm, beside the value of theory for batch norm.";
   add_picture(pictures, Topic::laws, std::move(picture), std::move(charts));

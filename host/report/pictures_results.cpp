@@ -101,12 +101,12 @@ void make_final_accuracies(const StudyView& study, Pictures& pictures, std::vect
   const std::string split(words_for_split(result_split(study.results)));
   Picture picture{.name = "final-accuracy",
                   .title = fmt::format("Final {} accuracy of every seed, %", split),
-                  .subtitle = described(study) + " · bar: mean, 95 % t-interval"};
+                  .subtitle = described(study) + " · bar: mean"};
   picture.alt =
       fmt::format("Final {} accuracy: a dot for each seed, a bar for the mean of each norm.", split);
   std::string seeds, means, boxes, names;
   double low = INFINITY, high = -INFINITY;
-  std::size_t most_seeds = 0;
+  bool any_interval = false;
   const std::vector<const ArmView*> arms = representative(study).arms;
   for (std::size_t i = 0; i < arms.size(); ++i) {
     const ArmView& arm = *arms[i];
@@ -128,11 +128,12 @@ void make_final_accuracies(const StudyView& study, Pictures& pictures, std::vect
       values.push_back(100 * accuracy);
     }
     if (values.empty()) continue;
-    most_seeds = std::max(most_seeds, values.size());
     const Estimate& mean = arm.summary.final_accuracy;
-    const double half = std::isfinite(mean.half_width) ? 100 * mean.half_width : 0;
-    means +=
-        fmt::format("{} {} {} {} {} {}\n", i, number(100 * mean.mean), number(half), color, mean.n, name);
+    Interval interval{NAN, NAN};
+    if (mean.has_interval()) interval = mean.interval(bounds_of_accuracy);
+    any_interval |= mean.has_interval();
+    means += fmt::format("{} {} {} {} {} {} {}\n", i, number(100 * mean.mean), number(100 * interval.low),
+                         number(100 * interval.high), color, mean.n, name);
     std::sort(values.begin(), values.end());
     if (values.size() >= 5)
       boxes += fmt::format("{} {} {} {} {}\n", i, number(quantile(values, 0.25)),
@@ -141,12 +142,13 @@ void make_final_accuracies(const StudyView& study, Pictures& pictures, std::vect
     high = std::max(high, values.back());
   }
   if (means.empty()) return;
-  // Intervals of two or three seeds are so wide that they may leave the picture; the dots may not.
+  // Intervals of three seeds are so wide that they may leave the picture; the dots may not.
   const double size = std::max(high - low, 1.0);
   const bool has_boxes = !boxes.empty();
+  if (any_interval) picture.subtitle += ", 95 % t-interval";
   if (has_boxes) picture.subtitle += "; box: quartiles";
   picture.data = "# seeds: x accuracy colour seed norm\n" + seeds +
-                 "\n\n# means: x mean half-of-95%-interval colour seeds norm\n" + means;
+                 "\n\n# means: x mean 95%-interval-from to colour seeds norm\n" + means;
   if (has_boxes) picture.data += "\n\n# quartiles: x lower upper colour norm\n" + boxes;
   std::string& script = picture.script;
   script += margins(picture, 62, 24, 66, 46);
@@ -163,9 +165,9 @@ void make_final_accuracies(const StudyView& study, Pictures& pictures, std::vect
         "fillstyle transparent solid 0.15 border, \\\n  ",
         file);
   script += fmt::format(
-      "{0} index 1 using 1:($2 - $3):(0):(2 * $3):4 with vectors nohead linewidth 2 linecolor rgb variable, "
+      "{0} index 1 using 1:3:(0):($4 - $3):5 with vectors nohead linewidth 2 linecolor rgb variable, "
       "\\\n"
-      "  {0} index 1 using ($1 - 0.28):2:(0.56):(0):4 with vectors nohead linewidth 2.5 linecolor rgb "
+      "  {0} index 1 using ($1 - 0.28):2:(0.56):(0):5 with vectors nohead linewidth 2.5 linecolor rgb "
       "variable, "
       "\\\n"
       "  {0} index 0 using 1:2:3 with points pointtype 7 pointsize 0.7 linecolor rgb variable\n",

@@ -65,7 +65,7 @@ void add_accuracy(const StudyView& study, const Sweep& sweep, Pictures& pictures
   }
   Picture picture{.name = fmt::format("{}-accuracy-by-{}", split, sweep.key),
                   .title = fmt::format("{} against {}, %", title, sweep.axis),
-                  .subtitle = fmt::format("{} · mean, 95 % t-interval{}", study.description(),
+                  .subtitle = fmt::format("{}{}{}", study.description(), how_intervals_are_drawn(charts),
                                           any_failed(charts) ? " · ×: diverged" : "")};
   std::replace(picture.name.begin(), picture.name.end(), '_', '-');
   picture.alt = picture.title + ": a line for each norm.";
@@ -158,6 +158,7 @@ void make_modes(const StudyView& study, Pictures& pictures, std::vector<std::str
         Chart& chart = charts.emplace_back(sweep_chart(*sweep, panel));
         chart.heading = accuracy ? "test accuracy, %" : "test loss";
         chart.floor = 0;
+        if (accuracy) chart.ceiling = 100;
         chart.place = accuracy ? Place{0, 0.5, 0, 1} : Place{0.5, 1, 0, 1};
         chart.label_ends = false;
         for (const Mode& mode : modes) {
@@ -170,10 +171,11 @@ void make_modes(const StudyView& study, Pictures& pictures, std::vector<std::str
           curve.failed.clear();
         }
       }
-      Picture picture{.name = "statistics-" + line.points.front().arm->slug,
-                      .title = fmt::format("{}: which statistics normalize the test images", line.norm),
-                      .subtitle = fmt::format("{}{}{} · mean, 95 % t-interval", study.description(),
-                                              panel.setting.empty() ? "" : " · ", panel.setting)};
+      Picture picture{
+          .name = "statistics-" + line.points.front().arm->slug,
+          .title = fmt::format("{}: which statistics normalize the test images", line.norm),
+          .subtitle = fmt::format("{}{}{}{}", study.description(), panel.setting.empty() ? "" : " · ",
+                                  panel.setting, how_intervals_are_drawn(charts))};
       picture.alt = fmt::format(
           "{}: test accuracy and loss with running statistics, with those of the batch, and "
           "with re-estimated ones, against {}.",

@@ -49,6 +49,24 @@ std::string entry(std::string_view key, std::string_view value) {
   return fmt::format("<dt>{}</dt><dd>{}</dd>\n", escaped(key), escaped(value));
 }
 
+/// "bn 0.1, ln 0.02: as given": the rates of the arms, by norm where it has one, and how they were chosen.
+std::string rates_of(const StudyView& study) {
+  const std::vector<ArmSummary> arms = summaries_of(study);
+  std::vector<std::string> rates;
+  for (const ArmSummary& arm : arms) {
+    const bool is_of_its_norm = std::all_of(arms.begin(), arms.end(), [&](const ArmSummary& other) {
+      return other.norm != arm.norm || other.lr == arm.lr;
+    });
+    const std::string rate =
+        label_has_rate(arm) ? arm.label : fmt::format("{} {}", is_of_its_norm ? arm.norm : arm.arm, arm.lr);
+    if (!arm.lr.empty() && std::find(rates.begin(), rates.end(), rate) == rates.end()) rates.push_back(rate);
+  }
+  const std::string choice = choice_of_rates(arms);
+  std::string text = fmt::format("{}", fmt::join(rates, ", "));
+  if (!text.empty() && !names_rates(arms)) text = arms.front().lr;
+  return text.empty() || choice.empty() ? text : fmt::format("{}: {}", text, choice);
+}
+
 /// What every run has in common, and what the reader should know about the data first.
 std::string provenance(const StudyView& study) {
   const auto& runs = study.results;
@@ -68,6 +86,8 @@ std::string provenance(const StudyView& study) {
     if (const std::string value = common_value(runs, key); !value.empty()) html += entry(name, value);
     told.insert(std::string(key));
   }
+  if (const std::string rates = rates_of(study); !rates.empty()) html += entry("learning rate", rates);
+  told.insert({"lr", "lr_choice"});
   html += "</dl>\n<details><summary>Configuration that all runs share</summary>\n<dl>\n";
   if (!runs.empty())
     for (const ConfigEntry& e : runs.front().config.entries())
@@ -101,9 +121,13 @@ std::string runs_of(const StudyView& study) {
     html += fmt::format(
         "<p class=\"note\">{} rows of epochs are too many for a page: `normlog csv` writes them.</p>\n",
         grouped(static_cast<std::int64_t>(rows)));
-  for (const RunResults& run : study.results) {
+  std::vector<std::filesystem::path> paths;
+  for (const RunResults& run : study.results) paths.push_back(run.path);
+  const std::vector<std::string> names = unique_names(paths);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const RunResults& run = study.results[i];
     const EpochResult* last = run.last("test");
-    std::string line = fmt::format("{}: {}", run.run, run.status);
+    std::string line = fmt::format("{}: {}", names[i], run.status);
     if (last != nullptr && last->accuracy)
       line +=
           fmt::format(", {} % on the test set after epoch {}", percent_text(*last->accuracy), last->epoch);
@@ -152,12 +176,6 @@ std::string norms_of(const StudyView& study) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-std::vector<ArmSummary> summaries_of(const StudyView& study) {
-  std::vector<ArmSummary> arms;
-  for (const ArmView& arm : study.arms) arms.push_back(arm.summary);
-  return arms;
-}
-
 std::vector<std::string> verdict_of(const StudyView& study) {
   if (has_laws(study)) return laws_verdict(study);
   const std::optional<Sweep> sweep = sweep_of(study);
@@ -168,11 +186,18 @@ std::vector<std::string> verdict_of(const StudyView& study) {
   return sentences;
 }
 
+/// How the rates of the table were chosen.
+std::string rates_note(std::span<const ArmSummary> arms) {
+  const std::string choice = choice_of_rates(arms);
+  return choice.empty() ? "" : escaped(fmt::format(" Learning rates (peak): {}.", choice));
+}
+
 std::string tables_of(const StudyView& study) {
   if (has_laws(study)) return laws_table(study);
   const std::vector<ArmSummary> arms = summaries_of(study);
-  const std::string norms = fmt::format("<div class=\"card scroll\">\n{}</div>\n<p class=\"note\">{}</p>\n",
-                                        norms_table(study, best_arm(arms)), norms_table_notes);
+  const std::string norms =
+      fmt::format("<div class=\"card scroll\">\n{}</div>\n<p class=\"note\">{}</p>\n",
+                  norms_table(study, best_arm(arms)), norms_table_notes + rates_note(arms));
   const std::optional<Sweep> sweep = sweep_of(study);
   if (!sweep || study.swept.empty()) return norms;
   return sweep_tables(*sweep) +
@@ -200,7 +225,8 @@ std::string report_html(const StudyView& study, const Pictures& pictures,
   html += "</div>\n";
   if (const std::string note = common_value(study.results, "data_note"); !note.empty())
     html += fmt::format("<p class=\"open\">Data: {}</p>\n", escaped(note));
-  html += tables_of(study) + list_of("Damage", study.problems);
+  html += tables_of(study) + list_of("Runs that are there more than once", study.repeats) +
+          list_of("Damage", study.problems);
   const SettingView shown = representative(study);
   const auto add = [&](Topic topic, std::string_view heading) {
     html += section(study, topic, heading, pictures, drawn);

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
+#include "host/record/figure_text.hpp"
 #include "host/report/html.hpp"
 #include "host/report/laws.hpp"
 #include "host/report/verdict.hpp"
@@ -24,20 +26,18 @@ struct Column {
   std::vector<Cell> cells;  // one for each arm
 };
 
-std::string plus_minus(const std::string& mean, const Estimate& estimate) {
-  return estimate.n > 1 ? fmt::format("{} ± {}", mean, percent_text(estimate.half_width)) : mean;
-}
-
 Cell accuracy_cell(const Estimate& accuracy) {
-  return {plus_minus(percent_text(accuracy.mean), accuracy), accuracy.mean};
+  return {figure_text(accuracy, accuracy_style), accuracy.mean};
 }
 
 Cell difference_cell(const Estimate& gap) {
   if (gap.n == 0) return {"-"};
-  const std::string text = plus_minus(fmt::format("{:+.2f}", 100 * gap.mean), gap);
+  const std::string text = figure_text(gap, accuracy_difference_style);
   if (is_distinguishable(gap)) return {text, gap.mean};
   return {fmt::format("<span class=\"open\" title=\"{}\">{} ?</span>",
-                      gap.n > 1 ? "the 95 % interval contains 0" : "one pair of runs has no interval", text),
+                      gap.has_interval() ? "the 95 % interval contains 0"
+                                         : "one or two pairs of runs have no interval",
+                      text),
           gap.mean};
 }
 
@@ -60,6 +60,14 @@ Cell threshold_cell(const ArmSummary& arm) {
 Cell whole_number_cell(std::optional<double> value) {
   if (!value || !std::isfinite(*value)) return {"-"};
   return {grouped(std::llround(*value)), *value};
+}
+
+/// A learning rate; marked if it was taken though no rate learned.
+Cell rate_cell(const ArmSummary& arm) {
+  if (arm.lr.empty()) return {"-"};
+  const double value = std::strtod(arm.lr.c_str(), nullptr);
+  if (arm.lr_choice != rate_choice::none_learned) return {escaped(arm.lr), value};
+  return {fmt::format("{}<br><span class=\"open\">none learned</span>", escaped(arm.lr)), value};
 }
 
 /// Final accuracy in training, over the runs that finished.
@@ -153,6 +161,8 @@ std::string norms_table(const StudyView& study, const ArmSummary* best) {
     return name_cell(arm, arm.label(),
                      static_cast<double>(study.arms.size()) - static_cast<double>(&arm - study.arms.data()));
   });
+  if (names_rates(summaries_of(study)))
+    add("learning rate", [](const ArmView& arm) { return rate_cell(arm.summary); });
   add("parameters", [](const ArmView& arm) {
     return whole_number_cell(
         arm.summary.parameters ? std::optional(static_cast<double>(*arm.summary.parameters)) : std::nullopt);
@@ -186,10 +196,13 @@ std::string norms_table(const StudyView& study, const ArmSummary* best) {
   return html_of(columns);
 }
 
-const std::string_view norms_table_notes =
+const std::string norms_table_notes =
     "Accuracies are those of the last epoch (in training: mean over that epoch, as trained): mean over seeds "
-    "± half of its 95 % t-interval. Differences "
-    "are in points, paired by seed; <span class=\"open\">?</span> marks those whose interval contains 0, or "
+    "± half of its 95 % t-interval, or [it] where it would leave 0 to 100; of one or two seeds "
+    "the "
+    "values. Differences are in points, paired by seed, between runs whose settings but for the learning "
+    "rate "
+    "are equal; <span class=\"open\">?</span> marks those whose interval contains 0, or "
     "that have none; intervals are not corrected for the number of comparisons. Images/s is training alone, "
     "median over epochs. The best epoch is chosen by its accuracy: not for comparisons. Runs that diverged "
     "or "
@@ -198,12 +211,13 @@ const std::string_view norms_table_notes =
 std::string sweep_tables(const Sweep& sweep) {
   std::string html;
   for (const SweepPanel& panel : sweep.panels) html += panel_table(sweep, panel);
-  return html +
-         fmt::format(
-             "<p class=\"note\">Accuracy on {} after the last epoch: mean over seeds ± half of its 95 % "
-             "t-interval; the highest of a row in bold. Runs that diverged are in none of the means.</p>\n",
-             sweep.split == "val" ? "training images held out (rates are not chosen on the test set)"
-                                  : "test images");
+  return html + fmt::format(
+                    "<p class=\"note\">Accuracy on {} after the last epoch: {}; the highest of a row in "
+                    "bold. Runs that "
+                    "diverged are in none of the means.</p>\n",
+                    sweep.split == "val" ? "training images held out (rates are not chosen on the test set)"
+                                         : "test images",
+                    figure_note);
 }
 
 std::string laws_table(const StudyView& study) {

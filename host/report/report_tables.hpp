@@ -13,7 +13,7 @@ namespace normlab {
 [[nodiscard]] std::string norms_table(const StudyView& study, const ArmSummary* best);
 
 /// What its columns mean.
-extern const std::string_view norms_table_notes;
+extern const std::string norms_table_notes;
 
 /// One table for each setting of the other swept keys: a row for each value of the axis, a column for each
 /// norm, final test accuracy with intervals, the highest of a row marked.

@@ -45,6 +45,20 @@ void add_curves(Chart& chart, const ArmView& arm, const std::string& label, Dash
   }
 }
 
+/// What the dots and bars of curves with intervals are, for the picture's subtitle: of one seed nothing.
+inline std::string how_intervals_are_drawn(const std::vector<Chart>& charts) {
+  bool any_interval = false, any_pair = false;
+  for (const Chart& chart : charts)
+    for (const Curve& curve : chart.curves)
+      for (const CurvePoint& point : curve.points) {
+        any_interval |= point.over_seeds.has_interval();
+        any_pair |= point.over_seeds.n == 2;
+      }
+  if (!any_interval) return any_pair ? " · mean, bar: from one seed to the other" : "";
+  return any_pair ? " · mean, 95 % t-interval (of two seeds: from one to the other)"
+                  : " · mean, 95 % t-interval";
+}
+
 /// Tells readers of a picture with crosses what they are.
 inline void explain_crosses(Chart& chart) {
   if (std::any_of(chart.curves.begin(), chart.curves.end(),

@@ -7,6 +7,8 @@
 #include <map>
 #include <set>
 
+#include "host/record/arms.hpp"
+#include "host/record/run_identity.hpp"
 #include "host/report/palette.hpp"
 #include "layers/error.hpp"
 
@@ -66,11 +68,11 @@ std::vector<std::string> split(const std::string& text) {
 }
 
 /// Keys that any run says it is one value of.
-std::vector<std::string> swept_keys(const std::vector<RunResults>& results) {
+std::vector<std::string> all_swept_keys(const std::vector<RunResults>& results) {
   std::vector<std::string> keys;
   for (const RunResults& run : results)
-    for (const std::string& key : split(run.config.text("swept")))
-      if (!key.empty() && std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
+    for (const std::string& key : swept_keys(run.config))
+      if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
   return keys;
 }
 
@@ -84,9 +86,7 @@ std::vector<ArmView> arms_of(const std::vector<RunView>& runs, const std::vector
     arm.slug = slug_of(summary.arm, taken);
     arm.summary = std::move(summary);
     arm.name = swept.empty() || arm.summary.norm.empty() ? arm.summary.label : arm.summary.norm;
-    for (const RunView& run : runs)
-      if (run.results.arm == arm.summary.arm && run.results.norm == arm.summary.norm)
-        arm.runs.push_back(&run);
+    for (const std::size_t i : arm.summary.members) arm.runs.push_back(&runs[i]);
     for (const std::string& key : swept)
       arm.setting[key] = arm.runs.empty() ? "" : arm.runs.front()->results.config.text(key);
     // Arms of one norm that nothing says the difference of are lighter and lighter shades of its colour;
@@ -95,6 +95,32 @@ std::vector<ArmView> arms_of(const std::vector<RunView>& runs, const std::vector
     arm.color = swept.empty() ? shade(color, 0.18 * (same_color[color]++ % 4)) : color;
   }
   return arms;
+}
+
+/// A sweep's charts have one place for each norm at each swept value.
+void check_pool(const StudyView& study) {
+  const std::vector<std::string> others = pooled_settings(study.results);
+  if (study.swept.empty() || others.empty()) return;
+  throw Error(
+      "these runs sweep {}, but differ in {}, too: one page cannot show both; draw each study alone, or put "
+      "two "
+      "side by side: normlog compare A B",
+      fmt::join(study.swept, " and "), fmt::join(others, " and "));
+}
+
+/// Leaves out what is there more than once, and says so.
+void keep_distinct(StudyView& study) {
+  DistinctRuns distinct = distinct_runs(study.results);
+  std::vector<RunView> runs;
+  std::vector<RunResults> results;
+  for (const std::size_t i : distinct.kept) {
+    runs.push_back(std::move(study.runs[i]));
+    results.push_back(std::move(study.results[i]));
+  }
+  study.runs = std::move(runs);
+  study.results = std::move(results);
+  for (const std::string& sentence : distinct.sentences)
+    study.repeats.push_back(sentence + " Only the first of each counts.");
 }
 
 /// What load_dataset takes for the set that a configuration names: its `data` is a path or "synthetic seed
@@ -150,6 +176,12 @@ std::vector<const RunView*> ArmView::finished(bool finished) const {
   return chosen;
 }
 
+std::vector<ArmSummary> summaries_of(const StudyView& study) {
+  std::vector<ArmSummary> arms;
+  for (const ArmView& arm : study.arms) arms.push_back(arm.summary);
+  return arms;
+}
+
 std::string StudyView::description() const {
   std::vector<std::string> parts;
   const auto add = [&](std::string value, std::string_view after = "") {
@@ -180,9 +212,11 @@ StudyView view_study(std::span<const std::filesystem::path> paths, const std::st
     study.results.push_back(run.results);
     study.problems.insert(study.problems.end(), run.results.problems.begin(), run.results.problems.end());
   }
+  keep_distinct(study);
   const std::string classes = common_value(study.results, "classes");
   if (classes != "various") study.classes = split(classes);
-  study.swept = swept_keys(study.results);
+  study.swept = all_swept_keys(study.results);
+  check_pool(study);
   study.arms = arms_of(study.runs, study.results, study.swept);
   load_images(study, data);
   complete_classes(study);

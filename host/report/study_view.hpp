@@ -31,7 +31,7 @@ struct RunView {
   [[nodiscard]] bool is_finished() const { return results.status == "done"; }
 };
 
-/// All seeds of one norm, or of one norm at one swept setting.
+/// All seeds of one norm at one setting.
 struct ArmView {
   ArmSummary summary;
   std::map<std::string, std::string> setting;  // value of each swept key; "" where a run has none
@@ -57,6 +57,7 @@ struct StudyView {
   std::vector<std::string> swept;    // configuration keys that the study varies besides norm and seed
   std::vector<std::string> classes;  // names, by label; "0", "1", ... if nothing tells
   std::optional<Images> test_images;
+  std::vector<std::string> repeats;   // runs that are there more than once, one sentence each
   std::vector<std::string> problems;  // damage that was read around, one sentence each
   std::vector<std::string> notes;     // what could not be shown and why, one sentence each
 
@@ -64,10 +65,13 @@ struct StudyView {
   [[nodiscard]] std::string description() const;
 };
 
+[[nodiscard]] std::vector<ArmSummary> summaries_of(const StudyView& study);
+
 /// Reads the runs among or directly below `paths`. The images that were misclassified come from `data` (as
 /// load_dataset takes it), or from the set that the runs' configuration names if `data` is empty; where that
 /// is gone or is another set, a note says so. Throws Error for paths that hold no runs, and where `data` is
-/// given but cannot be loaded.
+/// given but cannot be loaded, and for sweeps that differ in more than what they sweep. Runs that are there
+/// more than once are left out but for one, as a note says; other settings make arms of their own.
 [[nodiscard]] StudyView view_study(std::span<const std::filesystem::path> paths,
                                    const std::string& data = "");
 

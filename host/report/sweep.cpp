@@ -101,13 +101,16 @@ std::optional<Sweep> group_sweep(const StudyView& study) {
   sweep.axis = words_for(sweep.key);
   sweep.split = result_split(study.results);
   SweepPanel panel;
-  for (const ArmView& arm : study.arms)
+  std::set<std::string> norms;
+  for (const ArmView& arm : study.arms) {
+    if (!norms.insert(arm.summary.norm).second) return std::nullopt;  // at several settings: no single line
     if (const auto groups = groups_of(arm.summary.norm)) {
       line_for(panel, "gn", norm_color("gn")).points.push_back({static_cast<double>(*groups), &arm});
       sweep.tics.push_back({static_cast<double>(*groups), std::to_string(*groups)});
     } else {
       panel.others.push_back(&arm);
     }
+  }
   sweep.panels.push_back(std::move(panel));
   finish(sweep);
   return sweep.tics.size() < 3 ? std::nullopt : std::optional(std::move(sweep));

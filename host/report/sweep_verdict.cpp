@@ -59,7 +59,8 @@ std::vector<std::string> sentences_of(const Sweep& sweep, const std::vector<std:
   return sentences;
 }
 
-std::string highest_of(const Sweep& sweep) {
+std::string highest_of(const StudyView& study, const Sweep& sweep) {
+  const bool with_rates = names_rates(summaries_of(study));
   const ArmView* best = nullptr;
   std::string where;
   for (const SweepPanel& panel : sweep.panels)
@@ -67,8 +68,9 @@ std::string highest_of(const Sweep& sweep) {
       for (const SweepPoint& point : line.points)
         if (has_result(*point.arm) && (best == nullptr || mean_of(*point.arm) > mean_of(*best))) {
           best = point.arm;
-          where = fmt::format("{} at {}{}{}", line.norm, sweep.at(point.x), panel.setting.empty() ? "" : ", ",
-                              panel.setting);
+          where =
+              fmt::format("{} at {}{}{}{}", line.norm, sweep.at(point.x), panel.setting.empty() ? "" : ", ",
+                          panel.setting, with_rates ? ", learning rate " + best->summary.lr : "");
         }
   if (best == nullptr) return "No run finished, so there is no final accuracy to compare.";
   return fmt::format("Highest of all is {}, with {} % {} accuracy after the last epoch ({} seed{}).", where,
@@ -98,10 +100,11 @@ std::string batch_sentence(const Sweep& sweep, const SweepPanel& panel) {
   std::vector<double> below, open, above;
   std::string most;
   double largest = 0;
-  bool any_interval = false;
+  std::size_t pairs = 0;
   for (const SweepPoint& point : bn->points)
     if (const ArmView* theirs = other->at(point.x); theirs != nullptr)
-      any_interval |= difference(point.arm->summary, theirs->summary).n > 1;
+      pairs = std::max(pairs, difference(point.arm->summary, theirs->summary).n);
+  const bool any_interval = pairs >= fewest_for_interval;
   for (const SweepPoint& point : bn->points) {
     const ArmView* theirs = other->at(point.x);
     if (theirs == nullptr || !has_result(*point.arm) || !has_result(*theirs)) continue;
@@ -125,7 +128,10 @@ std::string batch_sentence(const Sweep& sweep, const SweepPanel& panel) {
   add("above", above, "");
   add("not distinguishable from", open, "");
   if (parts.empty()) return "";
-  return "bn is " + listed(parts) + (any_interval ? "" : " (of one seed, so this may be chance)");
+  return "bn is " + listed(parts) +
+         (any_interval
+              ? ""
+              : fmt::format(" (of {}, so this may be chance)", pairs == 1 ? "one seed" : "two seeds"));
 }
 
 /// How far each norm's means lie apart along the axis.
@@ -231,7 +237,7 @@ std::optional<double> largest_usable(const SweepLine& line) {
 }
 
 std::vector<std::string> sweep_verdict(const StudyView& study, const Sweep& sweep) {
-  std::vector<std::string> sentences{highest_of(sweep)};
+  std::vector<std::string> sentences{highest_of(study, sweep)};
   if (sweep.key == "groups") {
     add_groups_sentence(sweep, sentences);
     return sentences;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -143,20 +144,21 @@ class Scratch {
   fs::path path_;
 };
 
-/// The grid of misclassified images of each run of the study; without bytes where there is none.
-std::vector<Png> draw_mistakes(const StudyView& study) {
-  std::vector<Png> pngs(study.runs.size());
+/// The grids of misclassified images of the runs of a study that have any, by the directory of the run.
+std::map<fs::path, Png> draw_mistakes(const StudyView& study) {
+  std::map<fs::path, Png> pngs;
   std::vector<Picture> pictures;
-  std::vector<std::size_t> owners;
+  std::vector<fs::path> owners;
   for (const ArmView& arm : study.arms) {
     for (const RunView* run : arm.runs) {
-      const auto owner = static_cast<std::size_t>(run - study.runs.data());
-      std::optional<Picture> picture = misclassified_picture(study, arm, *run, std::to_string(owner));
+      std::optional<Picture> picture =
+          misclassified_picture(study, arm, *run, std::to_string(pictures.size()));
       if (!picture) continue;
-      pngs[owner].width = 2 * picture->width;
-      pngs[owner].height = 2 * picture->height;
+      Png& png = pngs[run->results.path];
+      png.width = 2 * picture->width;
+      png.height = 2 * picture->height;
       pictures.push_back(std::move(*picture));
-      owners.push_back(owner);
+      owners.push_back(run->results.path);
     }
   }
   if (pictures.empty()) return pngs;
@@ -191,13 +193,16 @@ TensorboardExport export_tensorboard(std::span<const fs::path> paths, const fs::
   }
   if (pending.empty()) return result;
 
-  std::vector<fs::path> pending_paths;
-  for (const Pending& run : pending) pending_paths.push_back(run.path);
-  const StudyView study = view_study(pending_paths, data);
-  result.notes = study.notes;
-  const std::vector<Png> mistakes = draw_mistakes(study);
-  for (std::size_t i = 0; i < pending.size(); ++i) {
-    const Pending& run = pending[i];
+  // Each study by itself: nothing here is averaged over runs.
+  std::map<fs::path, std::vector<fs::path>> studies;
+  for (const Pending& run : pending) studies[run.path.parent_path()].push_back(run.path);
+  std::map<fs::path, Png> mistakes;
+  for (const auto& [path, its_runs] : studies) {
+    const StudyView study = view_study(its_runs, data);
+    result.notes.insert(result.notes.end(), study.notes.begin(), study.notes.end());
+    mistakes.merge(draw_mistakes(study));
+  }
+  for (const Pending& run : pending) {
     std::error_code error;
     fs::create_directories(run.directory, error);
     if (error) throw_system_error(error.value(), "create directory", run.directory);
@@ -206,7 +211,8 @@ TensorboardExport export_tensorboard(std::span<const fs::path> paths, const fs::
     const fs::path path = run.directory / file_name(run.done, log.rows.size());
     RunExport events(log, path, changed(files.config()), changed(files.metrics()));
     events.rows(run.done);
-    if (!mistakes[i].bytes.empty()) events.image("misclassified", mistakes[i]);
+    if (const auto png = mistakes.find(run.path); png != mistakes.end())
+      events.image("misclassified", png->second);
     events.commit();
     result.files.push_back(path);
   }

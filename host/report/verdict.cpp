@@ -10,22 +10,27 @@ namespace normlab {
 
 namespace {
 
-std::string seeds_text(std::size_t n) {
-  return fmt::format("{} seed{}", n, n == 1 ? "" : "s");
+/// "3 seeds"; of two, which have no interval, the values: "2 seeds: 48.00 and 52.00".
+std::string seeds_text(const Estimate& accuracy) {
+  std::string text = fmt::format("{} seed{}", accuracy.n, accuracy.n == 1 ? "" : "s");
+  if (accuracy.n == 2)
+    text += fmt::format(": {} and {}", percent_text(accuracy.lowest), percent_text(accuracy.highest));
+  return text;
 }
 
 bool has_result(const ArmSummary& arm) {
   return arm.final_accuracy.n > 0 && std::isfinite(arm.final_accuracy.mean);
 }
 
-/// What the best is held against; nullptr if there is nothing else.
+/// What the best is held against; nullptr if there is nothing else with the same settings.
 const ArmSummary* reference_for(const ArmSummary& best, std::span<const ArmSummary> arms) {
   for (const std::string_view baseline : {"bn", "none"})
-    for (const ArmSummary& arm : arms)
-      if (arm.norm == baseline && best.norm != baseline && has_result(arm)) return &arm;
+    if (const ArmSummary* arm = counterpart(arms, best, baseline);
+        arm != nullptr && best.norm != baseline && has_result(*arm))
+      return arm;
   const ArmSummary* second = nullptr;
   for (const ArmSummary& arm : arms)
-    if (&arm != &best && has_result(arm) &&
+    if (&arm != &best && has_result(arm) && arm.others == best.others &&
         (second == nullptr || arm.final_accuracy.mean > second->final_accuracy.mean))
       second = &arm;
   return second;
@@ -34,28 +39,41 @@ const ArmSummary* reference_for(const ArmSummary& best, std::span<const ArmSumma
 std::string headline(std::span<const ArmSummary> arms) {
   const ArmSummary* best = best_arm(arms);
   if (best == nullptr) return "No run finished, so there is no final accuracy to compare.";
+  const bool with_rates = names_rates(arms);
+  const auto at_rate = [&](const ArmSummary& arm, std::string_view before) {
+    return with_rates && !arm.lr.empty() && !label_has_rate(arm) ? fmt::format("{}{}", before, arm.lr) : "";
+  };
+  const std::string name = best->label + at_rate(*best, " at learning rate ");
   const std::string reached =
       fmt::format("{} % {} accuracy after the last epoch ({})", percent_text(best->final_accuracy.mean),
-                  words_for_split(best->split), seeds_text(best->final_accuracy.n));
+                  words_for_split(best->split), seeds_text(best->final_accuracy));
   const ArmSummary* other = reference_for(*best, arms);
   if (other == nullptr)
-    return fmt::format("{} reaches {}; no other norm has finished runs to compare it with.", best->label,
-                       reached);
+    return fmt::format("{} reaches {}; no other norm has finished runs {}to compare it with.", name, reached,
+                       arms.size() > 1 ? "of the same settings " : "");
   const Estimate gain = difference(*best, *other);
   if (gain.n == 0)
     return fmt::format(
-        "{} ends highest, with {}; it shares no seed with {}, so the difference is not paired.", best->label,
+        "{} ends highest, with {}; it shares no seed with {}, so the difference is not paired.", name,
         reached, other->label);
-  const std::string points = fmt::format("{:.2f} points {} {}", 100 * std::abs(gain.mean),
-                                         gain.mean < 0 ? "below" : "above", other->label);
+  const std::string points =
+      fmt::format("{:.2f} points {} {}{}", 100 * std::abs(gain.mean), gain.mean < 0 ? "below" : "above",
+                  other->label, at_rate(*other, " at "));
   if (gain.n == 1)
     return fmt::format(
         "{} ends highest, with {}, {}; a single pair of runs has no interval and cannot tell this from "
         "chance.",
-        best->label, reached, points);
+        name, reached, points);
+  if (!gain.has_interval())
+    return fmt::format(
+        "{} ends highest, with {}, {} (paired by seed: {:+.2f} and {:+.2f}); two pairs of runs have no "
+        "interval "
+        "and cannot tell this from chance.",
+        name, reached, points, 100 * gain.lowest, 100 * gain.highest);
+  const Interval interval = gain.interval(bounds_of_accuracy_difference);
   return fmt::format(
       "{} ends highest, with {}, {} (95 % interval of the difference, paired by seed: {:.2f} to {:.2f}){}",
-      best->label, reached, points, 100 * (gain.mean - gain.half_width), 100 * (gain.mean + gain.half_width),
+      name, reached, points, 100 * interval.low, 100 * interval.high,
       is_distinguishable(gain) ? "." : ", which cannot be told from no difference.");
 }
 
@@ -99,7 +117,7 @@ std::string threshold_sentence(std::span<const ArmSummary> arms) {
 
 std::string doubts(std::span<const ArmSummary> arms) {
   const ArmSummary* best = best_arm(arms);
-  std::vector<std::string> open, single, broken;
+  std::vector<std::string> open, few, broken, apart;
   std::size_t compared = 0;
   for (const ArmSummary& arm : arms) {
     if (arm.diverged > 0)
@@ -107,28 +125,43 @@ std::string doubts(std::span<const ArmSummary> arms) {
     if (const std::size_t rest = arm.runs - arm.finished - arm.diverged; rest > 0)
       broken.push_back(fmt::format("{} did not finish {} of {} runs", arm.label, rest, arm.runs));
     if (best == nullptr || &arm == best || !has_result(arm)) continue;
+    if (arm.others != best->others) {
+      apart.push_back(arm.label);
+      continue;
+    }
     const Estimate gap = difference(*best, arm);
     ++compared;
-    if (gap.n < 2)
-      single.push_back(arm.label);
+    if (!gap.has_interval())
+      few.push_back(arm.label);
     else if (!is_distinguishable(gap))
       open.push_back(arm.label);
   }
   std::string text;
   if (compared == 0)
     text = "There is nothing to tell apart";
-  else if (single.size() == compared)
-    text = "With fewer than two pairs of seeds no difference can be told from chance";
-  else if (open.empty() && single.empty())
+  else if (few.size() == compared)
+    text = "With fewer than three pairs of seeds no difference can be told from chance";
+  else if (open.empty() && few.empty())
     text = fmt::format("Every other norm is below {} by more than the 95 % interval of the difference",
                        best->label);
   else
     text = fmt::format("Not distinguishable from {} at the 95 % level: {}", best->label, [&] {
       std::vector<std::string> all = open;
-      all.insert(all.end(), single.begin(), single.end());
+      all.insert(all.end(), few.begin(), few.end());
       return listed(all);
     }());
+  if (!apart.empty()) text += fmt::format("; not compared, since other settings differ: {}", listed(apart));
   return text + (broken.empty() ? "." : "; " + listed(broken) + ".");
+}
+
+std::string without_a_rate(std::span<const ArmSummary> arms) {
+  std::vector<std::string> labels;
+  for (const ArmSummary& arm : arms)
+    if (arm.lr_choice == rate_choice::none_learned) labels.push_back(arm.label);
+  if (labels.empty()) return "";
+  return fmt::format(
+      " No learning rate that was tried for {} did better than guessing: the smallest was taken.",
+      listed(labels));
 }
 
 }  // namespace
@@ -153,7 +186,7 @@ std::string percent_text(double fraction) {
 }
 
 std::array<std::string, 3> verdict(std::span<const ArmSummary> arms) {
-  return {headline(arms), threshold_sentence(arms), doubts(arms)};
+  return {headline(arms), threshold_sentence(arms), doubts(arms) + without_a_rate(arms)};
 }
 
 }  // namespace normlab

@@ -19,9 +19,10 @@ namespace normlab {
 /// "93.17", from a fraction; "-" for NaN.
 [[nodiscard]] std::string percent_text(double fraction);
 
-/// Three sentences: which norm ends highest, and by how much over the baseline (bn; where bn itself is best,
-/// none; else the second); which reaches the accuracy threshold first; what cannot be told from the best, and
-/// what diverged or did not finish.
+/// Three sentences: which norm ends highest, at which learning rate where these differ, and by how much over
+/// the baseline (bn; where bn itself is best, none; else the second); which reaches the accuracy threshold
+/// first; what cannot be told from the best, what diverged or did not finish, and for which norms no rate was
+/// found.
 [[nodiscard]] std::array<std::string, 3> verdict(std::span<const ArmSummary> arms);
 
 }  // namespace normlab

@@ -50,12 +50,26 @@ TEST(Compare, PairsByNormAndSeed) {
 }
 
 TEST(Compare, MarksWhatCannotBeDistinguished) {
-  const std::vector<RunResults> a{run_of("bn", 0, 0.70, 1.0), run_of("bn", 1, 0.60, 1.0)};
-  const std::vector<RunResults> b{run_of("bn", 0, 0.75, 1.2), run_of("bn", 1, 0.58, 1.2002)};
+  const std::vector<RunResults> a{run_of("bn", 0, 0.70, 1.0), run_of("bn", 1, 0.60, 1.0),
+                                  run_of("bn", 2, 0.60, 1.0)};
+  const std::vector<RunResults> b{run_of("bn", 0, 0.75, 1.2), run_of("bn", 1, 0.58, 1.2001),
+                                  run_of("bn", 2, 0.63, 1.2002)};
   const std::string text = comparison_text(compare(a, b), "x", "y");
-  EXPECT_HAS(text, "+1.50 ± 44.47 ?\n");  // t(0.975; 1) = 12.7062, deviation 0.0495
-  EXPECT_HAS(text, "+0.2001 ± 0.0013\n");
+  EXPECT_HAS(text, "+2.00 ± 8.96 ?\n");  // t(0.975; 2) = 4.3027, deviation 0.0361
+  EXPECT_HAS(text, "+0.2001 ± 0.0002\n");
   EXPECT_HAS(text, "Their configurations are the same.");
+}
+
+TEST(Compare, TwoPairsAreTheirValuesAndIntervalsStayWhereValuesCanBe) {
+  std::vector<RunResults> a{run_of("bn", 0, 0.70), run_of("bn", 1, 0.60)};
+  std::vector<RunResults> b{run_of("bn", 0, 0.75), run_of("bn", 1, 0.58)};
+  std::string text = comparison_text(compare(a, b), "x", "y");
+  EXPECT_HAS(text, "        60.00, 70.00         58.00, 75.00             -2.00, +5.00 ?\n");
+  a.push_back(run_of("bn", 2, 0.01, 4));
+  b.push_back(run_of("bn", 2, 0.01, 4));
+  text = comparison_text(compare(a, b), "x", "y");
+  EXPECT_HAS(text, "  43.67 [0, 100] ");
+  EXPECT_HAS(text, "2.0000 [0, 6.3027]");
 }
 
 TEST(Compare, WhatHasNoPartnerIsNamed) {
@@ -69,7 +83,7 @@ TEST(Compare, WhatHasNoPartnerIsNamed) {
                                                       "gn:4 seed 0: diverged in A.", "none: only in B."}));
   ASSERT_EQ(found.arms.size(), 1U);
   EXPECT_EQ(found.arms[0].accuracy.difference.n, 1U);
-  EXPECT_HAS(comparison_text(found, "x", "y"), "one pair has none");
+  EXPECT_HAS(comparison_text(found, "x", "y"), "or there is none");
 }
 
 TEST(Compare, SettingsThatDifferAreNamed) {

@@ -89,10 +89,10 @@ TEST(Csv, KeysOfAllRunsAreColumns) {
   const test::TemporaryDirectory directory;
   const auto study = StudyDirectory::create("x", directory / "study");
   test::write_run(study, {"bn", 0, {0.5}});
-  test::write_run(study, {"bn", 0, {0.5}, RunStatus::done, {{"b", "2"}}});
+  test::write_run(study, {"bn", 0, {0.5}, RunStatus::done, {{"b", "2"}}, false, {}, {{"clip", "2"}}});
   export_csv(runs_in(study.path()), directory / "csv");
   const std::string text = read_text(directory / "csv/runs.csv");
-  EXPECT_HAS(text, ",device,swept_b\n");
+  EXPECT_HAS(text, ",device,clip\n");
   EXPECT_HAS(text, ",cpu,\n");
   EXPECT_HAS(text, ",cpu,2\n");
 }

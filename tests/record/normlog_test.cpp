@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include <regex>
+
 #include "host/record/crc32c.hpp"
 #include "host/record/log_format.hpp"
 #include "host/record/safetensors.hpp"
@@ -61,6 +63,24 @@ TEST_F(Normlog, Summary) {
   EXPECT_EQ(answer.status, 0);
   EXPECT_HAS(answer.text, "gn:4");
   EXPECT_HAS(answer.text, "-5.00");
+}
+
+TEST_F(Normlog, TheSameStudyTwiceIsOneStudy) {
+  const std::string copy = (directory / "copy").string();
+  std::filesystem::copy(study, copy, std::filesystem::copy_options::recursive);
+  const auto table_of = [](const std::string& text) {
+    return text.substr(0, text.find("\n\n", text.find("───")));
+  };
+  const Answer once = normlog("summary " + study), twice = normlog("summary " + study + " " + copy);
+  EXPECT_EQ(table_of(twice.text), table_of(once.text));
+  EXPECT_HAS(std::regex_replace(twice.text, std::regex("\n"), " "),
+             "There more than once, with the same settings, seed and results (in " + copy + ", " + study +
+                 "): bn-seed0, gn4-seed0. Only the first of each counts. ");
+  const Answer csv = normlog("csv " + study + " " + copy + " --out " + study + "/csv");
+  EXPECT_HAS(csv.text, "gn4-seed0. Each of them has its rows.\n");
+  const Answer plot = normlog("plot " + study + " " + copy + " --format svg --out " + study + "/plots");
+  EXPECT_EQ(plot.status, 0) << plot.text;
+  EXPECT_HAS(plot.text, "note: There more than once");
 }
 
 TEST_F(Normlog, Info) {

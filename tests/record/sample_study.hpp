@@ -61,7 +61,6 @@ inline std::filesystem::path write_run(const StudyDirectory& study, const Sample
   config.set("epochs", sample.test_accuracies.size());
   config.set("batch_size", 500);
   config.set("lr", 0.1);
-  for (const auto& [key, value] : sample.swept) config.set("swept_" + key, value);
   config.set("device", "cpu");
   for (const auto& [key, value] : sample.config) config.set(key, value);
   for (const auto& [key, value] : sample.numbers) config.set(key, value);

@@ -53,8 +53,40 @@ TEST(Statistics, FewValues) {
   const double one[] = {0.5};
   EXPECT_EQ(estimate(one).mean, 0.5);
   EXPECT_TRUE(std::isnan(estimate(one).half_width));
-  const double equal[] = {0.25, 0.25};
+  const double equal[] = {0.25, 0.25, 0.25};
   EXPECT_EQ(estimate(equal).half_width, 0);
+}
+
+/// With t(0.975; 1) = 12.7 an interval of two values says less than the values.
+TEST(Statistics, TwoValuesHaveNoInterval) {
+  const double two[] = {0.5, 0.25};
+  const Estimate result = estimate(two);
+  EXPECT_EQ(result.mean, 0.375);
+  EXPECT_EQ(result.lowest, 0.25);
+  EXPECT_EQ(result.highest, 0.5);
+  EXPECT_FALSE(result.has_interval());
+  EXPECT_TRUE(std::isnan(result.half_width));
+}
+
+TEST(Statistics, IntervalsStayWithinTheirBounds) {
+  const double values[] = {0.02, 0.10, 0.03};
+  const Estimate low = estimate(values);
+  const Interval cut = low.interval(bounds_of_accuracy);
+  EXPECT_EQ(cut.low, 0);
+  EXPECT_EQ(cut.high, low.mean + low.half_width);
+  EXPECT_TRUE(cut.is_cut);
+  const Interval whole = low.interval(bounds_of_accuracy_difference);
+  EXPECT_EQ(whole.low, low.mean - low.half_width);
+  EXPECT_FALSE(whole.is_cut);
+}
+
+TEST(Statistics, BinomialTails) {
+  EXPECT_NEAR(binomial_at_least(6, 10, 0.5), 386.0 / 1024, 1e-12);
+  EXPECT_NEAR(binomial_at_least(1, 5, 0.1), 1 - std::pow(0.9, 5), 1e-12);
+  EXPECT_NEAR(binomial_at_least(5, 5, 0.1), 1e-5, 1e-15);
+  EXPECT_EQ(binomial_at_least(0, 5, 0.1), 1);
+  EXPECT_EQ(binomial_at_least(6, 5, 0.1), 0);
+  EXPECT_NEAR(binomial_at_least(121, 1000, 0.1), 0.0173, 0.001);  // about 2.2 deviations up
 }
 
 /// Pairing takes out what the seeds have in common: a constant difference has no spread at all.

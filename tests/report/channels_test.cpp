@@ -88,7 +88,7 @@ TEST_F(Channels, CurvesAndHeatMapsHoldTheMeanOverSeeds) {
   EXPECT_NEAR(none[2][1], 4 * 1.1, 1e-5);
   EXPECT_NEAR(none[2][2], 4 * 1.0, 1e-5);
   EXPECT_NEAR(none[2][3], 4 * 1.2, 1e-5);
-  EXPECT_EQ(none[2][5], 3);
+  EXPECT_EQ(none[2][6], 3);
   EXPECT_NEAR(bn[3][1], 0.125 * 1.1, 1e-6);
   EXPECT_NEAR(later[2][1], 4 * 1.1 * std::pow(0.8, 3), 1e-5);
   EXPECT_HAS(picture("gradient-by-layer").script, "'at initialization'");
@@ -174,7 +174,7 @@ TEST_F(Channels, LandscapeBandsGoFromTheMeanLowestToTheMeanHighest) {
   EXPECT_NEAR(loss[0][2], 1.5, 1e-6);
   EXPECT_NEAR(loss[0][3], 4.5, 1e-6);
   EXPECT_NEAR(loss[1][3], 2, 1e-6);
-  EXPECT_EQ(loss[0][5], 2);
+  EXPECT_EQ(loss[0][6], 2);
   EXPECT_NEAR(test::block_of(picture("landscape-beta").data, 0)[0][1], 11, 1e-6);
   EXPECT_NEAR(test::block_of(picture("landscape-gradient").data, 0)[1][3], 0.8, 1e-6);
   EXPECT_FALSE(has("landscape-loss-each"));  // of one norm it would be the same picture

@@ -42,10 +42,12 @@ TEST_F(Plot, DataAreTheNumbersOfTheTable) {
     const Estimate& final_accuracy = arms[i].final_accuracy;
     EXPECT_EQ(rows[1][0], 2);
     EXPECT_NEAR(rows[1][1], 100 * final_accuracy.mean, 1e-6);
-    EXPECT_NEAR(rows[1][4], 100 * final_accuracy.half_width, 1e-6);
-    EXPECT_EQ(rows[1][5], 3);
+    EXPECT_NEAR(rows[1][4], 100 * (final_accuracy.mean - final_accuracy.half_width), 1e-6);
+    EXPECT_NEAR(rows[1][5], 100 * (final_accuracy.mean + final_accuracy.half_width), 1e-6);
+    EXPECT_EQ(rows[1][6], 3);
     EXPECT_NEAR(means[i][1], 100 * final_accuracy.mean, 1e-6);
-    EXPECT_NEAR(means[i][2], 100 * final_accuracy.half_width, 1e-6);
+    EXPECT_NEAR(means[i][2], rows[1][4], 1e-6);
+    EXPECT_NEAR(means[i][3], rows[1][5], 1e-6);
   }
   const auto bn = test::block_of(curves.data, 1);
   EXPECT_NEAR(bn[0][2], 50, 1e-6);  // lowest and highest seed of the first epoch
@@ -55,6 +57,62 @@ TEST_F(Plot, DataAreTheNumbersOfTheTable) {
   ASSERT_EQ(losses.size(), 4U);  // so few steps have a bin each
   EXPECT_NEAR(losses[3][1], 0.5, 1e-9);
   EXPECT_HAS(picture("test-accuracy").subtitle, "3 seeds");
+}
+
+/// No accuracy is below 0 or above 100 %, whatever the t-interval says; two seeds have none.
+TEST_F(Plot, IntervalsStayWhereAccuraciesCanBe) {
+  write({{"bn", 0, {0.99}},
+         {"bn", 1, {0.93}},
+         {"bn", 2, {0.99}},
+         {"ln", 0, {0.02}},
+         {"ln", 1, {0.10}},
+         {"ln", 2, {0.02}},
+         {"in", 0, {0.5}},
+         {"in", 1, {0.7}}});
+  make();
+  const auto means = test::block_of(picture("final-accuracy").data, 1);
+  ASSERT_EQ(means.size(), 3U);
+  EXPECT_GT(means[0][2], 80);
+  EXPECT_EQ(means[0][3], 100);
+  EXPECT_EQ(means[1][2], 0);
+  EXPECT_TRUE(std::isnan(means[2][2]) && std::isnan(means[2][3]));
+  for (const int block : {0, 1, 2}) {
+    const auto rows = test::block_of(picture("test-accuracy").data, block);
+    EXPECT_FALSE(rows[0][4] < 0 || rows[0][5] > 100) << block;
+    EXPECT_EQ(std::isnan(rows[0][4]), block == 2);
+  }
+  EXPECT_HAS(picture("final-accuracy").subtitle, "95 % t-interval");
+  expect_all_drawn();
+}
+
+TEST_F(Plot, TwoSeedsHaveNoInterval) {
+  write({{"bn", 0, {0.2}}, {"bn", 1, {0.4}}});
+  make();
+  EXPECT_EQ(picture("final-accuracy").subtitle.find("interval"), std::string::npos);
+  EXPECT_TRUE(std::isnan(test::block_of(picture("test-accuracy").data, 0)[0][4]));
+  expect_all_drawn();
+}
+
+/// Runs of other settings are curves of their own, and those that are there twice count once.
+TEST_F(Plot, PooledStudiesAreToldApart) {
+  write({{"bn", 0, {0.5}}, {"bn", 1, {0.6}}});
+  const auto again = StudyDirectory::create("x", directory / "again");
+  for (const auto& [seed, accuracy] : {std::pair{0, 0.5}, {1, 0.6}})
+    test::write_run(again, {"bn", seed, {accuracy}});
+  const auto other = StudyDirectory::create("x", directory / "other");
+  for (const int seed : {0, 1})
+    test::write_run(other,
+                    {.norm = "bn", .seed = seed, .test_accuracies = {0.3}, .config = {{"lr", "0.02"}}});
+  const StudyView study = view_study({{path, directory / "again", directory / "other"}});
+  ASSERT_EQ(study.arms.size(), 2U);
+  EXPECT_EQ(study.runs.size(), 4U);
+  EXPECT_EQ(study.arms[0].label(), "bn lr=0.1");
+  EXPECT_EQ(study.arms[1].label(), "bn lr=0.02");
+  EXPECT_NE(study.arms[0].slug, study.arms[1].slug);
+  EXPECT_NE(study.arms[0].color, study.arms[1].color);
+  EXPECT_EQ(study.arms[0].runs.size(), 2U);
+  ASSERT_EQ(study.repeats.size(), 1U);
+  EXPECT_HAS(study.repeats[0], "bn-seed0, bn-seed1");
 }
 
 TEST_F(Plot, EveryPictureIsDrawn) {
@@ -73,15 +131,17 @@ TEST_F(Plot, EveryPictureIsDrawn) {
 }
 
 TEST_F(Plot, DivergedAndInterruptedRunsStandBesideTheOthers) {
-  write({{"none", 0, {0.1, std::nan("")}, RunStatus::diverged},
-         {"bn", 0, {0.5, 0.6, 0.7}},
-         {"bn", 1, {0.9}, RunStatus::interrupted},
-         {"ln", 0, {}, RunStatus::interrupted}});
+  std::vector<SampleRun> runs{{"none", 0, {0.1, std::nan("")}, RunStatus::diverged},
+                              {"bn", 0, {0.5, 0.6, 0.7}},
+                              {"bn", 1, {0.9}, RunStatus::interrupted},
+                              {"ln", 0, {}, RunStatus::interrupted}};
+  for (SampleRun& run : runs) run.config = {{"epochs", "3"}};  // as planned
+  write(runs);
   make();
   const std::string& data = picture("test-accuracy").data;
   const auto none = test::block_of(data, 0), bn = test::block_of(data, 1), rest = test::block_of(data, 2);
   EXPECT_NEAR(none[0][1], 10, 1e-6);
-  EXPECT_EQ(none[1][5], 0);         // nothing finite, nothing drawn
+  EXPECT_EQ(none[1][6], 0);         // nothing finite, nothing drawn
   EXPECT_NEAR(bn[0][1], 50, 1e-6);  // the interrupted run is not in the mean
   EXPECT_NEAR(rest[0][1], 90, 1e-6);
   EXPECT_HAS(picture("test-accuracy").script, "'none (diverged)'");

@@ -84,15 +84,108 @@ TEST_F(Report, OneSeed) {
              "bn ends highest, with 60.00 % test accuracy after the last epoch (1 seed), 10.00 points above");
   EXPECT_HAS(first, "cannot tell this from chance");
   EXPECT_EQ(second, "No norm reaches 70 % test accuracy.");
-  EXPECT_EQ(third, "With fewer than two pairs of seeds no difference can be told from chance.");
+  EXPECT_EQ(third, "With fewer than three pairs of seeds no difference can be told from chance.");
   EXPECT_EQ(page().find("60.00 ±"), std::string::npos);
+}
+
+TEST_F(Report, TwoSeedsAreTheirValues) {
+  write({{"none", 0, {0.5}}, {"none", 1, {0.1}}, {"bn", 0, {0.6}}, {"bn", 1, {0.8}}});
+  const auto [first, second, third] = words();
+  EXPECT_EQ(first,
+            "bn ends highest, with 70.00 % test accuracy after the last epoch (2 seeds: 60.00 and 80.00), "
+            "40.00 points "
+            "above none (paired by seed: +10.00 and +70.00); two pairs of runs have no interval and cannot "
+            "tell this "
+            "from chance.");
+  EXPECT_EQ(third, "With fewer than three pairs of seeds no difference can be told from chance.");
+  const std::string html = page();
+  EXPECT_EQ(html.find(" ± "), html.find(" ± half of its"));
+  expect_has(html, "60.00, 80.00");
+}
+
+TEST_F(Report, IntervalsStayWhereAccuraciesCanBe) {
+  write({{"bn", 0, {0.9}},
+         {"bn", 1, {0.9}},
+         {"bn", 2, {0.99}},
+         {"none", 0, {0.9}},
+         {"none", 1, {0}},
+         {"none", 2, {0}}});
+  EXPECT_HAS(words()[0], "paired by seed: -72.99 to 100.00)");
+  expect_has(page(), "93.00 [80.09, 100]");
+}
+
+/// Norms are compared at rates of their own: who reads the words must see it.
+TEST_F(Report, RatesThatDifferAreNamed) {
+  std::vector<test::SampleRun> runs = test::clear_winner();
+  for (test::SampleRun& run : runs)
+    run.config = {{"lr", run.norm == "bn" ? "0.1" : "0.02"}, {"lr_choice", "given"}};
+  write(runs);
+  EXPECT_EQ(words()[0],
+            "bn at learning rate 0.1 ends highest, with 91.00 % test accuracy after the last epoch (3 "
+            "seeds), 25.33 "
+            "points above none at 0.02 (95 % interval of the difference, paired by seed: 21.54 to 29.13).");
+  const std::string html = page();
+  expect_has(html, "<th scope=\"col\">learning rate</th>");
+  expect_has(html, "<td data-label=\"learning rate\" data-value=\"0.02\"><span>0.02</span></td>");
+  expect_has(html, "<dt>learning rate</dt><dd>none 0.02, bn 0.1, ln 0.02: as given</dd>");
+  expect_has(html, "Learning rates (peak): as given.");
+}
+
+TEST_F(Report, NormsWithoutARateAreNamed) {
+  std::vector<test::SampleRun> runs = test::clear_winner();
+  for (test::SampleRun& run : runs)
+    run.config = {{"lr", "0.1"}, {"lr_choice", run.norm == "ln" ? "auto, at chance" : "auto"}};
+  write(runs);
+  EXPECT_HAS(words()[2],
+             "No learning rate that was tried for ln did better than guessing: the smallest was taken.");
+  expect_has(page(), "0.1<br><span class=\"open\">none learned</span>");
+}
+
+/// The same study twice is one study: header, table and verdict say the same.
+TEST_F(Report, PooledStudiesCountOnceAndSettingsStayApart) {
+  write(test::clear_winner());
+  const auto again = StudyDirectory::create("x", directory / "again");
+  const auto other = StudyDirectory::create("x", directory / "other");
+  for (test::SampleRun run : test::clear_winner()) {
+    test::write_run(again, run);
+    run.config = {{"lr", "0.02"}};
+    for (double& accuracy : run.test_accuracies) accuracy -= 0.2;
+    test::write_run(other, run);
+  }
+  StudyView twice = view_study({{path, directory / "again"}});
+  EXPECT_EQ(verdict(summaries_of(twice)), words());
+  EXPECT_HAS(twice.description(), "3 seeds");
+  write_report(twice, directory / "page.html", "");
+  expect_has(test::read_text(directory / "page.html"), "<h2>Runs that are there more than once</h2>");
+  StudyView both = view_study({{path, directory / "other"}});
+  EXPECT_EQ(verdict(summaries_of(both))[0],
+            "bn lr=0.1 ends highest, with 91.00 % test accuracy after the last epoch (3 seeds), 25.33 points "
+            "above none "
+            "lr=0.1 (95 % interval of the difference, paired by seed: 21.54 to 29.13).");
+  write_report(both, directory / "page.html", "");
+  const std::string html = test::read_text(directory / "page.html");
+  for (const char* part : {"bn lr=0.02", "<dd>none lr=0.02, none lr=0.1, bn lr=0.02,",
+                           "study/bn-seed0: done, 91.00 %", "other/bn-seed0: done, 71.00 %"})
+    expect_has(html, part);
+}
+
+TEST_F(Report, SettingsThatAreNotEqualAreNotCompared) {
+  std::vector<test::SampleRun> runs = test::clear_winner();
+  for (test::SampleRun& run : runs) run.config = {{"augment", run.norm == "ln" ? "true" : "false"}};
+  write(runs);
+  EXPECT_HAS(words()[0], "above none augment=false (95 %");
+  EXPECT_EQ(words()[2],
+            "Every other norm is below bn augment=false by more than the 95 % interval of the difference; "
+            "not compared, "
+            "since other settings differ: ln augment=true.");
 }
 
 TEST_F(Report, OneNormAndNoneFinished) {
   write({{"gn:4", 0, {0.75}}, {"gn:4", 1, {0.77}}});
-  EXPECT_EQ(words()[0],
-            "gn:4 reaches 76.00 % test accuracy after the last epoch (2 seeds); no other norm has "
-            "finished runs to compare it with.");
+  EXPECT_EQ(
+      words()[0],
+      "gn:4 reaches 76.00 % test accuracy after the last epoch (2 seeds: 75.00 and 77.00); no other norm has "
+      "finished runs to compare it with.");
   EXPECT_EQ(words()[2], "There is nothing to tell apart.");
   expect_has(page(), "</html>");
   EXPECT_EQ(verdict({})[0], "No run finished, so there is no final accuracy to compare.");
@@ -142,6 +235,7 @@ TEST_F(Report, SectionsAppearWithTheirChannelsAlone) {
   std::vector<test::SampleRun> runs = test::clear_winner();
   runs.resize(3);  // none alone
   for (const int seed : {0, 1}) runs.push_back(test::diagnosed_run("bn", seed, 0.5));
+  for (test::SampleRun& run : runs) run.config.emplace_back("epochs", "3");
   write(runs);
   const std::string html = page();
   for (const char* section : sections) expect_has(html, section);

@@ -9,6 +9,7 @@
 #include "host/report/html.hpp"
 #include "host/report/report.hpp"
 #include "host/report/sweep_verdict.hpp"
+#include "layers/error.hpp"
 #include "tests/report/laboratory_studies.hpp"
 #include "tests/report/pictures_of_study.hpp"
 
@@ -101,6 +102,49 @@ TEST_F(SweepStudy, BatchSizeSaysWhereBnFallsBehind) {
   EXPECT_NE(html.find("Pictures of a single setting are those at batch size 32:"), std::string::npos);
 }
 
+/// One chart has one place for each norm at each batch size.
+TEST_F(SweepStudy, SweepsOfOtherSettingsAreRefused) {
+  write(test::batch_study());
+  const auto other = StudyDirectory::create("x", directory / "other");
+  for (SampleRun run : test::batch_study()) {
+    run.config.emplace_back("augment", "true");
+    test::write_run(other, run);
+  }
+  try {
+    (void)view_study({{path, directory / "other"}});
+    FAIL() << "both are drawn in one chart";
+  } catch (const Error& error) {
+    EXPECT_HAS(std::string(error.what()), "these runs sweep batch_size, but differ in augment, too");
+    EXPECT_HAS(std::string(error.what()), "normlog compare A B");
+  }
+  EXPECT_HAS(summary_text([&] {
+               std::vector<RunResults> runs;
+               for (const auto& run : find_runs({{path, directory / "other"}})) runs.push_back(read_run(run));
+               return runs;
+             }()),
+             "bn-b2 augment=true");
+}
+
+TEST_F(SweepStudy, TwoSeedsAreTheirValues) {
+  write(test::batch_study(2));
+  EXPECT_TRUE(
+      says("bn is below gn:4 at batch size 2 and 4 (most at 2: 39.90 against 69.90 %) and above it at 8, 32, "
+           "128 and 512 (of two seeds, so this may be chance)."));
+  EXPECT_NE(page().find("76.80, 77.00"), std::string::npos);
+  make();
+  const auto bn = test::block_of(picture("test-accuracy-by-batch-size").data, 1);
+  EXPECT_TRUE(std::isnan(bn[0][4]));
+  EXPECT_HAS(picture("test-accuracy-by-batch-size").subtitle, "bar: from one seed to the other");
+  expect_all_drawn();
+}
+
+TEST_F(SweepStudy, RatesThatDifferAreNamed) {
+  std::vector<SampleRun> runs = test::batch_study();
+  for (SampleRun& run : runs) run.config.emplace_back("lr", run.norm == "bn" ? "0.4" : "0.02");
+  write(runs);
+  EXPECT_HAS(words()[0], "Highest of all is bn at batch size 128, learning rate 0.4, with 77.00 %");
+}
+
 TEST_F(SweepStudy, OneSeedIsSaidToBeOne) {
   write(test::batch_study(1));
   EXPECT_TRUE(
@@ -117,7 +161,9 @@ TEST_F(SweepStudy, PicturesHoldTheNumbers) {
   ASSERT_EQ(bn.size(), 6U);
   EXPECT_EQ(bn[0][0], 2);
   EXPECT_NEAR(bn[0][1], 40, 1e-6);
-  EXPECT_NEAR(bn[0][4], 4.3027 * 0.2 / std::sqrt(3.0), 1e-3);  // t-interval of 39.8, 40, 40.2
+  const double half = 4.3027 * 0.2 / std::sqrt(3.0);  // of the t-interval of 39.8, 40, 40.2
+  EXPECT_NEAR(bn[0][4], 40 - half, 1e-3);
+  EXPECT_NEAR(bn[0][5], 40 + half, 1e-3);
   EXPECT_HAS(accuracy.script, "set logscale x");
   EXPECT_HAS(accuracy.script, "'512' 512");
   EXPECT_HAS(accuracy.subtitle, "×: diverged");
