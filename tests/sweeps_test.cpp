@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 
 #include "experiments/common/range_test.hpp"
@@ -107,9 +108,70 @@ TEST(UsableRates, AreWithinReachOfTheBestAndFinishWithEverySeed) {
 TEST(RangeTests, TakeTheBestRateAndTheSmallerOfEquals) {
   const std::vector<RunFigures> runs{at_rate("bn", 0.2, 0, 0.5), at_rate("bn", 0.1, 0, 0.5),
                                      at_rate("bn", 0.05, 0, 0.4)};
-  EXPECT_EQ(best_rates(runs).at("bn").lr, 0.1);
-  EXPECT_EQ(best_rates(runs).at("bn").accuracies, "0.05 40.00 %, 0.1 50.00 %, 0.2 50.00 %");
-  EXPECT_THROW(static_cast<void>(best_rates(std::vector{at_rate("none", 1, 0, 0.1, true)})), Error);
+  const Guess guess{0.1, 1000};
+  const std::map<std::string, FoundRate> found = best_rates(runs, guess);
+  EXPECT_EQ(found.at("bn").lr, 0.1);
+  EXPECT_TRUE(found.at("bn").learned);
+  EXPECT_EQ(found.at("bn").accuracies, "0.05 40.00 %, 0.1 50.00 %, 0.2 50.00 %");
+  EXPECT_THROW(static_cast<void>(best_rates(std::vector{at_rate("none", 1, 0, 0.1, true)}, guess)), Error);
+}
+
+/// What guesses have at several rates, all but one time in a hundred: 0.1 + 3 deviations of 0.0095, about.
+TEST(RangeTests, KnowWhatGuessingGives) {
+  EXPECT_NEAR((Guess{0.1, 1000}.highest(8)), 0.1 + 3.05 * std::sqrt(0.1 * 0.9 / 1000), 0.003);
+  EXPECT_NEAR((Guess{0.1, 40}.highest(8)), 0.1 + 3.05 * std::sqrt(0.1 * 0.9 / 40), 0.05);
+  EXPECT_GT((Guess{0.1, 40}.highest(8)), 0.22) << "few images tell little";
+  EXPECT_NEAR((Guess{0.01, 10'000}.highest(8)), 0.01 + 3.1 * std::sqrt(0.01 * 0.99 / 10'000), 0.0005);
+  EXPECT_GE((Guess{0.1, 1000}.highest(13)), (Guess{0.1, 1000}.highest(8)));
+  EXPECT_EQ((Guess{0.9, 3}.highest(8)), 1) << "nothing can beat it";
+}
+
+TEST(RangeTests, AtChanceTheSmallestRateIsTakenAndMarked) {
+  const std::vector<RunFigures> runs{at_rate("ln", 0.005, 0, 0.1, true), at_rate("ln", 0.01, 0, 0.10),
+                                     at_rate("ln", 0.02, 0, 0.125),      at_rate("ln", 0.05, 0, 0.09),
+                                     at_rate("bn", 0.01, 0, 0.10),       at_rate("bn", 0.02, 0, 0.14)};
+  const std::map<std::string, FoundRate> found = best_rates(runs, {0.1, 1000});
+  EXPECT_FALSE(found.at("ln").learned);
+  EXPECT_EQ(found.at("ln").lr, 0.01) << "the smallest that did not diverge";
+  EXPECT_TRUE(found.at("bn").learned);
+  EXPECT_EQ(found.at("bn").lr, 0.02);
+  EXPECT_NE(rates_text(found).find(
+                "ln              takes 0.01   (NO RATE LEARNED: the smallest) 0.005 diverged, 0.01 "),
+            std::string::npos)
+      << rates_text(found);
+}
+
+TEST(RangeTests, WidenForNormsWithoutARateAlone) {
+  Dataset data;
+  data.class_names = {"a", "b"};
+  data.train.count = 1000;
+  data.train.pixels.resize(1000 * data.train.image_bytes());
+  data.train.labels.resize(1000);
+  for (std::size_t i = 0; i < 600; ++i) data.train.labels[i] = 1;
+  StudyOptions options;
+  options.norms = "bn,ln";
+  std::vector<RunSpec> runs;
+  for (const Norm& norm : options.norm_list()) runs.push_back(run_of(options, norm, 0));
+  RangeTest test(options, data, runs);
+  EXPECT_EQ(test.guess.share, 0.6) << "who guesses names the most frequent class";
+  EXPECT_EQ(test.guess.images, 200);
+  std::vector<RunFigures> found;
+  for (const RunSpec& run : test.runs)
+    found.push_back(
+        at_rate(run.norm.str().c_str(), run.lr, 0, run.norm.str() == "bn" && run.lr == 0.1 ? 0.9 : 0.65));
+  // What was widened before the study was stopped changes nothing.
+  found.push_back(at_rate("ln", 0.001, 0, 0.95));
+  const std::vector<Norm> none = test.without_a_rate(found);
+  ASSERT_EQ(none.size(), 1U);
+  EXPECT_EQ(none[0].str(), "ln");
+  const std::size_t before = test.runs.size();
+  test.widen(none);
+  EXPECT_EQ(test.runs.size(), before + 5);
+  for (std::size_t i = before; i < test.runs.size(); ++i) {
+    EXPECT_EQ(test.runs[i].norm.str(), "ln");
+    EXPECT_TRUE(test.runs[i].lr < 0.005 || test.runs[i].lr > 1);
+  }
+  EXPECT_EQ(best_rates(found, test.guess).at("ln").lr, 0.001);
 }
 
 TEST(RangeTests, GiveLargeBatchesEnoughSteps) {
@@ -142,12 +204,33 @@ TEST_F(Sweeps, AutomaticRatesAreFoundRecordedAndRepeatable) {
     EXPECT_NE(config.text("lr_test").find(config.text("lr") + " "), std::string::npos);
     EXPECT_EQ(config.text("lr"), again.text("lr"));
     EXPECT_EQ(config.text("lr_test"), again.text("lr_test"));
+    EXPECT_EQ(config.text("lr_choice").substr(0, 4), "auto");
   }
   EXPECT_EQ(read_figures(out("one")).size(), 3U) << "the test's runs are not the study's";
   for (const RunFigures& figures : read_figures(out("one") + "/lr-test"))
     EXPECT_FALSE(figures.last.contains("test.accuracy")) << "nothing is chosen on the test set";
   EXPECT_EQ(run_program("depth --lr auto --out " + out("t")).status, 2);
   EXPECT_EQ(run_program("compare_norms --groups 2,3 --out " + out("t")).status, 2);
+}
+
+/// A network too deep to train: nothing may be called its best rate, and its runs are marked for ever.
+TEST_F(Sweeps, RatesAtChanceAreNoWinners) {
+  const std::string what =
+      "compare_norms --net plain:30 --width 0.25 --init torch --norms none --seeds 1 --limit-train 200 "
+      "--limit-test 50 "
+      "--epochs 1 --lr auto --out " +
+      out("s");
+  const ProgramResult result = run_program(what);
+  ASSERT_EQ(result.status, 0) << result.output;
+  for (const char* part : {"--lr auto: no rate learned with none", "more rates are tried", "5 short runs",
+                           "takes 0.0005 (NO RATE LEARNED: the smallest) 0.0005 ", "0.0005*",
+                           "no rate that --lr auto tried did better than guessing"})
+    EXPECT_NE(result.output.find(part), std::string::npos) << part << result.output;
+  const RunConfig config = RunConfig::read(out("s") + "/none-seed0/config.toml");
+  EXPECT_EQ(config.text("lr_choice"), "auto, at chance");
+  EXPECT_EQ(config.text("lr"), "0.0005");
+  const ProgramResult again = run_program("compare_norms --resume " + out("s"));
+  EXPECT_NE(again.output.find("takes 0.0005 (NO RATE LEARNED"), std::string::npos) << again.output;
 }
 
 TEST_F(Sweeps, FullSetsWhatIsNotTyped) {

@@ -127,28 +127,42 @@ void print_notes(const Remaining& remaining) {
 /// repeated either, and sets it in `runs`.
 void find_rates(const StudyOptions& options, const Dataset& data, const StudyDirectory& study,
                 std::vector<RunSpec>& runs) {
-  const RangeTest test(options, data, runs);
+  RangeTest test(options, data, runs);
   const std::filesystem::path path = study.path() / kRateTests;
   const bool is_there = std::filesystem::exists(path);
   const StudyDirectory directory =
       is_there ? StudyDirectory::open(path) : StudyDirectory::create(options.experiment, path);
-  const Remaining remaining = remaining_runs(directory, test.options, test.runs, test.data);
-  const StudyPlan plan = Planner(test.options, test.data).plan(remaining.runs);
-  fmt::print("--lr auto: {} short runs on {} training images with {} held out, about {}\n",
-             remaining.runs.size(), test.data.train.count - test.options.val, test.options.val,
-             clock_text(plan.seconds()));
-  std::fflush(stdout);
-  print_notes(remaining);
-  static_cast<void>(train_all(test.options, remaining.runs, test.data, plan, directory));
+  const auto train = [&] {
+    const Remaining remaining = remaining_runs(directory, test.options, test.runs, test.data);
+    const StudyPlan plan = Planner(test.options, test.data).plan(remaining.runs);
+    fmt::print("--lr auto: {} short runs on {} training images with {} held out, about {}\n",
+               remaining.runs.size(), test.data.train.count - test.options.val, test.options.val,
+               clock_text(plan.seconds()));
+    std::fflush(stdout);
+    print_notes(remaining);
+    static_cast<void>(train_all(test.options, remaining.runs, test.data, plan, directory));
+  };
+  train();
   if (interrupted()) return;
-  const std::map<std::string, FoundRate> found = best_rates(read_figures(path));
-  fmt::print("accuracy on the images held out, by rate:\n");
-  for (const auto& [norm, rate] : found) {
-    fmt::print("  {:<15} takes {:<6} {}\n", norm, rate.lr, rate.accuracies);
+  if (const std::vector<Norm> none = test.without_a_rate(read_figures(path)); !none.empty()) {
+    std::vector<std::string> names;
+    for (const Norm& norm : none) names.push_back(norm.str());
+    fmt::print(
+        "--lr auto: no rate learned with {}: no accuracy on the {} images held out is above what guessing "
+        "gives "
+        "({:.2f} %); more rates are tried\n",
+        fmt::join(names, ", "), test.options.val, 100 * test.guess.highest(RangeTest::rates));
+    test.widen(none);
+    train();
+    if (interrupted()) return;
   }
+  const std::map<std::string, FoundRate> found = best_rates(read_figures(path), test.guess);
+  fmt::print("{}", rates_text(found));
   for (RunSpec& run : runs) {
-    run.lr *= found.at(run.norm.str()).lr;
-    run.lr_test = found.at(run.norm.str()).accuracies;
+    const FoundRate& rate = found.at(run.norm.str());
+    run.lr *= rate.lr;
+    run.lr_choice = rate.learned ? rate_choice::found : rate_choice::none_learned;
+    run.lr_test = rate.accuracies;
   }
 }
 
