@@ -23,17 +23,36 @@ struct SumPixels {
   }
 };
 
-int padded(int channels) {
-  return (channels + kLanes - 1) / kLanes * kLanes;
-}
+/// Of a block, the first `channels` of 16.
+struct KeepChannels {
+  template <typename Set, typename T>
+  static NORMLAB_INLINE void run(T* block, const HostLayout& at, int n, int channels) {
+    alignas(64) float kept[kLanes] = {};
+    std::fill_n(kept, channels, 1.0F);
+    const Mask<Set> mask = load<Set>(kept) > zero<Set>();
+    for (int i = 0; i < n; ++i, block += at.sample) {
+      T* pixel = block;
+      for (std::ptrdiff_t p = 0; p < at.pixels; ++p, pixel += at.pixel)
+        store(pixel, select(mask, load<Set>(pixel), zero<Set>()));
+    }
+  }
+};
 
 }  // namespace
 
-OwnConv2dPlan::OwnConv2dPlan(const HostBackend& backend, const Conv2dSpec& spec, int taps)
+void clear_padding(const Tensor& map, const HostLayout& at) {
+  const int channels = map.shape.c % kLanes;
+  if (channels == 0) return;
+  with_storage(map.type, [&]<typename T>(Stored<T>) {
+    kernel<KeepChannels>(map.as<T>() + (at.blocks - 1) * at.block, at, map.shape.n, channels);
+  });
+}
+
+OwnConv2dPlan::OwnConv2dPlan(const HostBackend& backend, const Conv2dSpec& spec, int taps, int in)
     : spec_(spec),
       y_(spec.y(), backend.blocked(spec.type)),
       taps_(taps),
-      in_(spec.x_layout == Layout::image ? spec.x.c : padded(spec.x.c)),
+      in_(in),
       out_(padded(spec.out_channels)),
       storage_(area() * static_cast<std::size_t>(taps) + kLanes) {
   const auto address = reinterpret_cast<std::uintptr_t>(storage_.data());
@@ -88,11 +107,16 @@ std::unique_ptr<Conv2dPlan> HostBackend::conv2d(const Conv2dSpec& spec) {
   if (const std::string missing = why_not(spec.type); !missing.empty()) {
     throw Error("a convolution stored as {}: {}", precision_name(spec.type), missing);
   }
-  if (prefer_library_) return library_plan(*this, spec);
-  for (const auto make : {image_plan, pointwise_plan, winograd_plan}) {
+  const auto any_other = convolutions_ == Convolutions::direct ? direct_plan : winograd_plan;
+  for (const auto make : {image_plan, pointwise_plan, any_other}) {
+    if (prefer_library_) break;
     if (std::unique_ptr<Conv2dPlan> plan = make(*this, spec)) return plan;
   }
-  return library_plan(*this, spec);
+  TriedPlan tried = library_ ? tried_plan(*this, spec, library_) : tried_plan(*this, spec);
+  for (std::string& note : tried.notes) {
+    if (std::ranges::find(notes_, note) == notes_.end()) notes_.push_back(std::move(note));
+  }
+  return std::move(tried.plan);
 }
 
 }  // namespace normlab

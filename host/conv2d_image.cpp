@@ -146,7 +146,7 @@ struct ImageGradient {
 class ImagePlan : public OwnConv2dPlan {
  public:
   ImagePlan(const HostBackend& backend, const Conv2dSpec& spec)
-      : OwnConv2dPlan(backend, spec, 9),
+      : OwnConv2dPlan(backend, spec, 9, spec.x.c),
         planes_(spec),
         y_(spec.y(), backend.blocked(spec.type)),
         planar_(backend.blocked(spec.type)) {}
@@ -182,6 +182,7 @@ class ImagePlan : public OwnConv2dPlan {
                               y.as<T>() + n * y_.sample);
       });
     }
+    clear_padding(y, y_);
   }
   void backward_data(Tensor dy, const float* packed, Tensor dx, void* scratch, int worker) override;
   void backward_weights(Tensor x, Tensor dy, float* packed_gradients, void* scratch,

@@ -1,5 +1,6 @@
 // Convolution of any shape by oneDNN (direct algorithm). A plan holds primitives for 1, 2, 4, ... samples, so
-// that a shard of any size is a few calls, and for each worker the memory objects that a call needs.
+// that a shard of any size is a few calls, and for each worker the memory objects that a call needs. Which of
+// the library's implementations can be trusted, conv2d_trial.cpp finds out.
 
 #include <algorithm>
 #include <vector>
@@ -56,10 +57,11 @@ class Call {
   std::vector<dnnl_exec_arg_t> arguments_;
 };
 
-class LibraryPlan : public Conv2dPlan {
+class LibraryPlan : public LibraryConv2dPlan {
  public:
-  LibraryPlan(const HostBackend& backend, const Conv2dSpec& spec)
+  LibraryPlan(const HostBackend& backend, const Conv2dSpec& spec, const Implementations& implementations)
       : spec_(spec),
+        implementations_(implementations),
         x_(spec.x, backend.blocked(spec.type)),
         y_(spec.y(), backend.blocked(spec.type)),
         stored_(spec.type == DataType::bf16 ? memory::data_type::bf16 : kF32) {
@@ -72,13 +74,11 @@ class LibraryPlan : public Conv2dPlan {
     staging_desc_ = {weight_dims, kF32, memory::format_tag::oihw};
     const memory::desc any(weight_dims, stored_, memory::format_tag::any);
 
-    int largest = 1;
-    while (largest * 2 <= spec.x.n) largest *= 2;
     // The largest piece chooses the formats; the others follow, so that weights are packed once.
     forward_desc_ = any;
     backward_desc_ = any;
     gradient_desc_ = {weight_dims, kF32, memory::format_tag::any};
-    for (int n = largest; n >= 1; n /= 2) add_piece(backend, n);
+    for (int n = largest_piece(); n >= 1; n /= 2) add_piece(backend, n);
 
     if (spec.bias) {
       bias_offset_ = floats(forward_desc_) + (spec.needs_dx ? floats(backward_desc_) : 0);
@@ -91,6 +91,15 @@ class LibraryPlan : public Conv2dPlan {
     pack_forward_ = reorder(staging_desc_, forward_desc_);
     if (spec.needs_dx) pack_backward_ = reorder(staging_desc_, backward_desc_);
     unpack_gradient_ = reorder(gradient_desc_, staging_desc_);
+  }
+
+  [[nodiscard]] int largest_piece() const override {
+    int largest = 1;
+    while (largest * 2 <= spec_.x.n) largest *= 2;
+    return largest;
+  }
+  [[nodiscard]] std::string implementation(ConvPass pass, int samples) const override {
+    return names_.at({pass, samples});
   }
 
   [[nodiscard]] std::size_t packed_values() const override {
@@ -134,6 +143,7 @@ class LibraryPlan : public Conv2dPlan {
         piece.forward({x_at(x, first), packed, y_at(y, first), scratch});
       }
     });
+    clear_padding(y, y_);
   }
 
   void backward_data(Tensor dy, const float* packed, Tensor dx, void* scratch, int worker) override {
@@ -141,6 +151,7 @@ class LibraryPlan : public Conv2dPlan {
     for_pieces(dy.shape.n, worker, [&](Piece& piece, std::ptrdiff_t first) {
       piece.backward_data({y_at(dy, first), weights, x_at(dx, first), scratch});
     });
+    clear_padding(dx, x_);
   }
 
   void backward_weights(Tensor x, Tensor dy, float* packed_gradients, void* scratch, int worker) override {
@@ -179,20 +190,24 @@ class LibraryPlan : public Conv2dPlan {
     descs.padding = {spec_.padding, spec_.padding};
 
     descs.weights = forward_desc_;
-    const auto forward = onednn::forward(descs);
+    const auto forward = onednn::forward(descs, implementation_of(ConvPass::forward, n));
     forward_desc_ = forward.weights_desc();
     descs.weights = gradient_desc_;
-    const auto backward_weights = onednn::backward_weights(descs, forward);
+    const auto backward_weights =
+        onednn::backward_weights(descs, forward, implementation_of(ConvPass::backward_weights, n));
     gradient_desc_ = backward_weights.diff_weights_desc();
     std::size_t scratch =
         std::max(forward.scratchpad_desc().get_size(), backward_weights.scratchpad_desc().get_size());
+    names_[{ConvPass::forward, n}] = forward.impl_info_str();
+    names_[{ConvPass::backward_weights, n}] = backward_weights.impl_info_str();
     const dnnl::convolution_forward forward_primitive(forward);
     const dnnl::convolution_backward_weights weights_primitive(backward_weights);
     dnnl::convolution_backward_data::primitive_desc backward_data;
     dnnl::convolution_backward_data data_primitive;
     if (spec_.needs_dx) {
       descs.weights = backward_desc_;
-      backward_data = onednn::backward_data(descs, forward);
+      backward_data = onednn::backward_data(descs, forward, implementation_of(ConvPass::backward_data, n));
+      names_[{ConvPass::backward_data, n}] = backward_data.impl_info_str();
       backward_desc_ = backward_data.weights_desc();
       scratch = std::max(scratch, backward_data.scratchpad_desc().get_size());
       data_primitive = dnnl::convolution_backward_data(backward_data);
@@ -224,6 +239,11 @@ class LibraryPlan : public Conv2dPlan {
     sizes_.push_back(std::move(size));
   }
 
+  [[nodiscard]] int implementation_of(ConvPass pass, int samples) const {
+    const auto wanted = implementations_.find({pass, samples});
+    return wanted == implementations_.end() ? 0 : wanted->second;
+  }
+
   template <typename Work>
   void for_pieces(int samples, int worker, Work&& work) {
     int first = 0;
@@ -249,6 +269,8 @@ class LibraryPlan : public Conv2dPlan {
   }
 
   Conv2dSpec spec_;
+  Implementations implementations_;
+  std::map<std::pair<ConvPass, int>, std::string> names_;
   HostLayout x_, y_;
   memory::data_type stored_;      ///< of x, y and packed weights; gradients of weights, and biases, are f32
   memory::dim in_ = 0, out_ = 0;  ///< padded channels
@@ -261,8 +283,14 @@ class LibraryPlan : public Conv2dPlan {
 
 }  // namespace
 
-std::unique_ptr<Conv2dPlan> library_plan(HostBackend& backend, const Conv2dSpec& spec) {
-  return std::make_unique<LibraryPlan>(backend, spec);
+std::unique_ptr<LibraryConv2dPlan> library_plan(HostBackend& backend, const Conv2dSpec& spec,
+                                                const Implementations& implementations) try {
+  return std::make_unique<LibraryPlan>(backend, spec, implementations);
+} catch (const onednn::NoImplementation&) {
+  return nullptr;
+} catch (const dnnl::error& error) {
+  if (error.status == dnnl_unimplemented) return nullptr;
+  throw;
 }
 
 }  // namespace normlab

@@ -39,7 +39,7 @@ struct WeightGradient {
 class PointwisePlan : public OwnConv2dPlan {
  public:
   PointwisePlan(const HostBackend& backend, const Conv2dSpec& spec)
-      : OwnConv2dPlan(backend, spec, 1),
+      : OwnConv2dPlan(backend, spec, 1, padded(spec.x.c)),
         x_(spec.x, backend.blocked(spec.type)),
         y_(spec.y(), backend.blocked(spec.type)) {}
 
@@ -57,10 +57,12 @@ class PointwisePlan : public OwnConv2dPlan {
   void forward(Tensor x, const float* packed, Tensor y, void* /*scratch*/, int /*worker*/) override {
     kernel<MultiplyPixels>(x_, y_, x.shape.n, x.as<float>(), packed + padded_bias(),
                            spec().bias ? packed : nullptr, y.as<float>());
+    clear_padding(y, y_);
   }
   void backward_data(Tensor dy, const float* packed, Tensor dx, void* /*scratch*/, int /*worker*/) override {
     kernel<MultiplyPixels>(y_, x_, dy.shape.n, dy.as<float>(), packed + padded_bias() + area(), nullptr,
                            dx.as<float>());
+    clear_padding(dx, x_);
   }
   void backward_weights(Tensor x, Tensor dy, float* packed_gradients, void* /*scratch*/,
                         int /*worker*/) override {

@@ -242,7 +242,7 @@ struct TransformKernels {
 class WinogradPlan : public OwnConv2dPlan {
  public:
   WinogradPlan(HostBackend& backend, const Conv2dSpec& spec)
-      : OwnConv2dPlan(backend, spec, 9),
+      : OwnConv2dPlan(backend, spec, 9, padded(spec.x.c)),
         zeros_(backend, kInput * sizeof(float) * static_cast<std::size_t>(std::max(in(), out()))),
         forward_(spec.x, spec.y(), spec.padding, backend.blocked(spec.type), zeros_),
         backward_(spec.y(), spec.x, 2 - spec.padding, backend.blocked(spec.type), zeros_) {}
@@ -285,6 +285,7 @@ class WinogradPlan : public OwnConv2dPlan {
     with_storage(x.type, [&]<typename T>(Stored<T>) {
       kernel<Convolve>(pass, x.shape.n, x.as<T>(), u, bias, y.as<T>(), static_cast<float*>(scratch));
     });
+    clear_padding(y, pass.y);
   }
 
   Buffer zeros_;

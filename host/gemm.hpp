@@ -11,14 +11,27 @@ namespace normlab {
 struct Rows {
   const float* data;
   std::ptrdiff_t row, block;
+
+  [[nodiscard]] NORMLAB_INLINE const float* at(int b) const { return data + b * block; }
+  [[nodiscard]] NORMLAB_INLINE Rows from(int r) const { return {data + r * row, row, block}; }
+};
+
+/// The same, with blocks that lie anywhere.
+struct ScatteredRows {
+  const float* data;
+  std::ptrdiff_t row;
+  const std::ptrdiff_t* blocks;
+
+  [[nodiscard]] NORMLAB_INLINE const float* at(int b) const { return data + blocks[b]; }
+  [[nodiscard]] NORMLAB_INLINE ScatteredRows from(int r) const { return {data + r * row, row, blocks}; }
 };
 
 namespace detail {
 
 /// R rows, V registers wide: sum over i of a(row, i) b(i, column), from `first` (null: 0) on.
-template <typename Set, int R, int V, typename Store>
-NORMLAB_INLINE void multiply_tile(Rows a, int blocks, const float* b, std::ptrdiff_t b_row,
-                                  const float* first, Store&& store) {
+template <typename Set, int R, int V, typename A, typename Store>
+NORMLAB_INLINE void multiply_tile(A a, int blocks, const float* b, std::ptrdiff_t b_row, const float* first,
+                                  Store&& store) {
   constexpr int kWidth = Set::kWidth;
   Native<Set> sum[R][V];
 #pragma GCC unroll 32
@@ -30,7 +43,7 @@ NORMLAB_INLINE void multiply_tile(Rows a, int blocks, const float* b, std::ptrdi
   for (int block = 0; block < blocks; ++block) {
     constexpr int kQuads = (R + 3) / 4;
     const float* quad[kQuads];  // rows 0 to 3, 4 to 7, ...
-    for (int q = 0; q < kQuads; ++q) quad[q] = a.data + block * a.block + 4 * q * a.row;
+    for (int q = 0; q < kQuads; ++q) quad[q] = a.at(block) + 4 * q * a.row;
     for (int i = 0; i < kLanes; ++i, b += b_row) {
       // Left alone, the compiler keeps a pointer for each row, and some of them in memory: loads are what is
       // scarce.
@@ -54,30 +67,29 @@ NORMLAB_INLINE void multiply_tile(Rows a, int blocks, const float* b, std::ptrdi
   }
 }
 
-template <typename Set, int R, int V, typename Store>
-NORMLAB_INLINE void multiply_columns(Rows a, int rows, int blocks, const float* b, std::ptrdiff_t b_row,
+template <typename Set, int R, int V, typename A, typename Store>
+NORMLAB_INLINE void multiply_columns(A a, int rows, int blocks, const float* b, std::ptrdiff_t b_row,
                                      const float* first, Store&& store) {
   int row = 0;
   const auto shifted = [&](int r, int column, Native<Set> value)
                            NORMLAB_INLINE_LAMBDA { store(row + r, column, value); };
-  const auto rows_from = [&](int r) { return Rows{a.data + r * a.row, a.row, a.block}; };
   for (; row + R <= rows; row += R) {
-    multiply_tile<Set, R, V>(rows_from(row), blocks, b, b_row, first, shifted);
+    multiply_tile<Set, R, V>(a.from(row), blocks, b, b_row, first, shifted);
   }
   if constexpr (R > 4) {
     for (; row + 4 <= rows; row += 4) {
-      multiply_tile<Set, 4, V>(rows_from(row), blocks, b, b_row, first, shifted);
+      multiply_tile<Set, 4, V>(a.from(row), blocks, b, b_row, first, shifted);
     }
   }
-  for (; row < rows; ++row) multiply_tile<Set, 1, V>(rows_from(row), blocks, b, b_row, first, shifted);
+  for (; row < rows; ++row) multiply_tile<Set, 1, V>(a.from(row), blocks, b, b_row, first, shifted);
 }
 
 }  // namespace detail
 
 /// store(row, column, register) gets a (rows, blocks * 16) times b (blocks * 16, columns), plus `first`
 /// (columns) if it is not null. columns is a multiple of 16; b's rows are b_row apart.
-template <typename Set, typename Store>
-NORMLAB_INLINE void multiply(Rows a, int rows, int blocks, const float* b, std::ptrdiff_t b_row, int columns,
+template <typename Set, typename A = Rows, typename Store>
+NORMLAB_INLINE void multiply(A a, int rows, int blocks, const float* b, std::ptrdiff_t b_row, int columns,
                              const float* first, Store&& store) {
   constexpr bool kMany = Set::kRegisters >= 32;
   constexpr int kStep = 2 * Set::kWidth;

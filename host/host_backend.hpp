@@ -1,6 +1,11 @@
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "host/layout.hpp"
 #include "host/thread_pool.hpp"
@@ -8,15 +13,26 @@
 
 namespace normlab {
 
+enum class ConvPass;
+class LibraryConv2dPlan;
+
 /// The CPU. Each operation has a file of its own in this folder, named after it.
 class HostBackend : public Backend {
  public:
   enum class Blocks { automatic, blocked, nhwc };  ///< memory layout; only tests choose
+  /// automatic: the fastest, for 3x3 Winograd's algorithm; direct: sums as in the definition.
+  enum class Convolutions { automatic, direct };
   /// threads: the most workers; more than lanes() would find nothing to do. All are active at first.
   explicit HostBackend(int threads, Blocks blocks = Blocks::automatic);
 
+  /// How plans made from now on convolve.
+  void set_convolutions(Convolutions convolutions) { convolutions_ = convolutions; }
   /// Convolutions of the library where ours would do as well, for the plans made from now on.
   void prefer_library(bool prefer) { prefer_library_ = prefer; }
+  /// What makes the library's convolutions; only tests choose.
+  using MakeLibrary = std::function<std::unique_ptr<LibraryConv2dPlan>(
+      HostBackend&, const Conv2dSpec&, const std::map<std::pair<ConvPass, int>, int>&)>;
+  void set_library(MakeLibrary make) { library_ = std::move(make); }
 
   [[nodiscard]] static std::string cpu_model();
   /// Whether native activations of this type lie in blocks (see HostLayout): what the convolutions like best.
@@ -54,6 +70,7 @@ class HostBackend : public Backend {
 
   [[nodiscard]] std::unique_ptr<Conv2dPlan> conv2d(const Conv2dSpec& spec) override;
   [[nodiscard]] std::string choices() const override { return {}; }
+  [[nodiscard]] std::vector<std::string> notes() const override { return notes_; }
   [[nodiscard]] std::unique_ptr<BatchNormPlan> batch_norm(const BatchNormSpec&) override { return nullptr; }
 
   void load_images(const LoadImages& args) override;
@@ -114,7 +131,10 @@ class HostBackend : public Backend {
 
   bool heeded_;  ///< the environment, before anything else
   bool f32_blocked_, bf16_blocked_;
+  Convolutions convolutions_ = Convolutions::automatic;
   bool prefer_library_ = false;
+  MakeLibrary library_;
+  std::vector<std::string> notes_;
   ThreadPool pool_;
 };
 

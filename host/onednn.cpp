@@ -31,6 +31,19 @@ bool contains(dnnl::cpu_isa isa) {
 
 constexpr auto kDirect = dnnl::algorithm::convolution_direct;
 
+/// The descriptor of a later implementation. While what the descriptor was made from is alive: oneDNN 2.6
+/// keeps a pointer to it. By name, for it also offers again what its cache of primitives has.
+template <typename Descriptor>
+Descriptor passing_over(int implementations, Descriptor descriptor) {
+  for (; implementations > 0; --implementations) {
+    const std::string passed = descriptor.impl_info_str();
+    do {
+      if (!descriptor.next_impl()) throw NoImplementation();
+    } while (descriptor.impl_info_str() == passed);
+  }
+  return descriptor;
+}
+
 }  // namespace
 
 const dnnl::engine& engine() {
@@ -89,50 +102,46 @@ bool prefers_blocks(DataType type) {
   return contains(dnnl::cpu_isa::avx512_core);
 }
 
+dnnl::convolution_forward::primitive_desc forward(const ConvDescs& d, int implementation) {
 #if DNNL_VERSION_MAJOR >= 3
-
-dnnl::convolution_forward::primitive_desc forward(const ConvDescs& d) {
-  return {engine(),    dnnl::prop_kind::forward_training,
-          kDirect,     d.x,
-          d.weights,   d.bias,
-          d.y,         d.strides,
-          d.padding,   d.padding,
-          attributes()};
-}
-
-dnnl::convolution_backward_data::primitive_desc backward_data(
-    const ConvDescs& d, const dnnl::convolution_forward::primitive_desc& hint) {
-  return {engine(), kDirect, d.x, d.weights, d.y, d.strides, d.padding, d.padding, hint, attributes()};
-}
-
-dnnl::convolution_backward_weights::primitive_desc backward_weights(
-    const ConvDescs& d, const dnnl::convolution_forward::primitive_desc& hint) {
-  return {engine(),  kDirect,   d.x,       d.weights, d.bias,      d.y,
-          d.strides, d.padding, d.padding, hint,      attributes()};
-}
-
+  return passing_over(implementation,
+                      dnnl::convolution_forward::primitive_desc(
+                          engine(), dnnl::prop_kind::forward_training, kDirect, d.x, d.weights, d.bias, d.y,
+                          d.strides, d.padding, d.padding, attributes()));
 #else
-
-dnnl::convolution_forward::primitive_desc forward(const ConvDescs& d) {
   const dnnl::convolution_forward::desc desc(dnnl::prop_kind::forward_training, kDirect, d.x, d.weights,
                                              d.bias, d.y, d.strides, d.padding, d.padding);
-  return {desc, attributes(), engine()};
+  return passing_over(implementation,
+                      dnnl::convolution_forward::primitive_desc(desc, attributes(), engine()));
+#endif
 }
 
 dnnl::convolution_backward_data::primitive_desc backward_data(
-    const ConvDescs& d, const dnnl::convolution_forward::primitive_desc& hint) {
+    const ConvDescs& d, const dnnl::convolution_forward::primitive_desc& hint, int implementation) {
+#if DNNL_VERSION_MAJOR >= 3
+  return passing_over(implementation, dnnl::convolution_backward_data::primitive_desc(
+                                          engine(), kDirect, d.x, d.weights, d.y, d.strides, d.padding,
+                                          d.padding, hint, attributes()));
+#else
   const dnnl::convolution_backward_data::desc desc(kDirect, d.x, d.weights, d.y, d.strides, d.padding,
                                                    d.padding);
-  return {desc, attributes(), engine(), hint};
+  return passing_over(implementation,
+                      dnnl::convolution_backward_data::primitive_desc(desc, attributes(), engine(), hint));
+#endif
 }
 
 dnnl::convolution_backward_weights::primitive_desc backward_weights(
-    const ConvDescs& d, const dnnl::convolution_forward::primitive_desc& hint) {
+    const ConvDescs& d, const dnnl::convolution_forward::primitive_desc& hint, int implementation) {
+#if DNNL_VERSION_MAJOR >= 3
+  return passing_over(implementation, dnnl::convolution_backward_weights::primitive_desc(
+                                          engine(), kDirect, d.x, d.weights, d.bias, d.y, d.strides,
+                                          d.padding, d.padding, hint, attributes()));
+#else
   const dnnl::convolution_backward_weights::desc desc(kDirect, d.x, d.weights, d.bias, d.y, d.strides,
                                                       d.padding, d.padding);
-  return {desc, attributes(), engine(), hint};
-}
-
+  return passing_over(implementation,
+                      dnnl::convolution_backward_weights::primitive_desc(desc, attributes(), engine(), hint));
 #endif
+}
 
 }  // namespace normlab::onednn

@@ -36,10 +36,14 @@ struct ConvDescs {
   dnnl::memory::dims strides, padding;
 };
 
-[[nodiscard]] dnnl::convolution_forward::primitive_desc forward(const ConvDescs& descs);
+/// The library has no implementation of that number.
+struct NoImplementation {};
+
+/// implementation: how many of the library's choices are passed over.
+[[nodiscard]] dnnl::convolution_forward::primitive_desc forward(const ConvDescs& descs, int implementation);
 [[nodiscard]] dnnl::convolution_backward_data::primitive_desc backward_data(
-    const ConvDescs& descs, const dnnl::convolution_forward::primitive_desc& hint);
+    const ConvDescs& descs, const dnnl::convolution_forward::primitive_desc& hint, int implementation);
 [[nodiscard]] dnnl::convolution_backward_weights::primitive_desc backward_weights(
-    const ConvDescs& descs, const dnnl::convolution_forward::primitive_desc& hint);
+    const ConvDescs& descs, const dnnl::convolution_forward::primitive_desc& hint, int implementation);
 
 }  // namespace normlab::onednn

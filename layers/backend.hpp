@@ -156,6 +156,8 @@ class Backend {
   /// What plans chose where the library left a choice, as text that the backend of a resumed run is made
   /// with; empty: there was none.
   [[nodiscard]] virtual std::string choices() const = 0;
+  /// What people should know of the plans made so far: a line for each thing that did not go as usual.
+  [[nodiscard]] virtual std::vector<std::string> notes() const { return {}; }
   /// Null where batch norm is computed in the parts below, which is the default everywhere. Throws Error
   /// where the library cannot take the shape.
   [[nodiscard]] virtual std::unique_ptr<BatchNormPlan> batch_norm(const BatchNormSpec& spec) = 0;

@@ -4,14 +4,15 @@
 
 #include "layers/conv2d.hpp"
 
-#include "tests/reference/layers.hpp"
+#include "tests/support/conv_plan.hpp"
 #include "tests/support/conv_tolerance.hpp"
-#include "tests/support/layer_check.hpp"
 
 namespace normlab {
 namespace {
 
 using reference::Values;
+using testing::PlanRun;
+using testing::run_plan;
 
 class Conv2dShapes : public ::testing::TestWithParam<testing::BackendAndDraw> {};
 
@@ -71,39 +72,6 @@ TEST_P(Conv2dShapes, MatchesReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Random, Conv2dShapes, ::testing::ValuesIn(testing::draws(200)), testing::name_of);
-
-/// What a plan computes without a graph around it; the weights' gradient is asked for `calls` times.
-struct PlanRun {
-  std::vector<float> y, dweight, dbias;
-};
-
-PlanRun run_plan(Backend& backend, const Conv2dSpec& spec, const reference::Tensor& x, const Values& weight,
-                 const Values& offset, const reference::Tensor& dy, int calls) {
-  const auto plan = backend.conv2d(spec);
-  Buffer packed(backend, plan->packed_values() * sizeof(float));
-  Buffer gradients(backend, plan->packed_gradients() * sizeof(float));
-  Buffer scratch(backend, plan->scratch_bytes());
-  Buffer x_buffer(backend, backend.bytes(spec.x, spec.type, spec.x_layout));
-  Buffer y_buffer(backend, backend.bytes(spec.y(), spec.type, Layout::native));
-  Buffer dy_buffer(backend, y_buffer.bytes());
-  const Tensor x_tensor{x_buffer.data(), spec.x, spec.type, spec.x_layout};
-  const Tensor y_tensor{y_buffer.data(), spec.y(), spec.type},
-      dy_tensor{dy_buffer.data(), spec.y(), spec.type};
-  backend.upload(testing::floats(x.v).data(), x_tensor);
-  backend.upload(testing::floats(dy.v).data(), dy_tensor);
-  const testing::DeviceArray<float> weights(backend, testing::floats(weight)),
-      offsets(backend, testing::floats(offset));
-  plan->pack(weights.data(), spec.bias ? offsets.data() : nullptr, packed.floats());
-  plan->forward(x_tensor, packed.floats(), y_tensor, scratch.data(), 0);
-  for (int i = 0; i < calls; ++i) {
-    plan->backward_weights(x_tensor, dy_tensor, gradients.floats(), scratch.data(), 0);
-  }
-  const testing::DeviceArray<float> dweight(backend, weight.size()), dbias(backend, offset.size());
-  plan->unpack(gradients.floats(), dweight.data(), dbias.data());
-  PlanRun run{std::vector<float>(dy.v.size()), dweight.read(), dbias.read()};
-  backend.download(y_tensor, run.y.data());
-  return run;
-}
 
 class GradientSum : public ::testing::TestWithParam<std::string> {};
 

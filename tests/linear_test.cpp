@@ -38,6 +38,46 @@ TEST_P(LinearShapes, MatchesReference) {
 
 INSTANTIATE_TEST_SUITE_P(Random, LinearShapes, ::testing::ValuesIn(testing::draws(200)), testing::name_of);
 
+/// A NaN or an infinity in each place of x, of dy and of the weights, just where the reference has it.
+class LinearDesigned : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(LinearDesigned, NanAndInfinityStayWhereTheyBelong) {
+  constexpr int kSamples = 3, kIn = 18, kOut = 5;
+  const DataType type = testing::precision_of(GetParam());
+  const auto backend = testing::make_test_backend(GetParam());
+  reference::Draw draw(1);
+  reference::Tensor x = draw.tensor(kSamples, kIn, 1, 1), dy = draw.tensor(kSamples, kOut, 1, 1);
+  Values weight = draw.normals(kIn * kOut), bias = draw.normals(kOut);
+  for (Values* values : {&x.v, &dy.v}) testing::round_to(type, *values);
+  for (Values* values : {&weight, &bias}) testing::round_to_float(*values);
+  const auto kind = [](double value) {
+    return std::isnan(value) ? "NaN" : std::isinf(value) ? (value > 0 ? "inf" : "-inf") : "finite";
+  };
+  const auto expect_kinds = [&](const std::vector<float>& actual, const Values& expected, const char* what) {
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      ASSERT_STREQ(kind(static_cast<double>(actual[i])), kind(expected[i])) << what << "[" << i << "]";
+  };
+  for (Values* values : {&x.v, &dy.v, &weight}) {
+    for (std::size_t place = 0; place < values->size(); ++place) {
+      for (const double special : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
+        const double before = std::exchange((*values)[place], special);
+        const testing::LayerRun run =
+            testing::run_layer(backend, std::make_unique<Linear>("fc", kOut), x, dy, {weight, bias});
+        const reference::ConvGradients expected = reference::linear_backward(x, weight, dy);
+        ASSERT_NO_FATAL_FAILURE(expect_kinds(run.y, reference::linear(x, weight, bias, kOut).v, "y"));
+        ASSERT_NO_FATAL_FAILURE(expect_kinds(run.dx, expected.dx.v, "dx"));
+        ASSERT_NO_FATAL_FAILURE(expect_kinds(run.gradients[0], expected.dweight, "dweight"));
+        ASSERT_NO_FATAL_FAILURE(expect_kinds(run.gradients[1], expected.dbias, "dbias"));
+        (*values)[place] = before;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cpu, LinearDesigned,
+                         ::testing::Values("cpu_blocked", "cpu_nhwc", "cpu_blocked_bf16", "cpu_nhwc_bf16"),
+                         [](const auto& info) { return info.param; });
+
 TEST(Linear, WantsOnePixel) {
   EXPECT_THROW(static_cast<void>(Linear("fc", 10).infer(std::vector<Shape>{{1, 3, 2, 2}})), Error);
 }

@@ -40,7 +40,8 @@ inline std::vector<std::string> backend_names(std::optional<DataType> type = {})
   for (const char* name :
        {"cpu_blocked", "cpu_nhwc", "cpu_blocked_portable", "cpu_nhwc_avx2", "cpu_blocked_bf16",
         "cpu_nhwc_bf16", "cpu_nhwc_portable_bf16", "cpu_blocked_avx2_bf16", "cpu_blocked_library",
-        "cpu_nhwc_library_bf16", "cuda_emulated", "cuda_emulated_bf16", "cuda", "cuda_bf16"}) {
+        "cpu_nhwc_library_bf16", "cpu_blocked_direct", "cpu_nhwc_direct_bf16", "cpu_nhwc_avx2_direct",
+        "cuda_emulated", "cuda_emulated_bf16", "cuda", "cuda_bf16"}) {
     if (has_part(name, "cuda") && !has_part(name, "emulated") && !why_no_cuda().empty()) continue;
     if (forced_isa_of(name).value_or(Isa::portable) <= best_isa() && (!type || *type == precision_of(name)))
       names.emplace_back(name);
@@ -62,6 +63,7 @@ class TestBackend {
           std::make_unique<HostBackend>(threads, has_part(name, "nhwc") ? Blocks::nhwc : Blocks::blocked);
       force_isa(forced_isa_of(name).value_or(before_));
       host->prefer_library(has_part(name, "library"));
+      if (has_part(name, "direct")) host->set_convolutions(HostBackend::Convolutions::direct);
       backend_ = std::move(host);
     }
   }
