@@ -45,6 +45,29 @@ Moments moments(std::span<const float> values, const Shape& shape) {
   return {mean, squares / count, static_cast<double>(dead) / shape.c};
 }
 
+std::optional<Outlier> find_outlier(std::span<const float> values, double times) {
+  float largest = 0;
+  std::size_t alive = 0;
+  for (const float value : values) {
+    const float size = std::abs(value);
+    const bool counts = size > 0 && size <= std::numeric_limits<float>::max();
+    largest = counts ? std::max(largest, size) : largest;
+    alive += counts ? 1 : 0;
+  }
+  const auto limit = static_cast<float>(static_cast<double>(largest) / times);
+  const auto is_dwarfed = [limit](float value) { return value != 0 && std::abs(value) < limit; };
+  const auto dwarfed = static_cast<std::size_t>(std::ranges::count_if(values, is_dwarfed));
+  if (2 * dwarfed <= alive) return std::nullopt;
+  const auto sum = [&](auto f) {
+    double total = 0;
+    for (const float value : values) total += is_dwarfed(value) ? f(static_cast<double>(value)) : 0;
+    return total / static_cast<double>(dwarfed);
+  };
+  const double mean = sum([](double value) { return value; });
+  const double variance = sum([mean](double value) { return (value - mean) * (value - mean); });
+  return Outlier{static_cast<double>(largest), std::sqrt(variance)};
+}
+
 std::vector<float> histogram(std::span<const float> values, int bins) {
   float lo = std::numeric_limits<float>::infinity(), hi = -lo;
   for (const float value : values) {

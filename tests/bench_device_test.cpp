@@ -9,9 +9,11 @@
 #include <sstream>
 
 #include "tests/support/emulated_backend.hpp"
+#include "tests/support/faulty_library.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tools/bench/alone.hpp"
+#include "tools/bench/tables.hpp"
 
 namespace normlab::bench {
 namespace {
@@ -188,6 +190,36 @@ TEST(BenchDevice, ANormAloneComputesWhatItDoesInANetwork) {
     }
     EXPECT_NEAR(squares / static_cast<double>(shape.count()), 0.5, 0.15) << name;
     EXPECT_NE(read(dx), before) << name;
+  }
+}
+
+/// On the CPU, too, bench says what the library got wrong, and once for all norms.
+TEST(BenchCpu, SaysWhichImplementationFailedAndWhatIsUsed) {
+  Plan plan;
+  plan.net = "plain:1";
+  plan.norms = {Norm::parse("none"), Norm::parse("in")};
+  plan.batch_sizes = {2};
+  plan.threads = {1};
+  Results results{plan, {}, {}, 1};
+  for (const bool is_faulty : {false, true}) {
+    results.subjects.clear();
+    for (const Cell& cell : plan.cells()) {
+      auto host = std::make_unique<HostBackend>(1);
+      host->prefer_library(true);
+      if (is_faulty)
+        host->set_library(testing::faulty_library(ConvPass::forward, testing::Faulty::Fault::reads_scratch,
+                                                  testing::Which::first));
+      results.subjects.push_back(std::make_unique<Subject>(plan, cell, std::move(host)));
+    }
+    const std::string text = notes(results);
+    if (!is_faulty) {
+      EXPECT_EQ(text, "");
+      continue;
+    }
+    for (const char* part : {"note: 3x3 convolution of 3x32x32 to 32 channels", "forward: oneDNN's ",
+                             " is wrong (", " is used\n"})
+      EXPECT_HAS(text, part);
+    EXPECT_EQ(text.find("note: ", 1), text.rfind("note: ")) << "none has a bias, in has not: " << text;
   }
 }
 

@@ -164,6 +164,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Wrong{"rounds", "--rounds 0", {"--rounds"}},
                       Wrong{"seconds", "--seconds -1", {"--seconds"}},
                       Wrong{"bn", "--bn mine", {"--bn", "own or cudnn"}},
+                      Wrong{"conv", "--conv winograd", {"--conv", "auto or direct"}},
                       Wrong{"net", "--net resnet", {"'resnet'", "net_a"}},
                       Wrong{"unknown", "--speed", {"--speed"}}),
     [](const auto& info) { return std::string(info.param.name); });

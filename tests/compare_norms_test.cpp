@@ -237,6 +237,7 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"precision", "--precision fp16", 2, {"'fp16'", "fp32", "bf16"}},
         Wrong{"device", "--device tpu", 2, {"'tpu'", "cpu"}},
         Wrong{"tf32", "--precision tf32", 1, {"--precision tf32: ", "--device cuda", "--precision fp32"}},
+        Wrong{"conv", "--device cuda --conv direct", 1, {"--conv direct: ", "--device cpu", "--conv auto"}},
         Wrong{"bn", "--bn cudnn", 1, {"--bn cudnn: ", "--device cuda", "--bn own"}},
         Wrong{"bn_name", "--bn mine", 2, {"--bn: ", "own or cudnn"}},
         Wrong{"cuda", "--device cuda", 1, {"--device cuda: ", "; use --device cpu"}},

@@ -7,10 +7,12 @@
 
 #include <limits>
 
+#include "experiments/common/diagnostics.hpp"
 #include "experiments/common/probe.hpp"
 #include "host/gram.hpp"
 #include "host/record/diagnostic_channels.hpp"
 #include "tests/support/small_network.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace normlab {
 namespace {
@@ -43,6 +45,57 @@ TEST(Moments, DeadIsAChannelThatNoSamplePasses) {
   values[0] = 1;                               // channel 0, first pixel
   values[4 * 3 + 2 * 3 + 2] = 1;               // sample 1, channel 2, last pixel
   EXPECT_EQ(moments(values, {2, 4, 3, 1}).dead_fraction, 0.5);
+}
+
+TEST(Outlier, DwarfsMostOthers) {
+  std::vector<float> values = draw(1000, 1);
+  EXPECT_FALSE(find_outlier(values, 1e4));
+  values[7] = -1e6F;
+  const std::optional<Outlier> found = find_outlier(values, 1e4);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->largest, 1e6);
+  EXPECT_NEAR(found->deviation, 1, 0.1);
+  values[3] = kInfinity;
+  values[4] = kNan;
+  EXPECT_EQ(find_outlier(values, 1e4)->largest, 1e6);  // of what is finite
+  EXPECT_FALSE(find_outlier(values, 1e7));
+  std::vector<float> zeros(1000, 0.0F);
+  EXPECT_FALSE(find_outlier(zeros, 1e4));
+  zeros[5] = 1e6F;  // the others are dead, not small
+  EXPECT_FALSE(find_outlier(zeros, 1e4));
+  for (std::size_t i = 0; i < 600; ++i) values[i] = 1e6F;
+  EXPECT_FALSE(find_outlier(values, 1e4)) << "most are as large";
+}
+
+/// A diagnosed run says so once, and only where another way to convolve would help.
+TEST(Outlier, WarnsOnceOfALayerStepAndRemedy) {
+  for (const std::string conv : {"auto", "direct"}) {
+    SmallNetwork small("cpu_blocked", "none", true);
+    StudyOptions options;
+    options.conv = conv;
+    options.net = "plain:3";
+    options.diagnose_steps = "1,2";
+    const std::vector<std::uint32_t> indices(SmallNetwork::kSamples);  // its values are given
+    Batch batch = small.batch();
+    batch.indices = indices.data();
+    Diagnostics diagnostics(options, {.net = "plain:3", .norm = Norm::parse("none"), .width = 0.25},
+                            *small.graph, batch, 10);
+    const test::TemporaryDirectory directory;
+    LogWriter log(directory / "metrics.nlog", diagnostics.channels());
+    std::vector<std::string> warnings;
+    diagnostics.start(log, false, [&](const std::string& text) { warnings.push_back(text); });
+    EXPECT_TRUE(warnings.empty()) << warnings.front();
+    for (const int step : {1, 2}) {
+      small.graph->forward_backward(small.batch());
+      diagnostics.before_update(1, step, 0.1, [] { return 0.0; });
+      small.graph->values()[0] = 1e8F;  // one tap of the first layer
+      diagnostics.after_update(1, step);
+    }
+    ASSERT_EQ(warnings.size(), conv == "auto" ? 1U : 0U);
+    if (conv == "direct") continue;
+    for (const char* part : {"b1.relu at step 1: the largest activation, ", "1e+04 times", "--conv direct"})
+      EXPECT_HAS(warnings.front(), part);
+  }
 }
 
 TEST(Histogram, CountsEachFiniteValueOnce) {

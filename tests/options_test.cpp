@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/temporary_directory.hpp"
+
 namespace normlab {
 namespace {
 
@@ -72,6 +74,20 @@ TEST(Options, Jobs) {
     options.jobs = jobs;
     EXPECT_THROW(static_cast<void>(options.fixed_jobs()), UsageError) << jobs;
   }
+}
+
+TEST(Options, ConvolutionsAreAutoOrDirect) {
+  StudyOptions options;
+  EXPECT_FALSE(options.device_choices().direct_convolutions);
+  options.conv = "direct";
+  EXPECT_NO_THROW(options.check());
+  EXPECT_TRUE(options.device_choices().direct_convolutions);
+  options.device = "cuda";
+  const std::string says = test::message_of([&] { options.check(); });
+  for (const char* part : {"--conv direct", "--device cpu", "--conv auto"}) EXPECT_HAS(says, part);
+  options.device = "cpu";
+  options.conv = "winograd";
+  EXPECT_THROW(options.check(), UsageError);
 }
 
 TEST(Options, NormsStandOnce) {

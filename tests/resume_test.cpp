@@ -156,6 +156,7 @@ TEST_F(Resume, RefusesWhatWasMadeOtherwiseAndSaysHow) {
   refused("--epochs 3", {"--epochs 2", "3", out("s")});
   refused("--batch-size 32", {"--batch-size 33", "32"});
   refused("--lr 0.5", {"--lr", "0.5"});
+  refused("--conv direct", {"--conv auto", "direct"});
   refused("--init torch", {"--init he", "torch"});
   refused("--limit-train 150", {"--limit-train 200", "150"});
   refused("--val 50", {"--val 0", "50"});
@@ -168,6 +169,26 @@ TEST_F(Resume, RefusesWhatWasMadeOtherwiseAndSaysHow) {
   const ProgramResult nothing = run_program("compare_norms --resume " + out("empty"));
   EXPECT_EQ(nothing.status, 2);
   EXPECT_NE(nothing.output.find("study.toml"), std::string::npos) << nothing.output;
+}
+
+/// Studies from before there was a choice were convolved as auto does.
+TEST_F(Resume, AStudyOlderThanConvIsOneOfAuto) {
+  ASSERT_EQ(run_program("compare_norms " + kOptions + "--norms in --out " + out("s")).status, 0);
+  const auto forget = [](const fs::path& file) {
+    std::string text = test::read_text(file);
+    const std::size_t line = text.find("conv = ");
+    ASSERT_NE(line, std::string::npos) << file;
+    text.erase(line, text.find('\n', line) + 1 - line);
+    std::ofstream(file) << text;
+  };
+  forget(fs::path(out("s")) / "study.toml");
+  for (const auto& entry : fs::directory_iterator(out("s")))
+    if (entry.is_directory()) forget(entry.path() / "config.toml");
+  const std::string resume = "compare_norms --resume " + out("s");
+  const ProgramResult other = run_program(resume + " --conv direct");
+  EXPECT_EQ(other.status, 2);
+  EXPECT_NE(other.output.find("--conv auto"), std::string::npos) << other.output;
+  EXPECT_EQ(run_program(resume).status, 0);
 }
 
 /// A study that was killed when its run had three checkpoints or more, anew for each test, beside a whole

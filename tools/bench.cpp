@@ -81,7 +81,7 @@ int main(int argc, char** argv) {
   what->add_option("--device", options.device, "cpu or cuda; auto is the CPU");
   what->add_option("--sections", sections, "With --device cuda: norms, convolutions, training");
   what->add_option("--norms", options.norms, "Normalizations, separated by commas");
-  what->add_option("--net", options.net, "Network: net_a or plain:D");
+  what->add_option("--net", options.net, "Network: net_a, plain:D or resnet:D");
   what->add_option("--width", options.width, "Multiplies the network's channels");
   what->add_option("--batch-size", batch_sizes, "Images in a step; several separated by commas: 16,128,512");
   what->add_option(
@@ -90,6 +90,8 @@ int main(int argc, char** argv) {
   what->add_option("--precision", precisions,
                    "Storage of activations: fp32, bf16, or both separated by a comma");
   what->add_option("--bn", options.bn, "With --device cuda: batch norm by own kernels (own) or by cudnn");
+  what->add_option("--conv", options.conv,
+                   "Convolutions on the CPU: auto (the fastest), or direct (by the definition)");
   what->add_flag("--layers", layers, "Also the time by layer and by phase");
   CLI::App* how = app.add_option_group("How");
   how->add_option("--rounds", rounds, "Interleaved rounds; medians are reported")
@@ -104,7 +106,8 @@ int main(int argc, char** argv) {
     const std::set<std::string> wanted = section_set(sections);
     const bench::Plan plan{options.net,          options.width,
                            options.norm_list(),  positive_list("--batch-size", batch_sizes),
-                           thread_list(threads), precision_list(precisions)};
+                           thread_list(threads), precision_list(precisions),
+                           options.conv};
     for (const DataType precision : plan.precisions) {
       options.precision = precision_name(precision);
       options.check();
@@ -118,7 +121,8 @@ int main(int argc, char** argv) {
     check_runs(options, runs);
     if (summary_only) {
       for (const Norm& norm : plan.norms) {
-        const bench::Subject subject(plan, {norm, plan.batch_sizes.front(), 1}, make_backend("cpu", 1));
+        const bench::Subject subject(plan, {norm, plan.batch_sizes.front(), 1},
+                                     make_backend("cpu", 1, options.device_choices()));
         fmt::print("{} with {}\n{}\n", plan.net, norm.str(), summary(subject.graph));
       }
       return 0;
@@ -130,11 +134,12 @@ int main(int argc, char** argv) {
       device.layers = layers;
       device.rounds = rounds;
       const bench::DeviceResults results =
-          bench::measure_device(device, [&] { return make_backend("cuda", 1, options.gpu()); });
+          bench::measure_device(device, [&] { return make_backend("cuda", 1, options.device_choices()); });
       fmt::print("{}", csv ? bench::device_csv(results) : bench::device_tables(results));
       return 0;
     }
     const bench::Results results = bench::measure(plan, rounds, seconds, layers);
+    fmt::print(csv ? stderr : stdout, "{}", bench::notes(results));
     if (csv) {
       fmt::print("{}", layers ? bench::layer_csv(results) : bench::cell_csv(results));
       return 0;

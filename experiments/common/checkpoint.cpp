@@ -129,7 +129,8 @@ std::string other_setting(const TensorFile& file, const std::filesystem::path& p
   constexpr std::string_view aside[] = {"data", "data_note", "swept", "lr_test"};
   const std::string* text = file.metadata_of("configuration");
   if (text == nullptr) return "it does not say of which run it is";
-  const RunConfig there = RunConfig::parse(*text, path.string());
+  RunConfig there = RunConfig::parse(*text, path.string());
+  add_younger_settings(there);
   for (const ConfigEntry& entry : settings.entries()) {
     const ConfigValue* value = there.find(entry.key);
     if (value == nullptr || std::ranges::find(aside, entry.key) != std::end(aside)) continue;

@@ -88,7 +88,10 @@ void ParameterFigures::after_update() {
 
 Diagnostics::Diagnostics(const StudyOptions& options, const NetworkOptions& network, Graph& graph,
                          const Batch& batch, std::int64_t steps_per_epoch)
-    : graph_(graph), steps_(options, steps_per_epoch), parameters_(graph) {
+    : graph_(graph),
+      convolves_directly_(options.conv == "direct"),
+      steps_(options, steps_per_epoch),
+      parameters_(graph) {
   if (steps_.empty()) return;
   const Timer timer;
   indices_.assign(batch.indices, batch.indices + batch.count);
@@ -123,8 +126,9 @@ std::vector<Channel> Diagnostics::channels() const {
   return channels;
 }
 
-void Diagnostics::start(LogWriter& log, bool resumes) {
+void Diagnostics::start(LogWriter& log, bool resumes, std::function<void(const std::string&)> warn) {
   log_ = &log;
+  warn_ = std::move(warn);
   if (resumes || !steps_.contains(0)) return;
   const Timer timer;
   probe(0, 0);
@@ -181,6 +185,21 @@ void Diagnostics::probe(int epoch, std::int64_t step) {
   };
   append_histograms(kBeforePrefix, figures.before);
   append_histograms(kAfterPrefix, figures.after);
+  warn_of_outliers(figures, step);
+}
+
+void Diagnostics::warn_of_outliers(const ProbeFigures& figures, std::int64_t step) {
+  if (convolves_directly_ || !warn_) return;
+  for (std::size_t i = 0; i < figures.outliers.size(); ++i) {
+    if (!figures.outliers[i]) continue;
+    const auto& [largest, deviation] = *figures.outliers[i];
+    const auto warn = std::exchange(warn_, nullptr);
+    warn(fmt::format(
+        "{} at step {}: the largest activation, {:.3g}, is more than {:.0e} times the deviation of "
+        "most others, {:.3g}. Convolutions lose digits beside it; with --conv direct they do not",
+        probe_->outputs()[i], step, largest, kOutlierTimes, deviation));
+    return;
+  }
 }
 
 std::size_t diagnosis_memory(const StudyOptions& options, const NetworkOptions& network, Backend& backend,

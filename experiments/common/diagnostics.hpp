@@ -4,6 +4,8 @@
 
 #include <functional>
 #include <memory>
+#include <string>
+#include <utility>
 
 #include "experiments/common/options.hpp"
 #include "experiments/common/probe.hpp"
@@ -77,8 +79,9 @@ class Diagnostics {
               std::int64_t steps_per_epoch);
 
   [[nodiscard]] std::vector<Channel> channels() const;
-  /// Before training, or before it goes on. The log must outlive the run.
-  void start(LogWriter& log, bool resumes);
+  /// Before training, or before it goes on. The log must outlive the run. `warn` is called once at most, with
+  /// what people should do something about.
+  void start(LogWriter& log, bool resumes, std::function<void(const std::string&)> warn);
   /// Around the optimizer's step number `step`, every time, with its gradient in the graph. `gradient`
   /// computes it anew, for the parameters as they then are, and returns the mean loss.
   void before_update(int epoch, std::int64_t step, double lr, const std::function<double()>& gradient);
@@ -90,8 +93,10 @@ class Diagnostics {
  private:
   /// Shows the network as it is now.
   void probe(int epoch, std::int64_t step);
+  void warn_of_outliers(const ProbeFigures& figures, std::int64_t step);
 
   Graph& graph_;
+  bool convolves_directly_;
   DiagnosisSteps steps_;
   ParameterFigures parameters_;
   std::vector<std::uint32_t> indices_;
@@ -100,6 +105,7 @@ class Diagnostics {
   std::unique_ptr<Graph> probe_graph_;
   std::unique_ptr<Probe> probe_;
   LogWriter* log_ = nullptr;
+  std::function<void(const std::string&)> warn_;  ///< empty once it was called
   double seconds_ = 0;
 };
 

@@ -149,7 +149,8 @@ void StudyOptions::check() const {
     static_cast<void>(StepRange::parse(profile_steps));
     require(device == "cuda", "--profile-steps", "is for a GPU's profilers: it wants --device cuda");
   }
-  const std::unique_ptr<Backend> backend = make_backend(device, 1, gpu());
+  require(conv == "auto" || conv == "direct", "--conv", "must be auto or direct");
+  const std::unique_ptr<Backend> backend = make_backend(device, 1, device_choices());
   if (const std::string missing = backend->why_not(storage()); !missing.empty()) {
     throw Error("--precision {}: {}; use --precision fp32", precision, missing);
   }
@@ -244,6 +245,11 @@ void add_study_options(CLI::App& app, StudyOptions& o, const std::vector<std::st
       "--bn", o.bn,
       "On a GPU, who computes batch norm: own (like the CPU's: shifted sums, fused ReLU), or cudnn\n"
       "to compare with");
+  run->add_option(
+      "--conv", o.conv,
+      "On the CPU, how convolutions are computed: auto (the fastest, 3x3 by Winograd's algorithm:\n"
+      "a NaN or an outlier damages up to three neighbours), or direct (by the definition, as\n"
+      "PyTorch does; a step takes more than twice as long)");
   run->add_option(
       "--checkpoint-every", o.checkpoint_every,
       "Also save a run's state after each so many steps (0: after each epoch): what a killed run\n"

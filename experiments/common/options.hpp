@@ -21,6 +21,7 @@ struct StudyOptions {
   std::string device = "auto";
   std::string precision = "fp32";
   std::string bn = "own";
+  std::string conv = "auto";
   std::string data = "synthetic";
   std::string net = "net_a";
   double width = 1;
@@ -69,7 +70,9 @@ struct StudyOptions {
   [[nodiscard]] std::vector<int> diagnose_step_list() const;
   /// What activations are stored as.
   [[nodiscard]] DataType storage() const;
-  [[nodiscard]] GpuChoices gpu() const { return {precision == "tf32", bn == "cudnn", {}}; }
+  [[nodiscard]] DeviceChoices device_choices() const {
+    return {precision == "tf32", bn == "cudnn", {}, conv == "direct"};
+  }
   [[nodiscard]] int total_threads() const;
   /// Runs side by side, or none for auto.
   [[nodiscard]] std::optional<int> fixed_jobs() const;

@@ -105,6 +105,7 @@ ProbeFigures Probe::measure(const Batch& batch, int histogram_samples) {
         &figures.output_grad_norm, &figures.cosine, &figures.stable_rank}) {
     each->resize(blocks);
   }
+  figures.outliers.resize(blocks);
   figures.before.resize(norms);
   figures.after.resize(after_values_.size());
   // The largest blocks come first and last: dealt one by one, workers end together.
@@ -123,6 +124,9 @@ ProbeFigures Probe::measure(const Batch& batch, int histogram_samples) {
     figures.activation_mean[i] = found.mean;
     figures.activation_variance[i] = found.variance;
     figures.dead_fraction[i] = found.dead_fraction;
+    // Where memory is the device's convolutions may be Winograd's, which outliers hurt.
+    if (backend.reads_host_memory())
+      figures.outliers[i] = find_outlier({values, shape.with_n(batch.count).count()}, kOutlierTimes);
     double squares = 0;
     for (const double norm : gradient_norms_[v]) squares += norm * norm;
     figures.output_grad_norm[i] = std::sqrt(squares);

@@ -1,6 +1,7 @@
 #pragma once
 // One pass over a batch through a network whose every value is looked at.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@ struct ProbeFigures {
   double loss = 0;  ///< mean over the batch
   std::vector<double> activation_mean, activation_variance, dead_fraction, output_grad_norm, cosine,
       stable_rank;
+  std::vector<std::optional<Outlier>> outliers;   ///< in activations, on the CPU; elsewhere there are none
   std::vector<std::vector<float>> before, after;  ///< rows of histograms; without norms `after` is empty
 };
 

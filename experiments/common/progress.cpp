@@ -90,6 +90,13 @@ void Progress::epoch(int run, double test_accuracy, const std::string& line) {
   if (!terminal_) write_out(line + "\n");
 }
 
+void Progress::note(const std::string& line) {
+  const std::lock_guard lock(mutex_);
+  if (!noted_.insert(line).second) return;
+  const std::string text = fmt::format("note: {}\n", line);
+  terminal_ ? draw(text) : write_out(text);
+}
+
 void Progress::finish(int run, const std::string& line) {
   const std::lock_guard lock(mutex_);
   ++finished_;

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -35,6 +36,8 @@ class Progress {
   void advance(int run, const StepState& step);
   /// The run ended an epoch.
   void epoch(int run, double test_accuracy, const std::string& line);
+  /// What people should know; a line that was noted before is not repeated.
+  void note(const std::string& line);
   /// The run ended, whatever its work.
   void finish(int run, const std::string& line);
 
@@ -57,6 +60,7 @@ class Progress {
   TimeEstimate estimate_;
   std::vector<Run> runs_;
   int finished_ = 0;
+  std::set<std::string> noted_;
   LiveLines lines_;
   std::jthread drawer_;  ///< last: it uses the others
 };

@@ -207,6 +207,7 @@ Remaining remaining_runs(const StudyDirectory& study, const StudyOptions& option
     RunConfig there;
     try {
       there = RunConfig::read(directory.config());
+      add_younger_settings(there);
     } catch (const Error&) {
       continue;  // damaged: see start_of
     }

@@ -133,7 +133,7 @@ void check_runs(const StudyOptions& options, std::span<const RunSpec> runs) {
         "--profile-steps: the window is of one run, but there are {}; choose one norm, and --seeds 1",
         runs.size());
   }
-  const std::unique_ptr<Backend> backend = make_backend(options.device, 1, options.gpu());
+  const std::unique_ptr<Backend> backend = make_backend(options.device, 1, options.device_choices());
   std::set<std::string> names, networks;
   for (const RunSpec& spec : runs) {
     check_values(spec);
@@ -177,6 +177,7 @@ RunConfig settings_of(const StudyOptions& options, const RunSpec& spec, const Da
   c.set("clip", ConfigValue(spec.clip));
   c.set("init", spec.init);
   c.set("precision", options.precision);
+  c.set("conv", options.conv);
   if (options.device == "cuda") c.set("bn", options.bn);
   c.set("diagnose", options.diagnose);
   c.set("diagnose_steps", options.diagnose_steps);

@@ -62,8 +62,8 @@ std::string dimensions(std::span<const RunSpec> runs) {
 }
 
 /// A run that goes on convolves as it began.
-GpuChoices choices_of(const StudyOptions& options, const RunDirectory& directory) {
-  GpuChoices choices = options.gpu();
+DeviceChoices choices_of(const StudyOptions& options, const RunDirectory& directory) {
+  DeviceChoices choices = options.device_choices();
   if (std::filesystem::exists(directory.config())) {
     choices.algorithms = RunConfig::read(directory.config()).text("algorithms");
   }
@@ -207,7 +207,8 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
   const StudyPlan plan = planner.plan(runs);
   const std::string full = options.full ? "" : full_line(app, experiment, planner);
   if (interrupted()) return 130;
-  const std::unique_ptr<Backend> backend = make_backend(options.device, plan.processors, options.gpu());
+  const std::unique_ptr<Backend> backend =
+      make_backend(options.device, plan.processors, options.device_choices());
   backend->set_active_workers(processor_share(plan.processors, plan.jobs, plan.jobs - 1));
 
   const std::string& name = options.experiment;

@@ -18,7 +18,7 @@ namespace normlab {
 Planner::Needs Planner::measure(const RunSpec& spec) const {
   constexpr double kSeconds = 0.05;
   const std::unique_ptr<Backend> backend =
-      make_backend(options_.device, options_.total_threads(), options_.gpu());
+      make_backend(options_.device, options_.total_threads(), options_.device_choices());
   Graph graph(*backend, {1, data_.train.channels, data_.train.height, data_.train.width});
   const NetworkOptions network{spec.net, spec.norm, spec.width, static_cast<int>(data_.class_names.size())};
   build_network(graph, network);

@@ -58,7 +58,10 @@ class Run {
     }
     open_log();
     progress_.begin(index_, work_done());
-    diagnostics_->start(log_->writer(), resumes_);
+    for (const std::string& note : backend_.notes()) progress_.note(note);
+    diagnostics_->start(log_->writer(), resumes_, [this](const std::string& warning) {
+      progress_.note(fmt::format("{}: {}", spec_.name(), warning));
+    });
     if (!resumes_) save();  // from here on nothing of this run is lost
   }
 

@@ -125,4 +125,9 @@ RunConfig RunConfig::read(const std::filesystem::path& path) {
   return parse(read_text_file(path, config_limit), path.string());
 }
 
+void add_younger_settings(RunConfig& config) {
+  const bool is_of_a_training = config.find("precision") != nullptr;
+  if (is_of_a_training && config.find("conv") == nullptr) config.set("conv", "auto");
+}
+
 }  // namespace normlab

@@ -58,4 +58,8 @@ class RunConfig {
   std::vector<ConfigEntry> entries_;
 };
 
+/// Adds to a run's configuration what it lacks because the setting is younger than the file, with the value
+/// that was the only one then.
+void add_younger_settings(RunConfig& config);
+
 }  // namespace normlab

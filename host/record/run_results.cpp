@@ -164,6 +164,7 @@ RunResults read_run(const std::filesystem::path& directory, Log* log_out) {
   results.arm = name.arm;
   try {
     results.config = RunConfig::read(files.config());
+    add_younger_settings(results.config);
   } catch (const Error& error) {
     results.problems.push_back(error.what());
   }

@@ -94,8 +94,11 @@ const Subject& Results::at(const Cell& cell) const {
 
 Results measure(const Plan& plan, int rounds, double seconds, bool layers) {
   Results results{plan, {}, {}, rounds};
+  DeviceChoices choices;
+  choices.direct_convolutions = plan.conv == "direct";
   for (const Cell& cell : plan.cells())
-    results.subjects.push_back(std::make_unique<Subject>(plan, cell, make_backend("cpu", cell.threads)));
+    results.subjects.push_back(
+        std::make_unique<Subject>(plan, cell, make_backend("cpu", cell.threads, choices)));
   for (int round = 0; round < rounds; ++round) {
     for (const auto& subject : results.subjects) subject->measure(seconds, layers);
     if (round == 0) {

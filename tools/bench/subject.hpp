@@ -30,6 +30,7 @@ struct Plan {
   std::vector<Norm> norms;
   std::vector<int> batch_sizes, threads;
   std::vector<DataType> precisions{DataType::f32};
+  std::string conv = "auto";  ///< on the CPU
 
   [[nodiscard]] std::vector<Cell> cells() const;
 };

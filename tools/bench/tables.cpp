@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <span>
 
 #include "host/record/statistics.hpp"
@@ -106,6 +107,17 @@ std::string heading(const Results& results) {
                     range(limits.fma), number(median(limits.cache)), number(median(limits.memory)));
   }
   return text + "\n";
+}
+
+std::string notes(const Results& results) {
+  std::string text;
+  std::set<std::string> seen;
+  for (const auto& subject : results.subjects) {
+    for (const std::string& note : subject->backend->notes()) {
+      if (seen.insert(note).second) text += fmt::format("note: {}\n", note);
+    }
+  }
+  return text;
 }
 
 std::string cell_table(const Results& results) {
