@@ -173,7 +173,7 @@ TEST_F(Resume, RefusesWhatWasMadeOtherwiseAndSaysHow) {
 
 /// Studies from before there was a choice were convolved as auto does.
 TEST_F(Resume, AStudyOlderThanConvIsOneOfAuto) {
-  ASSERT_EQ(run_program("compare_norms " + kOptions + "--norms in --out " + out("s")).status, 0);
+  ASSERT_EQ(run_program("compare_norms " + kOptions + "--out " + out("s")).status, 0);
   const auto forget = [](const fs::path& file) {
     std::string text = test::read_text(file);
     const std::size_t line = text.find("conv = ");
