@@ -119,12 +119,22 @@ void HeaderReader::read(std::string_view text, std::uint64_t data_bytes) {
   sealed = text.starts_with(sealed_prefix);
   if (sealed && text.substr(sealed_prefix.size(), no_seal.size()) != digits_of(seal_of(std::string(text))))
     refuse("its header is damaged: its checksum is wrong");
+  // The JSON library skips a byte order mark, and takes a NUL for the end of the text.
+  if (!text.starts_with('{')) refuse("its header is no JSON object: it does not begin with {{");
+  if (text.find('\0') != text.npos) refuse("its header is no JSON object: it holds a NUL");
+  if (text[text.find_last_not_of(' ')] != '}') refuse("what follows the JSON of its header is not only spaces");
   std::size_t keys = 0;
-  const auto count = [&](int, Json::parse_event_t event, const Json&) {
-    if (event == Json::parse_event_t::key && ++keys > key_limit) refuse("its header has too many names");
+  std::vector<std::set<std::string>> names;  // of each object that is open
+  const auto check_names = [&](int, Json::parse_event_t event, const Json& value) {
+    if (event == Json::parse_event_t::object_start) names.emplace_back();
+    if (event == Json::parse_event_t::object_end) names.pop_back();
+    if (event != Json::parse_event_t::key) return true;
+    if (++keys > key_limit) refuse("its header has too many names");
+    const auto& name = value.get_ref<const std::string&>();
+    if (!names.back().insert(name).second) refuse("'{}' stands twice in its header", name);
     return true;
   };
-  const Json header = Json::parse(text.begin(), text.end(), count, false);
+  const Json header = Json::parse(text.begin(), text.end(), check_names, false);
   if (!header.is_object()) refuse("its header is no JSON object");
   for (const auto& [name, object] : header.items()) {
     if (name == metadata_key)

@@ -166,6 +166,31 @@ TEST(Safetensors, HostileHeadersAreRefused) {
   EXPECT_HAS(message_of([&] { (void)decode_safetensors(huge, "file"); }), "is not a safetensors file");
 }
 
+/// What the safetensors library refuses, too.
+TEST(Safetensors, AHeaderIsOneObjectWithEachNameOnce) {
+  const std::string tensor = R"("a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]})";
+  const std::string good = R"({"__metadata__":{"x":"1"},)" + tensor + "}";
+  const auto refusal = [](const std::string& header) {
+    return message_of([&] { (void)decode_safetensors(file_with(header, 8), "file"); });
+  };
+  (void)decode_safetensors(file_with(good + "     ", 8), "good");
+  for (const char* before : {"\xEF\xBB\xBF", " ", "\n"}) {
+    EXPECT_HAS(refusal(before + good), "does not begin with {") << '"' << before << '"';
+  }
+  EXPECT_HAS(refusal(good + std::string(7, '\0')), "holds a NUL");
+  EXPECT_HAS(refusal(good + std::string(2, '\0') + "}"), "holds a NUL");
+  for (const char* after : {"\n", "\t ", " x", ","}) {
+    EXPECT_HAS(refusal(good + after), "not only spaces") << '"' << after << '"';
+  }
+  EXPECT_HAS(refusal(good + "{}"), "no JSON object");
+  const std::string metadata = R"("__metadata__":{"x":"1"},)";
+  EXPECT_HAS(refusal("{" + metadata + metadata + tensor + "}"), "'__metadata__' stands twice");
+  EXPECT_HAS(refusal("{" + metadata + tensor + "," + tensor + "}"), "'a' stands twice");
+  EXPECT_HAS(refusal(R"({"__metadata__":{"x":"1","x":"2"},)" + tensor + "}"), "'x' stands twice");
+  EXPECT_HAS(refusal(R"({"a":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}})"),
+             "'dtype' stands twice");
+}
+
 TEST(Safetensors, ImpossibleTensorsAreNotWritten) {
   TensorFile twice = sample();
   twice.tensors.push_back(twice.tensors[0]);
