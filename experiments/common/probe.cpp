@@ -13,7 +13,6 @@ Probe::Probe(Graph& graph) : graph_(graph) {
   const auto producer = [&](int value) {
     return value == 0 ? nullptr : nodes[static_cast<std::size_t>(value) - 1].layer.get();
   };
-  const auto block_of = [](const std::string& layer) { return layer.substr(0, layer.rfind('.')); };
   has_norms_ =
       std::any_of(nodes.begin(), nodes.end(), [](const Node& node) { return node.layer->is_norm(); });
   values_.resize(nodes.size() + 1);
@@ -29,7 +28,7 @@ Probe::Probe(Graph& graph) : graph_(graph) {
       values_[i + 1].outputs = true;
     }
     if (layer.is_norm() || (is_relu && !has_norms_)) {
-      histogram_blocks_.push_back(block_of(layer.name()));
+      histogram_blocks_.emplace_back(block_of(layer.name()));
       before_values_.push_back(input);
       values_[static_cast<std::size_t>(input)].normed = true;
       if (layer.is_norm()) {

@@ -55,11 +55,13 @@ void write_steps(Table& table, const std::string& run, const Log& log) {
                            optional_number(row.lr), optional_number(row.grad_norm)));
 }
 
-void write_layers(Table& table, const std::string& run, const Log& log) {
+/// What append_layer_lines or append_histogram_lines makes of the rows.
+template <typename Append>
+void write_rows(Table& table, const std::string& run, const Log& log, Append append) {
   std::string lines;  // of one row at a time: all of them would take a lot of memory
   for (const Row& row : log.rows) {
     lines.clear();
-    append_layer_lines(lines, run, log, row);
+    append(lines, run, log, row);
     table.write(lines);
   }
 }
@@ -160,7 +162,7 @@ CsvExport export_csv(std::span<const std::filesystem::path> runs, const std::fil
 
   Table epochs(out / "epochs.csv", "run,norm,seed,epoch,step,split,loss,accuracy,seconds");
   Table steps(out / "steps.csv", "run,norm,seed,epoch,step,loss,lr,grad_norm");
-  std::unique_ptr<Table> layers;  // only if a run has any
+  std::unique_ptr<Table> layers, histograms;  // only if a run has any
   CsvExport result;
   std::vector<RunResults> all;
   const std::vector<std::string> names = unique_names(runs);
@@ -172,8 +174,13 @@ CsvExport export_csv(std::span<const std::filesystem::path> runs, const std::fil
     write_epochs(epochs, run, results);
     write_steps(steps, run, log);
     if (layers == nullptr && has_layer_channels(log))
-      layers = std::make_unique<Table>(out / "layers.csv", "run,norm,seed,epoch,step,layer,metric,value");
-    if (layers != nullptr) write_layers(*layers, run, log);
+      layers =
+          std::make_unique<Table>(out / "layers.csv", "run,norm,seed,epoch,step,layer,block,metric,value");
+    if (histograms == nullptr && has_histograms(log))
+      histograms = std::make_unique<Table>(out / "histograms.csv",
+                                           "run,norm,seed,epoch,step,block,place,bin,low,high,count");
+    if (layers != nullptr) write_rows(*layers, run, log, append_layer_lines);
+    if (histograms != nullptr) write_rows(*histograms, run, log, append_histogram_lines);
     result.problems.insert(result.problems.end(), results.problems.begin(), results.problems.end());
     all.push_back(std::move(results));
   }
@@ -185,7 +192,7 @@ CsvExport export_csv(std::span<const std::filesystem::path> runs, const std::fil
   for (const std::string& key : keys) columns.push_back(csv_field(key));
   Table summary(out / "runs.csv", joined(columns));
   write_runs(summary, names, all, keys);
-  for (Table* table : {&epochs, &steps, layers.get(), &summary})
+  for (Table* table : {&epochs, &steps, layers.get(), histograms.get(), &summary})
     if (table != nullptr) result.files.push_back(table->commit());
   return result;
 }

@@ -1,6 +1,6 @@
 #pragma once
-// The CSV files that people load: epochs.csv, steps.csv, layers.csv, runs.csv, with the columns of
-// README.md. One granularity a file, one header, LF, floats as %.9g, RFC 4180 quotes where needed.
+// The CSV files that people load: epochs.csv, steps.csv, layers.csv, histograms.csv, runs.csv, with the columns
+// of README.md. One granularity a file, one header, LF, floats as %.9g, RFC 4180 quotes where needed.
 
 #include <filesystem>
 #include <span>
@@ -22,7 +22,8 @@ struct CsvExport {
 };
 
 /// Writes the CSV files of these runs into `out`, which is made if need be; each file is replaced whole or
-/// not at all. layers.csv is written only if a run looked inside its network (layers_csv.hpp). Throws Error.
+/// not at all. layers.csv and histograms.csv are written only if a run looked inside its network
+/// (layers_csv.hpp). Throws Error.
 CsvExport export_csv(std::span<const std::filesystem::path> runs, const std::filesystem::path& out);
 
 }  // namespace normlab

@@ -43,6 +43,13 @@ inline constexpr std::string_view kAfterPrefix = "after.";
 /// Of the loss landscape along the gradient, see experiments/common/landscape.hpp.
 inline constexpr std::string_view kLandscapePrefix = "landscape.";
 
+/// The block that a layer belongs to: c1 of c1, c1.conv, c1.norm and c1.relu; s1.b1.c2 of s1.b1.c2.norm.
+[[nodiscard]] inline std::string_view block_of(std::string_view layer) {
+  for (const std::string_view part : {".conv", ".norm", ".relu"})
+    if (layer.ends_with(part)) return layer.substr(0, layer.size() - part.size());
+  return layer;
+}
+
 /// layer.<metric>, one value for each label.
 [[nodiscard]] inline Channel layer_channel(std::string_view metric, std::vector<std::string> labels) {
   const auto count = static_cast<int>(labels.size());

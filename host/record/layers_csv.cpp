@@ -42,34 +42,48 @@ std::pair<std::string_view, std::string_view> cut_at_dot(std::string_view name) 
 
 bool has_layer_channels(const Log& log) {
   return std::any_of(log.channels.begin(), log.channels.end(), [](const Channel& channel) {
-    return is_vector(channel) || is_histogram(channel) || is_network_figure(channel);
+    return is_vector(channel) || is_network_figure(channel);
   });
+}
+
+bool has_histograms(const Log& log) {
+  return std::any_of(log.channels.begin(), log.channels.end(), is_histogram);
 }
 
 void append_layer_lines(std::string& text, std::string_view run, const Log& log, const Row& row) {
   const Channel& channel = log.channels[row.channel];
   const auto line = [&](std::string_view layer, std::string_view metric, double value) {
-    fmt::format_to(std::back_inserter(text), "{},{},{},{},{},{}\n", run, row.epoch, row.step, layer, metric,
-                   csv_number(value));
+    fmt::format_to(std::back_inserter(text), "{},{},{},{},{},{},{}\n", run, row.epoch, row.step,
+                   csv_field(layer), csv_field(block_of(layer)), metric, csv_number(value));
   };
   const auto values = log.values_of(row);
   if (is_vector(channel)) {
     const std::string metric = csv_field(cut_at_dot(channel.name).second);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      line(i < channel.labels.size() ? csv_field(channel.labels[i]) : std::to_string(i), metric, values[i]);
-    }
-  } else if (is_histogram(channel)) {
-    const auto [side, name] = cut_at_dot(channel.name);
-    const std::string block = csv_field(name);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      line(block,
-           i == 0   ? fmt::format("{}_lo", side)
-           : i == 1 ? fmt::format("{}_hi", side)
-                    : fmt::format("{}_{}", side, i - 2),
-           values[i]);
-    }
+    for (std::size_t i = 0; i < values.size(); ++i)
+      line(i < channel.labels.size() ? channel.labels[i] : std::to_string(i), metric, values[i]);
   } else if (is_network_figure(channel) && values.size() == 1) {
     line("", csv_field(channel.name), values[0]);
+  }
+}
+
+void append_histogram_lines(std::string& text, std::string_view run, const Log& log, const Row& row) {
+  const Channel& channel = log.channels[row.channel];
+  const auto values = log.values_of(row);
+  if (!is_histogram(channel) || values.size() <= 2) return;
+  const auto [place, block] = cut_at_dot(channel.name);
+  const std::string begin =
+      fmt::format("{},{},{},{},{}", run, row.epoch, row.step, csv_field(block), place);
+  const double low = values[0], high = values[1];
+  const auto counts = values.subspan(2);
+  const auto bins = static_cast<double>(counts.size());
+  std::string edge = csv_number(low);
+  for (std::size_t bin = 0; bin < counts.size(); ++bin) {
+    const bool is_last = bin + 1 == counts.size();
+    const std::string next =
+        csv_number(is_last ? high : low + (high - low) * static_cast<double>(bin + 1) / bins);
+    fmt::format_to(std::back_inserter(text), "{},{},{},{},{}\n", begin, bin, edge, next,
+                   csv_number(counts[bin]));
+    edge = next;
   }
 }
 

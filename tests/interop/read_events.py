@@ -14,6 +14,7 @@ logs, csv = sys.argv[1], sys.argv[2]
 epochs = pd.read_csv(f"{csv}/epochs.csv")
 steps = pd.read_csv(f"{csv}/steps.csv")
 layers = pd.read_csv(f"{csv}/layers.csv")
+histograms = pd.read_csv(f"{csv}/histograms.csv")
 runs = pd.read_csv(f"{csv}/runs.csv")
 
 
@@ -52,19 +53,19 @@ for _, run in runs.iterrows():
         expect(reader.Scalars(f"step/{metric}"), list(rows), (name, metric))
     own = layers[layers["run"] == name]
     for (metric, layer), rows in own.groupby(["metric", "layer"]):
-        if metric.startswith(("before_", "after_")):
-            continue
         tag = f"layer.{metric}/{layer}"
         assert tag in tags["scalars"], tag
         expect(reader.Scalars(tag), list(rows[["step", "value"]].itertuples(index=False)), (name, tag))
+    own = histograms[histograms["run"] == name]
     for tag in tags["histograms"]:
-        when, layer = tag.split("/")
+        place, block = tag.split("/")
         for event in reader.Histograms(tag):
-            rows = own[(own["layer"] == layer) & (own["step"] == event.step)].set_index("metric")["value"]
-            counts = [rows[f"{when}_{i}"] for i in range(64)]
-            assert list(event.histogram_value.bucket) == counts, (name, tag)
-            assert abs(event.histogram_value.min - rows[f"{when}_lo"]) <= 1e-6 * abs(rows[f"{when}_lo"])
-            assert event.histogram_value.num == sum(counts)
+            bins = own[(own["place"] == place) & (own["block"] == block) & (own["step"] == event.step)]
+            histogram = event.histogram_value
+            assert list(histogram.bucket) == list(bins["count"]) and len(bins) == 64, (name, tag)
+            for value, edge in ((histogram.min, bins["low"].iloc[0]), (histogram.max, bins["high"].iloc[-1])):
+                assert abs(value - edge) <= 1e-6 * abs(edge), (name, tag)
+            assert histogram.num == bins["count"].sum()
     if run["status"] == "done":
         assert tags["histograms"], name
         (image,) = reader.Images("misclassified")

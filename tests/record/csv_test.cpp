@@ -80,9 +80,9 @@ TEST(Csv, LayersAppearWithTheirLabels) {
   test::write_run(study, {"bn", 0, {0.5}, RunStatus::done, {}, true});
   EXPECT_EQ(export_csv(runs_in(study.path()), directory / "csv").files.size(), 4U);
   EXPECT_EQ(read_text(directory / "csv/layers.csv"),
-            "run,norm,seed,epoch,step,layer,metric,value\n"
-            "bn-seed0,bn,0,1,2,c1,grad_norm,0.5\n"
-            "bn-seed0,bn,0,1,2,\"c2, again\",grad_norm,0.25\n");
+            "run,norm,seed,epoch,step,layer,block,metric,value\n"
+            "bn-seed0,bn,0,1,2,c1,c1,grad_norm,0.5\n"
+            "bn-seed0,bn,0,1,2,\"c2, again\",\"c2, again\",grad_norm,0.25\n");
 }
 
 TEST(Csv, KeysOfAllRunsAreColumns) {

@@ -1,6 +1,6 @@
 // Files of every released format version stay readable:
 // tests/record/released/log<version>-checkpoint<version>/ is a study as those versions wrote it, with the
-// tables that came out of it then.
+// tables that come out of it.
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
