@@ -87,15 +87,13 @@ const std::vector<std::string> run_columns{
 std::vector<std::string> run_fields(const std::string& run, const RunResults& results) {
   std::vector<std::string> fields{csv_field(run), results.status, results.config.text("parameters")};
   int epochs = 0;
-  std::int64_t steps = 0;
   std::optional<double> seconds;
   for (const EpochResult& row : results.epochs) {
     epochs = std::max(epochs, row.epoch);
-    steps = std::max(steps, row.step);
     if (row.split == "train" && row.seconds) seconds = seconds.value_or(0) + *row.seconds;
   }
   fields.push_back(std::to_string(epochs));
-  fields.push_back(std::to_string(steps));
+  fields.push_back(std::to_string(results.steps_done));
   for (const std::string_view split : {"train", "val", "test"}) {
     const EpochResult* last = results.last(split);
     fields.push_back(last != nullptr ? optional_number(last->loss) : "");

@@ -184,6 +184,7 @@ RunResults read_run(const std::filesystem::path& directory, Log* log_out) {
     results.status_message = log.outcome->message;
   }
   results.epochs = epoch_results(log);
+  for (const Row& row : log.rows) results.steps_done = std::max(results.steps_done, row.step);
   note_damage(log, files.metrics(), results.problems);
   if (log_out != nullptr) *log_out = std::move(log);
   return results;

@@ -37,6 +37,7 @@ struct RunResults {
   std::string status;  // done, diverged, interrupted, failed
   std::string status_message;
   RunConfig config;
+  std::int64_t steps_done = 0;        // of the optimizer, in unfinished epochs, too
   std::vector<EpochResult> epochs;    // by epoch, then train, val, test
   std::vector<std::string> problems;  // damage and missing files, one sentence each
 

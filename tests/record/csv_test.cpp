@@ -73,6 +73,26 @@ TEST(Csv, FilesAndColumns) {
       "cpu\n");
 }
 
+/// A run that ends within an epoch has made steps that no epoch tells of.
+TEST(Csv, StepsDoneAreThoseOfUnfinishedEpochsToo) {
+  const test::TemporaryDirectory directory;
+  const auto study = StudyDirectory::create("x", directory / "study");
+  for (const int epochs : {0, 2}) {
+    const RunDirectory run = study.create_run(run_name("bn", {}, epochs));
+    run.write_config({});
+    LogWriter log(run.metrics(), test::sample_channels(false));
+    for (int step = 1; step <= 10 * epochs + 6; ++step)
+      log.append(log.channel("step.loss"), 1 + (step - 1) / 10, step, 2.0);
+    for (int epoch = 1; epoch <= epochs; ++epoch)
+      log.append(log.channel("train.loss"), epoch, 10 * epoch, 2.0);
+    log.close(epochs == 0 ? RunStatus::diverged : RunStatus::interrupted);
+  }
+  export_csv(runs_in(study.path()), directory / "csv");
+  const std::string text = read_text(directory / "csv/runs.csv");
+  EXPECT_HAS(text, "\nbn-seed0,diverged,,0,6,");
+  EXPECT_HAS(text, "\nbn-seed2,interrupted,,2,26,");
+}
+
 TEST(Csv, LayersAppearWithTheirLabels) {
   const test::TemporaryDirectory directory;
   const auto study = StudyDirectory::create("x", directory / "study");
