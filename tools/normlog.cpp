@@ -83,7 +83,8 @@ struct Csv {
   bool allow_damage = false;
 
   CLI::App* add_to(CLI::App& app) {
-    CLI::App* command = app.add_subcommand("csv", "Write epochs.csv, steps.csv, runs.csv (and layers.csv, histograms.csv)");
+    CLI::App* command =
+        app.add_subcommand("csv", "Write epochs.csv, steps.csv, runs.csv (and layers.csv, histograms.csv)");
     command->add_option("PATH", paths, paths_help)->required();
     command->add_option("--out", out, "Directory for the CSV files (default: csv/ in the study or run)");
     command->add_flag("--allow-damage", allow_damage,

@@ -41,9 +41,8 @@ std::pair<std::string_view, std::string_view> cut_at_dot(std::string_view name) 
 }  // namespace
 
 bool has_layer_channels(const Log& log) {
-  return std::any_of(log.channels.begin(), log.channels.end(), [](const Channel& channel) {
-    return is_vector(channel) || is_network_figure(channel);
-  });
+  return std::any_of(log.channels.begin(), log.channels.end(),
+                     [](const Channel& channel) { return is_vector(channel) || is_network_figure(channel); });
 }
 
 bool has_histograms(const Log& log) {
@@ -71,8 +70,7 @@ void append_histogram_lines(std::string& text, std::string_view run, const Log& 
   const auto values = log.values_of(row);
   if (!is_histogram(channel) || values.size() <= 2) return;
   const auto [place, block] = cut_at_dot(channel.name);
-  const std::string begin =
-      fmt::format("{},{},{},{},{}", run, row.epoch, row.step, csv_field(block), place);
+  const std::string begin = fmt::format("{},{},{},{},{}", run, row.epoch, row.step, csv_field(block), place);
   const double low = values[0], high = values[1];
   const auto counts = values.subspan(2);
   const auto bins = static_cast<double>(counts.size());

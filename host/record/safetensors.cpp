@@ -122,7 +122,8 @@ void HeaderReader::read(std::string_view text, std::uint64_t data_bytes) {
   // The JSON library skips a byte order mark, and takes a NUL for the end of the text.
   if (!text.starts_with('{')) refuse("its header is no JSON object: it does not begin with {{");
   if (text.find('\0') != text.npos) refuse("its header is no JSON object: it holds a NUL");
-  if (text[text.find_last_not_of(' ')] != '}') refuse("what follows the JSON of its header is not only spaces");
+  if (text[text.find_last_not_of(' ')] != '}')
+    refuse("what follows the JSON of its header is not only spaces");
   std::size_t keys = 0;
   std::vector<std::set<std::string>> names;  // of each object that is open
   const auto check_names = [&](int, Json::parse_event_t event, const Json& value) {

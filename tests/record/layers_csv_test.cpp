@@ -1,5 +1,5 @@
-// What is seen inside a network as lines of layers.csv and histograms.csv, and how much memory and time a large
-// study takes.
+// What is seen inside a network as lines of layers.csv and histograms.csv, and how much memory and time a
+// large study takes.
 
 #include "host/record/layers_csv.hpp"
 
@@ -41,12 +41,13 @@ TEST(LayersCsv, VectorsHistogramsAndFiguresOfTheNetwork) {
   const test::TemporaryDirectory directory;
   const auto study = StudyDirectory::create("x", directory / "study");
   const Channel histogram{"before.c1,2", ChannelKind::histogram, "", {4}, {}};
-  const std::vector<Channel> channels{layer_channel("cosine", {"c1.norm", "c2, again.conv", "s1.b1.c2.relu", "fc"}),
-                                      histogram,
-                                      {"landscape.beta", ChannelKind::scalar, "", {}, {}},
-                                      {"reestimated.loss", ChannelKind::scalar, "nat", {}, {}},
-                                      {"step.loss", ChannelKind::scalar, "nat", {}, {}},
-                                      {"other.vector", ChannelKind::vector, "", {1}, {}}};
+  const std::vector<Channel> channels{
+      layer_channel("cosine", {"c1.norm", "c2, again.conv", "s1.b1.c2.relu", "fc"}),
+      histogram,
+      {"landscape.beta", ChannelKind::scalar, "", {}, {}},
+      {"reestimated.loss", ChannelKind::scalar, "nat", {}, {}},
+      {"step.loss", ChannelKind::scalar, "nat", {}, {}},
+      {"other.vector", ChannelKind::vector, "", {1}, {}}};
   const auto run = write_log(study, "gn:4", 3, channels, [](LogWriter& log) {
     log.append(log.channel("layer.cosine"), 0, 0, std::vector<double>{0.5, std::nan(""), 1, 2});
     log.append(log.channel("before.c1,2"), 1, 7, std::vector<float>{-0.25F, 1.5F, 3, 12345});

@@ -166,7 +166,7 @@ TEST(Safetensors, HostileHeadersAreRefused) {
   EXPECT_HAS(message_of([&] { (void)decode_safetensors(huge, "file"); }), "is not a safetensors file");
 }
 
-/// What the safetensors library refuses, too.
+/// As the format's description has it; the safetensors library refuses most of these, too.
 TEST(Safetensors, AHeaderIsOneObjectWithEachNameOnce) {
   const std::string tensor = R"("a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]})";
   const std::string good = R"({"__metadata__":{"x":"1"},)" + tensor + "}";
