@@ -192,6 +192,26 @@ TEST_F(CompareNorms, ADivergedRunIsAResult) {
   EXPECT_EQ(read_run(fs::path(out("s")) / "none-seed0").status, "diverged");
   EXPECT_EQ(read_run(fs::path(out("s")) / "bn-seed0").status, "done");
   EXPECT_NE(result.output.find("diverged"), std::string::npos) << result.output;
+  // The step that it names is the last one done, and its epoch has no end.
+  const RunResults run = read_run(fs::path(out("s")) / "none-seed0");
+  EXPECT_HAS(run.status_message, fmt::format("diverged at step {}: the ", run.steps_done));
+  EXPECT_HAS(result.output, run.status_message);
+  EXPECT_GT(run.steps_done, 0);
+  EXPECT_EQ(run.last("train"), nullptr);
+}
+
+/// Of a loss without bounds nobody reads thirty digits.
+TEST_F(CompareNorms, AHugeLossIsShort) {
+  const ProgramResult result = run_program(
+      "compare_norms --norms none --lr 10 --schedule constant --seeds 1 --epochs 1 --limit-train 66 "
+      "--batch-size 33 --limit-test 10 --out " +
+      out("s"));
+  ASSERT_EQ(result.status, 0) << result.output;
+  const std::size_t at = result.output.find("train loss ");
+  ASSERT_NE(at, std::string::npos) << result.output;
+  const std::string loss = result.output.substr(at + 11, result.output.find(',', at) - at - 11);
+  EXPECT_GT(std::stod(loss), 1e6);
+  EXPECT_EQ(loss.size(), 9U) << loss;  // 7.436e+19
 }
 
 TEST_F(CompareNorms, AnInterruptKeepsWhatWasMeasured) {

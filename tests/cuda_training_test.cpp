@@ -3,58 +3,20 @@
 
 #include <gtest/gtest.h>
 
-#include "experiments/common/trainer.hpp"
-#include "host/data/synthetic.hpp"
 #include "host/record/log_reader.hpp"
 #include "host/record/run_results.hpp"
 #include "tests/simt/simt.hpp"
-#include "tests/support/layer_check.hpp"
+#include "tests/support/small_training.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 namespace normlab {
 namespace {
 
-constexpr int kTrain = 22, kTest = 12, kBatch = 6, kEpochs = 2;
-constexpr int kSteps = (kTrain + kBatch - 1) / kBatch;
-
-/// Every second pixel of every second row: an emulated device takes its time.
-Images small(const Images& images) {
-  Images half = images;
-  half.height = images.height / 2;
-  half.width = images.width / 2;
-  half.pixels.clear();
-  for (int plane = 0; plane < images.count * images.channels; ++plane) {
-    for (int row = 0; row < half.height; ++row) {
-      for (int column = 0; column < half.width; ++column) {
-        half.pixels.push_back(images.pixels[static_cast<std::size_t>(
-            (plane * images.height + 2 * row) * images.width + 2 * column)]);
-      }
-    }
-  }
-  return half;
-}
-
-Dataset small_dataset() {
-  Dataset data = make_synthetic(0, kTrain, kTest);
-  data.train = small(data.train);
-  data.test = small(data.test);
-  return data;
-}
-
-StudyOptions small_options() {
-  StudyOptions options;
-  options.experiment = "compare_norms";
-  options.width = 0.25;
-  options.epochs = kEpochs;
-  options.batch_size = kBatch;
-  options.augment = true;
-  options.diagnose = 0;
-  options.lr = "0.02";
-  options.clip = 10;
-  return options;
-}
-
-struct Stopped {};
+using test::kEpochs;
+using test::kSteps;
+using test::kTest;
+using test::small_options;
+using test::Stopped;
 
 /// What a run recorded.
 struct Found {
@@ -68,20 +30,7 @@ class CudaTraining : public ::testing::Test {
   /// Trains in the directory of this name, by as many calls for processors (none: no limit) as it may.
   RunOutcome train_in(const std::string& name, const std::string& backend_name, const StudyOptions& options,
                       const RunSpec& spec, int calls = 1 << 30) {
-    const auto backend = testing::make_test_backend(backend_name);
-    StudyPlan plan;
-    plan.runs = {{spec.name(), 0, 1.0 * kTrain * kEpochs, kEpochs}};
-    plan.kinds = {{100, 1}};
-    Progress progress(plan);
-    std::filesystem::create_directories(directory_ / name);
-    calls_ = 0;
-    return train(
-        *backend, options, spec, data_,
-        [&] {
-          if (++calls_ > calls) throw Stopped();
-          return 1;
-        },
-        RunDirectory(directory_ / name), progress, 0);
+    return test::train_in(directory_ / name, backend_name, options, spec, data_, calls_, calls);
   }
   [[nodiscard]] Found results(const std::string& name) const {
     Found found;
@@ -94,7 +43,7 @@ class CudaTraining : public ::testing::Test {
   }
 
   test::TemporaryDirectory directory_;
-  const Dataset data_ = small_dataset();
+  const Dataset data_ = test::small_dataset();
   int calls_ = 0;  ///< for processors: of the last training
 };
 

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "experiments/common/backends.hpp"
 #include "experiments/common/checkpoint.hpp"
 #include "experiments/common/diagnostics.hpp"
+#include "experiments/common/finite.hpp"
 #include "experiments/common/interrupt.hpp"
 #include "experiments/common/machine.hpp"
 #include "experiments/common/other_scores.hpp"
@@ -16,10 +18,15 @@
 #include "experiments/common/timer.hpp"
 #include "host/data/batches.hpp"
 #include "host/record/diagnostic_channels.hpp"
+#include "host/record/number_text.hpp"
 
 namespace normlab {
 
 namespace {
+
+std::string loss_text(double loss) {
+  return number_text(loss, 4);
+}
 
 /// The user stops the study while a run is tested: what it has is saved already.
 struct InterruptedInEvaluation {};
@@ -85,15 +92,14 @@ class Run {
       const Score train = train_epoch(outcome);
       if (outcome.status != RunOutcome::Status::done) break;
       record("train", epoch, train);
-      std::string line = fmt::format("{} epoch {}/{}: train loss {:.4f}, accuracy {:.2f} %", spec_.name(),
-                                     epoch, spec_.epochs, train.loss, 100 * train.accuracy);
+      std::string line = fmt::format("{} epoch {}/{}: train loss {}, accuracy {:.2f} %", spec_.name(), epoch,
+                                     spec_.epochs, loss_text(train.loss), 100 * train.accuracy);
       ending.clear();
       const auto test_on = [&](const char* split, Evaluation& evaluation) {
         const Score score = evaluate(epoch, train, evaluation);
         outcome.times.evaluation += score.seconds;
         record(split, epoch, score);
-        if (!std::isfinite(score.loss)) outcome.status = RunOutcome::Status::diverged;
-        line += fmt::format("; {} {:.4f}, {:.2f} %", split, score.loss, 100 * score.accuracy);
+        line += fmt::format("; {} {}, {:.2f} %", split, loss_text(score.loss), 100 * score.accuracy);
         ending += fmt::format("{}{} {:.2f} %", ending.empty() ? "" : ", ", split, 100 * score.accuracy);
         return score;
       };
@@ -108,7 +114,18 @@ class Run {
       }
       progress_.epoch(index_, run_->test().empty() ? outcome.val_accuracy : outcome.test_accuracy,
                       line + fmt::format("; {:.0f} images/s", images_per_epoch() / train.seconds));
+      // No loss tells of all of the network: not of what the last step did, nor of what does not reach it.
+      if (is_last || !not_finite_.empty()) check_network();
+      if (!not_finite_.empty()) outcome.status = RunOutcome::Status::diverged;
     }
+  }
+
+  void check_network() {
+    const auto is_wrong = [](const Prediction& one) { return !std::isfinite(one.confidence); };
+    if (const auto wrong = std::ranges::count_if(predictions_, is_wrong); wrong > 0)
+      not_finite_.push_back(
+          fmt::format("the confidence of {} of {} predictions", wrong, predictions_.size()));
+    std::ranges::move(not_finite(run_->graph()), std::back_inserter(not_finite_));
   }
 
   /// Records how the run ended.
@@ -125,9 +142,8 @@ class Run {
         log.close(RunStatus::done);
         break;
       case RunOutcome::Status::diverged:
-        message = fmt::format(
-            "diverged at step {} (the loss or its gradient is not finite); a lower --lr or --clip may help",
-            steps_done());
+        message = fmt::format("diverged at step {}: {}; a lower --lr or --clip may help", steps_done(),
+                              not_finite_text(not_finite_));
         log.close(RunStatus::diverged, message);
         break;
       case RunOutcome::Status::interrupted:
@@ -190,6 +206,7 @@ class Run {
       step_seconds_ += seconds;
       at_.seconds += seconds;
       if (!is_finite) {
+        if (!backend_.runs_ahead()) check_network();  // else it has done later steps already
         outcome.status = RunOutcome::Status::diverged;
         return {};
       }
@@ -259,6 +276,8 @@ class Run {
       at_.samples += samples;
       at_.passes += run_->passes(samples);
       work += samples + diagnostics_->steps().work(step, samples);
+      if (!std::isfinite(loss)) not_finite_.emplace_back("the loss");
+      if (!std::isfinite(norm)) not_finite_.emplace_back("the norm of the gradient");
       is_finite = std::isfinite(loss) && std::isfinite(norm);
       if (!is_finite) break;
     }
@@ -353,6 +372,8 @@ class Run {
 
   void record(const std::string& split, int epoch, const Score& score) {
     log_->score(split, epoch, steps_done(), score);
+    if (!std::isfinite(score.loss))
+      not_finite_.push_back(fmt::format("the {} loss after epoch {}", split, epoch));
   }
 
   const Timer total_;
@@ -369,6 +390,7 @@ class Run {
   std::unique_ptr<RunSteps> run_;
   std::unique_ptr<Diagnostics> diagnostics_;
   std::vector<Prediction> predictions_;
+  std::vector<std::string> not_finite_;  ///< what was found so; the run has then diverged
   bool resumes_ = false;
   Position at_;
   double step_seconds_ = 0, saving_seconds_ = 0;

@@ -28,9 +28,10 @@ struct RunOutcome {
 
 /// Trains on a backend that nobody else uses and writes metrics.nlog, config.toml, checkpoints and
 /// final.safetensors into `directory`. Where there is a checkpoint the run goes on from it, as if it had
-/// never stopped: steps after it are cut from the log and computed again. A non-finite loss ends the run as
-/// diverged, which is a result, not an error. `processors` is asked before each step how many of them may
-/// work at it.
+/// never stopped: steps after it are cut from the log and computed again. A loss or gradient that is not
+/// finite ends the run as diverged, and so do parameters, running statistics or predictions at its end; that
+/// is a result, not an error, and the message in the log names them. `processors` is asked before each step
+/// how many of them may work at it.
 RunOutcome train(Backend& backend, const StudyOptions& options, const RunSpec& spec, const Dataset& data,
                  const std::function<int()>& processors, const RunDirectory& directory, Progress& progress,
                  int run);
