@@ -131,6 +131,20 @@ TEST_F(CompareNorms, RecordsWhatTheStudyPromises) {
     EXPECT_NE(file.find(name), nullptr) << name;
   }
   EXPECT_EQ(file.find("c1.norm.num_batches_tracked")->integers(), std::vector<std::int64_t>{10});
+  // Whoever evaluates them must know what the network's input is.
+  const TensorFile checkpoint = read_safetensors(run / "checkpoint.safetensors");
+  ASSERT_EQ(run_program("normlog csv " + out("s")).status, 0);
+  const std::string table = test::read_text(out("s") + "/csv/runs.csv");
+  for (const auto& [key, value] :
+       {std::pair{"pixel_mean", "0.4914,0.4822,0.4465"}, {"pixel_std", "0.247,0.2435,0.2616"}}) {
+    EXPECT_EQ(results.config.text(key), value);
+    for (const TensorFile* of : {&file, &checkpoint}) {
+      ASSERT_NE(of->metadata_of(key), nullptr) << key;
+      EXPECT_EQ(*of->metadata_of(key), value);
+    }
+    EXPECT_HAS(table, fmt::format(",{},", key));
+    EXPECT_HAS(table, fmt::format(",\"{}\",", value));
+  }
 }
 
 TEST_F(CompareNorms, PlainLinesWhereThereIsNoTerminal) {

@@ -1,8 +1,11 @@
 """NetA in PyTorch, with the names of Normlab's parameter files.
 
+    from safetensors import safe_open
     from safetensors.torch import load_file
-    net = NetA("gn:4")
-    net.load_state_dict(load_file("runs/latest/gn4-seed0/final.safetensors"), strict=True)
+    file = "runs/latest/gn4-seed0/final.safetensors"
+    net = NetA("gn:4").eval()
+    net.load_state_dict(load_file(file), strict=True)
+    logits = net(normalized(images, safe_open(file, "pt").metadata()))
 
 Needs torch (and safetensors to load files).
 """
@@ -10,6 +13,22 @@ Needs torch (and safetensors to load files).
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+
+# By what pixels are normalized; files of earlier versions do not say so.
+PIXELS = {"pixel_mean": "0.4914,0.4822,0.4465", "pixel_std": "0.247,0.2435,0.2616"}
+
+
+def normalized(images, metadata):
+    """The input of a network for images of bytes, (N, 3, H, W), red, green, blue.
+
+    metadata: that of the network's final.safetensors, or its config.toml.
+    """
+    mean, std = (
+        torch.tensor([float(value) for value in metadata.get(key, PIXELS[key]).split(",")]).view(3, 1, 1)
+        for key in ("pixel_mean", "pixel_std")
+    )
+    return (images.float() / 255 - mean) / std
 
 
 class RMSNorm(nn.Module):

@@ -1,8 +1,10 @@
 """The residual networks resnet:D in PyTorch, with the names of Normlab's parameter files.
 
     from safetensors.torch import load_file
-    net = ResNet(20, "gn:4")
+    net = ResNet(20, "gn:4").eval()
     net.load_state_dict(load_file("runs/latest/gn4-seed0/final.safetensors"), strict=True)
+
+Its input is what normalized() of net_a.py makes of images.
 
 The CIFAR form of He et al. 2016 with projection shortcuts, see layers/networks.hpp. Needs torch (and safetensors to
 load files).

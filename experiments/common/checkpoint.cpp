@@ -41,6 +41,14 @@ std::vector<NamedTensor> parameters_of(Graph& graph, std::int64_t passes) {
   return tensors;
 }
 
+/// What whoever evaluates a file's parameters must know.
+std::vector<std::pair<std::string, std::string>> metadata_of(const RunConfig& settings) {
+  std::vector<std::pair<std::string, std::string>> metadata{{"format", "pt"}};
+  for (const char* key : {"net", "norm", "pixel_mean", "pixel_std"})
+    if (settings.find(key) != nullptr) metadata.emplace_back(key, settings.text(key));
+  return metadata;
+}
+
 /// The optimizer's arrays with the names they have in the file.
 struct Moment {
   const char* name;
@@ -143,15 +151,16 @@ std::string other_setting(const TensorFile& file, const std::filesystem::path& p
 
 }  // namespace
 
-void write_parameters(Graph& graph, std::int64_t passes, const std::string& net, const std::string& norm,
+void write_parameters(Graph& graph, std::int64_t passes, const RunConfig& settings,
                       const std::filesystem::path& path) {
-  write_safetensors(path, {{{"format", "pt"}, {"net", net}, {"norm", norm}}, parameters_of(graph, passes)});
+  write_safetensors(path, {metadata_of(settings), parameters_of(graph, passes)});
 }
 
 TensorFile checkpoint_of(Graph& graph, Optimizer& optimizer, const Position& position,
                          const RunConfig& settings) {
-  TensorFile file{{{"format", "pt"}, {"normlab_checkpoint", kVersion}, {"configuration", settings.to_toml()}},
-                  parameters_of(graph, position.passes)};
+  TensorFile file{metadata_of(settings), parameters_of(graph, position.passes)};
+  file.metadata.emplace_back("normlab_checkpoint", kVersion);
+  file.metadata.emplace_back("configuration", settings.to_toml());
   for (const Moment& moment : moments_of(optimizer)) {
     const std::vector<float> values = floats(graph.backend(), moment.device, graph.parameter_count());
     for (const Parameter* p : graph.parameters()) {

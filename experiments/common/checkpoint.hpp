@@ -13,9 +13,10 @@ namespace normlab {
 
 /// Writes the parameters and running statistics in PyTorch's names, layout and order: c1.conv.weight,
 /// c1.norm.weight, c1.norm.bias, c1.norm.running_mean, c1.norm.running_var, c1.norm.num_batches_tracked, ...
-/// The file depends on nothing else: no time, path, threads or host. `passes`: training passes done, which
-/// is what num_batches_tracked counts.
-void write_parameters(Graph& graph, std::int64_t passes, const std::string& net, const std::string& norm,
+/// The metadata say what they are of and what its input is: net, norm, pixel_mean and pixel_std of
+/// `settings`. The file depends on nothing else: no time, path, threads or host. `passes`: training passes
+/// done, which is what num_batches_tracked counts.
+void write_parameters(Graph& graph, std::int64_t passes, const RunConfig& settings,
                       const std::filesystem::path& path);
 
 /// What a checkpoint and the log beside it say, without a graph.

@@ -63,8 +63,8 @@ std::optional<std::string> option_of(std::string_view key) {
                                                                   {"train_images", "--limit-train"},
                                                                   {"test_images", "--limit-test"},
                                                                   {"data_digest", "--data"}};
-  static const std::vector<std::string_view> derived{"data",  "data_note", "classes", "steps",
-                                                     "depth", "swept",     "lr_test"};
+  static const std::vector<std::string_view> derived{
+      "data", "data_note", "classes", "pixel_mean", "pixel_std", "steps", "depth", "swept", "lr_test"};
   if (const auto found = other.find(key); found != other.end()) return std::string(found->second);
   if (std::find(derived.begin(), derived.end(), key) != derived.end()) return std::nullopt;
   std::string option = "--" + std::string(key);

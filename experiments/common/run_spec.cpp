@@ -10,6 +10,7 @@
 #include <set>
 
 #include "experiments/common/backends.hpp"
+#include "experiments/common/device_images.hpp"
 #include "host/record/run_directory.hpp"
 #include "host/record/summary.hpp"
 
@@ -158,6 +159,8 @@ RunConfig settings_of(const StudyOptions& options, const RunSpec& spec, const Da
   c.set("data_digest", data.digest);
   if (!data.note.empty()) c.set("data_note", data.note);
   c.set("classes", fmt::format("{}", fmt::join(data.class_names, ",")));
+  c.set("pixel_mean", fmt::format("{}", fmt::join(kImageMean, ",")));
+  c.set("pixel_std", fmt::format("{}", fmt::join(kImageStd, ",")));
   c.set("train_images", training);
   c.set("val_images", options.val);
   c.set("test_images", data.test.count);

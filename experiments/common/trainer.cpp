@@ -136,7 +136,7 @@ class Run {
       case RunOutcome::Status::done:
         if (!run_->test().empty())
           log.append(log.channel("test.predictions"), spec_.epochs, steps_done(), predictions_);
-        write_parameters(run_->graph(), at_.passes, spec_.net, spec_.norm.str(),
+        write_parameters(run_->graph(), at_.passes, settings_of(options_, spec_, data_),
                          directory_.final_parameters());
         message = ending;
         log.close(RunStatus::done);

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
 #include <fstream>
 #include <numeric>
+#include <sstream>
 
 #include "experiments/common/device_images.hpp"
 #include "host/data/dataset.hpp"
@@ -103,7 +105,16 @@ class KeepLogits : public Loss {
   int classes_;
 };
 
-/// Evaluates a run's final parameters on test images.
+/// One value of "0.4914,0.4822,0.4465" for each channel.
+std::array<float, 3> channels_of(const std::string& text) {
+  std::istringstream in(text);
+  std::array<float, 3> values{};
+  char comma = ',';
+  in >> values[0] >> comma >> values[1] >> comma >> values[2];
+  return values;
+}
+
+/// Evaluates a run's final parameters on test images, by what was recorded of it alone.
 std::vector<float> logits_of(const fs::path& run, const Images& images) {
   const RunConfig config = RunConfig::read(run / "config.toml");
   const auto backend = testing::make_test_backend("cpu_blocked");
@@ -124,7 +135,10 @@ std::vector<float> logits_of(const fs::path& run, const Images& images) {
   DeviceImages device(*backend, images);
   std::vector<std::uint32_t> indices(static_cast<std::size_t>(images.count));
   std::iota(indices.begin(), indices.end(), 0U);
-  graph.evaluate(device.batch(indices));
+  Batch batch = device.batch(indices);
+  batch.mean = channels_of(config.text("pixel_mean"));
+  batch.std = channels_of(config.text("pixel_std"));
+  graph.evaluate(batch);
   return kept;
 }
 

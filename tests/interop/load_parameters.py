@@ -10,6 +10,7 @@ import tomllib
 try:
     import numpy as np
     import torch
+    from safetensors import safe_open
     from safetensors.torch import load_file
 except ImportError as error:
     print(f"SKIP: {error}")
@@ -17,24 +18,27 @@ except ImportError as error:
 
 tools, data, runs = sys.argv[1], sys.argv[2], sys.argv[3:]
 sys.path.insert(0, tools)
-from net_a import NetA  # noqa: E402
+from net_a import NetA, normalized  # noqa: E402
 from resnet import ResNet  # noqa: E402
 
 torch.set_num_threads(1)
 records = np.fromfile(f"{data}/test_batch.bin", dtype=np.uint8).reshape(-1, 3073)
-mean = torch.tensor([0.4914, 0.4822, 0.4465]).view(1, 3, 1, 1)
-deviation = torch.tensor([0.247, 0.2435, 0.2616]).view(1, 3, 1, 1)
-images = (torch.from_numpy(records[:, 1:].reshape(-1, 3, 32, 32).copy()).float() / 255 - mean) / deviation
+images = torch.from_numpy(records[:, 1:].reshape(-1, 3, 32, 32).copy())
 
 for run in runs:
     with open(f"{run}/config.toml", "rb") as file:
         config = tomllib.load(file)
     net, norm = config["net"], config["norm"]
     model = NetA(norm) if net == "net_a" else ResNet(int(net.split(":")[1]), norm)
-    model.load_state_dict(load_file(f"{run}/final.safetensors"), strict=True)
+    parameters = f"{run}/final.safetensors"
+    model.load_state_dict(load_file(parameters), strict=True)
     model.eval()
+    with safe_open(parameters, "pt") as file:
+        metadata = file.metadata()
+    for key in ("net", "norm", "pixel_mean", "pixel_std"):
+        assert metadata[key] == config[key], (run, key, metadata.get(key), config.get(key))
     with torch.no_grad():
-        theirs = model(images).numpy()
+        theirs = model(normalized(images, metadata)).numpy()
     ours = np.fromfile(f"{run}/logits.f32", dtype=np.float32).reshape(-1, 10)
     predicted = np.fromfile(f"{run}/predictions.i32", dtype=np.int32)
     assert ours.shape == theirs.shape and len(predicted) == len(ours), (ours.shape, theirs.shape, len(predicted))
