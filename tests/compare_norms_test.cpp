@@ -311,6 +311,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"unknown_key", "epochs = 2\nepoch = 3\n", {"study.toml:2:", "'epoch'", "epochs"}},
         BadConfig{"wrong_type", "epochs = \"two\"\n", {"study.toml:1:10", "whole number"}},
         BadConfig{"fraction", "epochs = 2.5\n", {"study.toml:1:10", "whole number"}},
+        BadConfig{"whole_fraction", "epochs = 2.0\n", {"study.toml:1:10", "whole number"}},
+        BadConfig{"seeds", "seeds = 3.0\n", {"--seeds: '3.0' is no seed", "how many (3)"}},
+        BadConfig{"list_of_seeds", "seeds = [4.0, 7]\n", {"--seeds: '4.0' is no seed", "which (4,7)"}},
+        BadConfig{"groups", "groups = [4.0]\n", {"--groups: '4.0' is no whole number"}},
+        BadConfig{"diagnose_steps", "diagnose-steps = 10.0\n", {"--diagnose-steps: '10.0' is no"}},
+        BadConfig{"jobs", "jobs = 2.0\n", {"--jobs: '2.0' must be auto"}},
         BadConfig{"flag", "\n\naugment = 1\n", {"study.toml:3:11", "true or false"}},
         BadConfig{"syntax", "epochs = = 2\n", {"study.toml:1:"}}),
     [](const auto& info) { return std::string(info.param.name); });

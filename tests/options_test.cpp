@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "experiments/common/command_line.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 namespace normlab {
@@ -43,6 +44,51 @@ TEST(Options, ListsOfNumbers) {
   EXPECT_EQ(number_list("--batch-size", "128,16,0"), (std::vector<int>{128, 16, 0}));
   for (const char* text : {"", "16,", "1.5", "16 32", "16,16", "99999999999"})
     EXPECT_THROW(static_cast<void>(number_list("--batch-size", text)), UsageError) << text;
+}
+
+/// What every program makes of a file with options.
+TEST(Options, AFractionInAFileIsNoWholeNumber) {
+  const test::TemporaryDirectory directory;
+  const auto file = directory / "study.toml";
+  int count = 1;
+  double real = 1;
+  std::string seeds = "1", list = "1", reals = "1";
+  const auto apply = [&](const std::string& text) {
+    CLI::App app{"", "test"};
+    CLI::App* group = app.add_option_group("Options");
+    group->add_option("--count", count);
+    group->add_option("--real", real);
+    group->add_option("--seeds", seeds);
+    group->add_option("--list", list);
+    group->add_option("--reals", reals);
+    test::write_text(file, text);
+    apply_config_file(app, file);
+  };
+  EXPECT_HAS(test::message_of([&] { apply("count = 3.0\n"); }),
+             "study.toml:1:9: 'count' wants a whole number");
+  StudyOptions options;
+  for (const auto& [value, says] : {std::pair{"3.0", "'3.0' is no seed; say how many (3) or which (4,7)"},
+                                    {"3e2", "'300.0' is no seed"},
+                                    {"[4.0, 7]", "'4.0' is no seed"},
+                                    {"[4, -7.0]", "'-7.0' is no seed"}}) {
+    apply(fmt::format("seeds = {}\n", value));
+    options.seeds = seeds;
+    EXPECT_HAS(test::message_of([&] { (void)options.seed_list(); }), says);
+  }
+  for (const char* value : {"16.0", "[8, 16.0]", "[16.0]"}) {
+    apply(fmt::format("list = {}\n", value));
+    EXPECT_HAS(test::message_of([&] { (void)number_list("--list", list); }),
+               "--list: '16.0' is no whole number");
+  }
+  apply("seeds = [4, 7]\nlist = [8, 16]\nreal = 2\nreals = [1.0, 2, 0.5, 1e-3, 1e20]\n");
+  options.seeds = seeds;
+  EXPECT_EQ(options.seed_list(), (std::vector<std::uint64_t>{4, 7}));
+  EXPECT_EQ(number_list("--list", list), (std::vector<int>{8, 16}));
+  EXPECT_EQ(real, 2);
+  EXPECT_EQ(real_list("--reals", reals), (std::vector<double>{1, 2, 0.5, 1e-3, 1e20}));
+  apply("real = 5.0\nreals = 4.0\n");
+  EXPECT_EQ(real, 5);
+  EXPECT_EQ(real_list("--reals", reals), std::vector<double>{4});
 }
 
 TEST(Options, WrongLearningRatesAreRefused) {

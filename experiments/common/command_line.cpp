@@ -52,7 +52,10 @@ std::optional<std::string> spelled(const toml::node& node, const CLI::Option& op
   if (is_flag(option)) return std::nullopt;
   if (const auto* value = node.as_integer()) return std::to_string(value->get());
   if (const auto* value = node.as_floating_point()) {
-    return type.starts_with("INT") ? std::nullopt : std::optional(fmt::format("{}", value->get()));
+    if (type.starts_with("INT")) return std::nullopt;
+    // A whole one keeps its point: where whole numbers are wanted (--seeds, lists) it is as wrong as 3.5.
+    const std::string text = fmt::format("{}", value->get());
+    return text.find_first_not_of("-0123456789") == text.npos ? text + ".0" : text;
   }
   const bool is_number = type.starts_with("INT") || type.starts_with("FLOAT");
   if (const auto* value = node.as_string())
