@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include <map>
 #include <set>
 #include <sstream>
@@ -126,6 +128,21 @@ TEST(Bench, SummaryMeasuresNothing) {
   ASSERT_EQ(result.status, 0) << result.output;
   EXPECT_HAS(result.output, "multiply-adds");
   EXPECT_EQ(result.output.find("FMA"), std::string::npos);
+}
+
+/// Whoever has a --net takes all networks, and says so.
+TEST(Bench, EveryProgramWithANetNamesThemAll) {
+  int programs = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(NORMLAB_BIN_DIR)) {
+    if (!entry.is_regular_file()) continue;
+    const std::string help = run_program(entry.path().filename().string() + " --help").output;
+    const std::size_t at = help.find("--net TEXT");
+    if (at == std::string::npos) continue;
+    const std::string text = help.substr(at, help.find("--width", at) - at);
+    for (const char* net : {"net_a", "plain:D", "resnet:D"}) EXPECT_HAS(text, net) << entry.path();
+    ++programs;
+  }
+  EXPECT_GE(programs, 6);  // bench and the experiments, but depth and init_laws
 }
 
 TEST(Bench, AConfigFileSetsOptions) {

@@ -81,7 +81,7 @@ int main(int argc, char** argv) {
   what->add_option("--device", options.device, "cpu or cuda; auto is the CPU");
   what->add_option("--sections", sections, "With --device cuda: norms, convolutions, training");
   what->add_option("--norms", options.norms, "Normalizations, separated by commas");
-  what->add_option("--net", options.net, "Network: net_a, plain:D or resnet:D");
+  what->add_option("--net", options.net, kNetHelp);
   what->add_option("--width", options.width, "Multiplies the network's channels");
   what->add_option("--batch-size", batch_sizes, "Images in a step; several separated by commas: 16,128,512");
   what->add_option(

@@ -206,6 +206,7 @@ CheckpointState state_of_checkpoint(const std::filesystem::path& checkpoint, con
   const auto bytes = static_cast<std::uint64_t>(values[5]);
   state.steps = values[2];
   state.rows = values[6];
+  state.sealed = file.sealed;
   try {
     const std::uint64_t size = File::open(log).size();
     if (size < bytes) {

@@ -24,6 +24,7 @@ struct CheckpointState {
   std::string fault;       ///< why a run cannot go on from it, in words; empty if it can
   std::int64_t steps = 0;  ///< done when it was made
   std::int64_t rows = 0;   ///< in the log when it was made
+  bool sealed = true;      ///< by a checksum of the whole, which version 1 did not have
 };
 
 /// Looks at everything that a run with these settings would go on from: the checkpoint's checksums, its

@@ -189,10 +189,7 @@ void add_study_options(CLI::App& app, StudyOptions& o, const std::vector<std::st
                    "ln-elementwise (layer, gamma and beta per element), gn:G (group, G groups),\n"
                    "in (instance), rms, rms-elementwise (gamma per element)");
   what->add_option("--seeds", o.seeds, "How many seeds (3: seeds 0, 1, 2), or which (4,7)");
-  what->add_option(
-      "--net", o.net,
-      "Network: net_a (46,010 parameters with bn), plain:D (D blocks, 32 channels), or resnet:D\n"
-      "(residual, D = 20 with 272,474 parameters, 56, or any 6 n + 2)");
+  what->add_option("--net", o.net, kNetHelp);
   what->add_option("--width", o.width, "Multiplies the network's channels");
 
   CLI::App* data = group("Data");

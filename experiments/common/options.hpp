@@ -91,6 +91,11 @@ struct StudyOptions {
 /// "he,torch": words, no one twice and none empty.
 [[nodiscard]] std::vector<std::string> word_list(const std::string& option, const std::string& text);
 
+/// What every program says of its --net.
+inline constexpr const char* kNetHelp =
+    "Network: net_a (46,010 parameters with bn), plain:D (D blocks, 32 channels), or resnet:D\n"
+    "(residual, D = 20 with 272,474 parameters, 56, or any 6 n + 2)";
+
 /// Declares the options on `app`, with their help, all but those named `without`: an experiment that sweeps
 /// --lrs has no --lr.
 void add_study_options(CLI::App& app, StudyOptions& options, const std::vector<std::string>& without = {});

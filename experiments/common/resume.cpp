@@ -255,6 +255,11 @@ Remaining remaining_runs(const StudyDirectory& study, const StudyOptions& option
                rows > start.state.rows
                    ? fmt::format("; {} rows logged since are cut and computed again", rows - start.state.rows)
                    : ""));
+      if (!start.state.sealed) {
+        note(start.directory, fmt::format("{} is of version 1, which has no checksum of the whole: not every "
+                                          "change to it would be noticed",
+                                          start.checkpoint->filename().string()));
+      }
     } else {
       study.set_aside(start.directory.name());
       note(start.directory, start.why_anew + "; it is moved aside and begun anew");

@@ -63,7 +63,7 @@ std::string tensors_text(const std::filesystem::path& path) {
   for (const NamedTensor& tensor : file.tensors)
     text += fmt::format("  {:{}}  {:4}  {}\n", tensor.name, width, name_of(tensor.type),
                         shape_text(tensor.shape));
-  return text + fmt::format("  {} tensors, {} bytes, checksums right\n", file.tensors.size(), bytes);
+  return text + fmt::format("  {} tensors, {} bytes, {}\n", file.tensors.size(), bytes, checksums_text(file));
 }
 
 }  // namespace

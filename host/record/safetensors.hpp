@@ -56,6 +56,11 @@ struct TensorFile {
   [[nodiscard]] const std::string* metadata_of(std::string_view key) const;
 };
 
+/// What the checksums of a file that was read say of it.
+[[nodiscard]] inline std::string_view checksums_text(const TensorFile& file) {
+  return file.sealed ? "checksums right" : "no checksum of the whole: not every change to it would show";
+}
+
 /// The bytes of the file: they depend on the arguments alone. The header lists metadata and tensors in the
 /// order given; the data lie by falling element size, so that each tensor is aligned.
 /// Throws Error if a name repeats or is reserved, or data do not fit their shape.

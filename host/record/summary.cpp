@@ -275,7 +275,7 @@ std::string footnotes(const std::vector<ArmSummary>& arms, std::span<const RunRe
   text += note("(best %)", "of the best epoch, which is chosen by its accuracy: not for comparisons");
   if (any([](const ArmSummary& arm) { return arm.finished < arm.runs; }))
     text += note(
-        "", "Runs that diverged (loss not finite) or are unfinished are counted, and in none of the means.");
+        "", "Runs that diverged (something not finite) or are unfinished are counted, and in none of the means.");
   if (any([](const ArmSummary& arm) { return arm.finished > 0 && arm.finished < fewest_for_interval; }))
     text += note(
         "",

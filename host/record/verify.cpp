@@ -62,8 +62,9 @@ Verified verify_contents(const std::filesystem::path& path) {
   const TensorFile file = read_safetensors(path);
   std::size_t bytes = 0;
   for (const NamedTensor& tensor : file.tensors) bytes += tensor.data.size();
-  return {
-      path, State::good, {fmt::format("{} tensors, {} bytes, checksums right", file.tensors.size(), bytes)}};
+  return {path,
+          State::good,
+          {fmt::format("{} tensors, {} bytes, {}", file.tensors.size(), bytes, checksums_text(file))}};
 }
 
 /// Bytes that the log of a run had when this checkpoint was made; 0 where it does not say.
