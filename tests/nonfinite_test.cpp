@@ -152,8 +152,7 @@ TEST_P(Nonfinite, Linear) {
 INSTANTIATE_TEST_SUITE_P(Backends, Nonfinite, ::testing::ValuesIn(testing::backend_names()),
                          [](const auto& info) { return info.param; });
 
-// --- norms
-// ---------------------------------------------------------------------------------------------------
+// --- norms -------------------------------------------------------------------------------------------------
 
 /// (backend, norm, activation)
 class NonfiniteNorms : public ::testing::TestWithParam<std::tuple<std::string, std::string, bool>> {};
@@ -278,8 +277,7 @@ INSTANTIATE_TEST_SUITE_P(Backends, NonfiniteNorms,
                                   (std::get<2>(info.param) ? "_relu" : "");
                          });
 
-// --- loss
-// ----------------------------------------------------------------------------------------------------
+// --- loss --------------------------------------------------------------------------------------------------
 
 /// (backend, smoothing)
 class NonfiniteLogits : public ::testing::TestWithParam<std::tuple<std::string, float>> {};
@@ -346,8 +344,7 @@ INSTANTIATE_TEST_SUITE_P(Backends, NonfiniteLogits,
                            return std::get<0>(info.param) + (std::get<1>(info.param) > 0 ? "_smoothed" : "");
                          });
 
-// --- optimizer
-// -----------------------------------------------------------------------------------------------
+// --- optimizer ---------------------------------------------------------------------------------------------
 
 /// (backend, clipped)
 class NonfiniteGradients : public ::testing::TestWithParam<std::tuple<std::string, bool>> {};
