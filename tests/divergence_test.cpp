@@ -98,7 +98,7 @@ TEST_P(Divergence, ARunningStatisticThatIsNotFinite) {
   EXPECT_EQ(outcome_, RunOutcome::Status::diverged);
   EXPECT_EQ(run.status, "diverged");
   EXPECT_HAS(run.status_message, "c1.norm.running_var");
-  EXPECT_HAS(run.status_message, " not finite; a lower --lr or --clip may help");
+  EXPECT_HAS(run.status_message, " not finite; a lower learning rate or clipping may help");
   EXPECT_EQ(run.status_message.find("gradient"), std::string::npos) << run.status_message;
   EXPECT_FALSE(std::filesystem::exists(directory_ / "run/final.safetensors"));
 }

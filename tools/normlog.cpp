@@ -267,7 +267,9 @@ struct Digests {
       if (fs::exists(file)) {
         fmt::print("{}  {}\n", parameter_digest(read_safetensors(file)), names[i]);
       } else {
-        fmt::print(stderr, "normlog: {}: no final parameters; finish the run (--resume)\n", runs[i].string());
+        const std::string ended = read_run(runs[i]).status;
+        fmt::print(stderr, "normlog: {}: no final parameters; {}\n", runs[i].string(),
+                   ended == "diverged" ? "it diverged" : "finish the run (--resume)");
         status = 1;
       }
     }

@@ -142,8 +142,8 @@ class Run {
         log.close(RunStatus::done);
         break;
       case RunOutcome::Status::diverged:
-        message = fmt::format("diverged at step {}: {}; a lower --lr or --clip may help", steps_done(),
-                              not_finite_text(not_finite_));
+        message = fmt::format("diverged at step {}: {}; a lower learning rate or clipping may help",
+                              steps_done(), not_finite_text(not_finite_));
         log.close(RunStatus::diverged, message);
         break;
       case RunOutcome::Status::interrupted:

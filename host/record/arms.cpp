@@ -31,11 +31,9 @@ ArmRuns arm_of(const RunResults& run, const std::set<std::string>& swept) {
     arm.others[unknown] = (run.path.parent_path() / run.arm).string();
   else
     arm.others = deciding_settings(run.config);
-  for (const std::string& key : swept) {
-    arm.setting[key] = run.config.text(key);
-    arm.others.erase(key);
-  }
-  if (swept.contains("depth")) arm.others.erase("net");  // which names the depth
+  for (const std::string& key : swept) arm.setting[key] = run.config.text(key);
+  const std::vector<std::string> own = swept_keys(run.config);
+  arm.sweeps_lr = std::find(own.begin(), own.end(), "lr") != own.end();
   if (const auto lr = arm.others.find("lr"); lr != arm.others.end()) {
     arm.lr = lr->second;
     arm.others.erase(lr);
@@ -50,6 +48,7 @@ std::vector<ArmRuns> unnamed_arms(std::span<const RunResults> runs, const std::s
     auto known = std::find_if(arms.begin(), arms.end(), [&](const ArmRuns& a) { return a.holds(arm); });
     if (known == arms.end()) known = arms.insert(arms.end(), arm);
     known->runs.push_back(i);
+    known->sweeps_lr = known->sweeps_lr && arm.sweeps_lr;
     // A sweep's directories say more than those of a study that did not sweep.
     if (swept_keys(runs[i].config).size() > swept_keys(known->named->config).size()) known->named = &runs[i];
   }
@@ -57,13 +56,15 @@ std::vector<ArmRuns> unnamed_arms(std::span<const RunResults> runs, const std::s
 }
 
 /// What the arms differ in beside norm, rate and swept keys: settings of different studies.
-std::set<std::string> pooled_keys(const std::vector<ArmRuns>& arms) {
+std::set<std::string> pooled_keys(const std::vector<ArmRuns>& arms, const std::set<std::string>& swept) {
   std::set<std::string> keys;
   for (const ArmRuns& arm : arms)
     for (const auto& [key, value] : arm.others)
       for (const ArmRuns& other : arms)
         if (const auto its = other.others.find(key); its == other.others.end() || its->second != value)
           if (!arm.others.contains(unknown) && !other.others.contains(unknown)) keys.insert(key);
+  for (const std::string& key : swept) keys.erase(key);
+  if (swept.contains("depth")) keys.erase("net");  // which names the depth
   return keys;
 }
 
@@ -90,8 +91,12 @@ std::string label_of(const ArmRuns& arm, const std::vector<ArmRuns>& arms, const
   if (const auto path = arm.others.find(unknown); path != arm.others.end())
     return any_other([&](const ArmRuns& other) { return other.named->arm == name; }) ? path->second : name;
   std::string label = arm.norm.empty() ? name : arm.norm;
-  if (any_other([&](const ArmRuns& other) { return other.norm == arm.norm && other.setting != arm.setting; }))
+  if (any_other([&](const ArmRuns& other) { return other.setting != arm.setting; }))
     label = swept_keys(arm.named->config).size() == swept.size() ? name : label + " " + text_of(arm.setting);
+  constexpr std::size_t most = 3;  // more would fit no table: then the study says it
+  if (pooled.size() > most)
+    return fmt::format("{} in {}", label,
+                       arm.named->path.parent_path().lexically_normal().filename().string());
   for (const std::string& key : pooled) {
     const auto value = arm.others.find(key);
     if (key == "data_digest")
@@ -116,7 +121,7 @@ std::string text_of(const std::map<std::string, std::string>& settings) {
 std::vector<ArmRuns> arms_of(std::span<const RunResults> runs) {
   const std::set<std::string> swept = all_swept_keys(runs);
   std::vector<ArmRuns> arms = unnamed_arms(runs, swept);
-  const std::set<std::string> pooled = pooled_keys(arms);
+  const std::set<std::string> pooled = pooled_keys(arms, swept);
   for (ArmRuns& arm : arms) {
     arm.label = label_of(arm, arms, swept, pooled);
     const auto same_directory = [&](const ArmRuns& other) { return other.named->arm == arm.named->arm; };
@@ -126,8 +131,9 @@ std::vector<ArmRuns> arms_of(std::span<const RunResults> runs) {
 }
 
 std::vector<std::string> pooled_settings(std::span<const RunResults> runs) {
-  const std::vector<ArmRuns> arms = unnamed_arms(runs, all_swept_keys(runs));
-  const std::set<std::string> pooled = pooled_keys(arms);
+  const std::set<std::string> swept = all_swept_keys(runs);
+  const std::vector<ArmRuns> arms = unnamed_arms(runs, swept);
+  const std::set<std::string> pooled = pooled_keys(arms, swept);
   std::vector<std::string> keys(pooled.begin(), pooled.end());
   std::replace(keys.begin(), keys.end(), std::string("data_digest"), std::string("data"));
   const auto has_another_rate = [&](const ArmRuns& arm) {

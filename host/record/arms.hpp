@@ -15,13 +15,14 @@ namespace normlab {
 struct ArmRuns {
   std::vector<std::size_t> runs;                       // as places in what was given, each seed once
   const RunResults* named = nullptr;                   // the one whose directory names the arm
-  std::string norm, lr;                                // lr is empty where it is not recorded, or swept
-  std::map<std::string, std::string> setting, others;  // what is swept, and what is not
+  std::string norm, lr;                                // lr is empty where it is not recorded
+  std::map<std::string, std::string> setting, others;  // what any of the runs sweeps; all but norm and rate
+  bool sweeps_lr = false;                              // each of its runs is of a sweep of rates
   std::string name;                                    // gn4, bn-b2; unique
   std::string label;  // the norm as typed where that says all, else the name, and what differs: bn lr=0.02
 
   [[nodiscard]] bool holds(const ArmRuns& other) const {
-    return norm == other.norm && lr == other.lr && setting == other.setting && others == other.others;
+    return norm == other.norm && lr == other.lr && others == other.others;
   }
 };
 

@@ -139,6 +139,8 @@ void compare_settings(const std::map<std::string, std::vector<Pair>>& pairs,
     for (const auto& [arm, of_arm] : pairs) {
       for (const Pair& pair : of_arm) {
         if (value(*pair.a) == value(*pair.b)) continue;
+        const bool are_both_said = pair.a->config.find(key) != nullptr && pair.b->config.find(key) != nullptr;
+        if (key == "lr_choice" && !are_both_said) continue;  // older versions did not record it
         a.try_emplace(arm, value(*pair.a));
         b.try_emplace(arm, value(*pair.b));
       }

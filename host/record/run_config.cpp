@@ -84,8 +84,8 @@ std::optional<double> RunConfig::number(std::string_view key) const {
 std::string RunConfig::to_toml() const {
   std::string text;
   for (const ConfigEntry& entry : entries_)
-    text +=
-        fmt::format("{} = {}\n", is_bare(entry.key) ? entry.key : in_quotes(entry.key), toml_text(entry.value));
+    text += fmt::format("{} = {}\n", is_bare(entry.key) ? entry.key : in_quotes(entry.key),
+                        toml_text(entry.value));
   return text;
 }
 
@@ -127,7 +127,11 @@ RunConfig RunConfig::read(const std::filesystem::path& path) {
 
 void add_younger_settings(RunConfig& config) {
   const bool is_of_a_training = config.find("precision") != nullptr;
-  if (is_of_a_training && config.find("conv") == nullptr) config.set("conv", "auto");
+  if (!is_of_a_training) return;
+  const std::pair<const char*, const char*> settings[]{
+      {"conv", "auto"}, {"pixel_mean", "0.4914,0.4822,0.4465"}, {"pixel_std", "0.247,0.2435,0.2616"}};
+  for (const auto& [key, value] : settings)
+    if (config.find(key) == nullptr) config.set(key, value);
 }
 
 }  // namespace normlab

@@ -24,13 +24,6 @@ constexpr std::array<std::string_view, 16> asides{
 /// What follows from other keys.
 constexpr std::array<std::string_view, 3> derived{"steps", "parameters", "memory_bytes"};
 
-/// The one way that there was before there was a choice, of which nothing was written.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 4> of_older_versions{
-    {{"bn", "own"},
-     {"conv", "auto"},
-     {"pixel_mean", "0.4914,0.4822,0.4465"},
-     {"pixel_std", "0.247,0.2435,0.2616"}}};
-
 template <std::size_t n>
 bool is_among(const std::array<std::string_view, n>& keys, std::string_view key) {
   return std::find(keys.begin(), keys.end(), key) != keys.end();
@@ -59,12 +52,19 @@ std::string study_of(const RunResults& run) {
 
 /// "bn-seed0 (10.00 % on test images in A, 12.00 % in B; isa avx2, avx512)".
 std::string difference_of(const RunResults& a, const RunResults& b) {
-  const auto result = [](const RunResults& run) {
+  const auto accuracy = [](const RunResults& run) {
     const EpochResult* last = run.last("test");
-    const std::string accuracy = run.status == "done" && last != nullptr && last->accuracy
-                                     ? fmt::format("{:.2f} %", 100 * *last->accuracy)
-                                     : run.status;
-    return fmt::format("{} in {}", accuracy, study_of(run));
+    return run.status == "done" && last != nullptr && last->accuracy
+               ? fmt::format("{:.2f} %", 100 * *last->accuracy)
+               : run.status;
+  };
+  const auto loss = [](const RunResults& run) {
+    const EpochResult* last = run.last("test");
+    return last != nullptr && last->loss ? fmt::format(", test loss {:.9g}", *last->loss) : "";
+  };
+  const bool are_close = accuracy(a) == accuracy(b);
+  const auto result = [&](const RunResults& run) {
+    return fmt::format("{}{} in {}", accuracy(run), are_close ? loss(run) : "", study_of(run));
   };
   std::string text = fmt::format("{} ({}, {}", a.run, result(a), result(b));
   for (const std::string_view key : circumstances)
@@ -88,13 +88,15 @@ bool is_circumstance(std::string_view key) {
 }
 
 std::map<std::string, std::string> deciding_settings(const RunConfig& config) {
+  RunConfig whole = config;
+  add_younger_settings(whole);
   std::map<std::string, std::string> settings;
-  for (const ConfigEntry& entry : config.entries())
+  for (const ConfigEntry& entry : whole.entries())
     if (!is_circumstance(entry.key) && !is_among(asides, entry.key) && !is_among(derived, entry.key))
       settings[entry.key] = text_of(entry.value);
   if (settings.contains("net")) settings.erase("depth");  // which it names
   if (!settings.contains("data_digest")) settings["data"] = config.text("data");
-  for (const auto& [key, value] : of_older_versions) settings.try_emplace(std::string(key), value);
+  settings.try_emplace("bn", "own");  // which is written where it is another
   return settings;
 }
 
@@ -120,7 +122,7 @@ DistinctRuns distinct_runs(std::span<const RunResults> runs) {
     else
       found[{runs[i].norm, runs[i].seed, deciding_settings(runs[i].config)}].push_back(i);
   }
-  std::vector<std::pair<std::size_t, std::string>> equal, other;
+  std::vector<std::pair<std::size_t, std::string>> equal, other, unfinished;
   std::set<std::string> studies;
   for (const auto& [identity, same] : found) {
     const auto ended =
@@ -135,8 +137,15 @@ DistinctRuns distinct_runs(std::span<const RunResults> runs) {
       other.emplace_back(kept, difference_of(runs[kept], runs[*differs]));
       continue;
     }
+    const auto ended_here =
+        std::count_if(same.begin(), same.end(), [&](std::size_t i) { return has_ended(runs[i]); });
+    if (ended_here < std::ssize(same))
+      unfinished.emplace_back(
+          kept, fmt::format("{} ({} in {})", runs[kept].run, runs[kept].status, study_of(runs[kept])));
+    if (ended_here < 2) continue;
     equal.emplace_back(kept, runs[kept].run);
-    for (const std::size_t i : same) studies.insert(study_of(runs[i]));
+    for (const std::size_t i : same)
+      if (has_ended(runs[i])) studies.insert(study_of(runs[i]));
   }
   std::sort(distinct.kept.begin(), distinct.kept.end());
   const auto names = [](std::vector<std::pair<std::size_t, std::string>>& list) {
@@ -149,6 +158,10 @@ DistinctRuns distinct_runs(std::span<const RunResults> runs) {
     distinct.sentences.push_back(
         fmt::format("There more than once, with the same settings, seed and results (in {}): {}.",
                     fmt::join(studies, ", "), some_of(names(equal), ", ")));
+  if (!unfinished.empty())
+    distinct.sentences.push_back(
+        fmt::format("There more than once, with the same settings and seed, but not finished everywhere: {}.",
+                    some_of(names(unfinished), ", ")));
   if (!other.empty())
     distinct.sentences.push_back(
         fmt::format("There more than once, with the same settings and seed but DIFFERENT results: {}.",

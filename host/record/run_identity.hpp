@@ -29,6 +29,9 @@ struct DistinctRuns {
   std::vector<std::string> sentences;  // what was found more than once, and where its results differ
 };
 
+/// What follows such a sentence where only what was kept is shown.
+inline constexpr std::string_view which_counts = "Of each only the first that ended counts.";
+
 [[nodiscard]] DistinctRuns distinct_runs(std::span<const RunResults> runs);
 
 }  // namespace normlab

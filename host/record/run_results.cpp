@@ -80,8 +80,12 @@ bool comes_before(const std::filesystem::path& a, const std::filesystem::path& b
   const RunName x = split_name(a.filename().string()), y = split_name(b.filename().string());
   const std::size_t x_rank = rank_of(x.arm), y_rank = rank_of(y.arm);
   if (x_rank != y_rank) return x_rank < y_rank;
-  if (x.arm != y.arm) return natural_less(x.arm, y.arm);
-  if (x.seed != y.seed) return natural_less(x.seed, y.seed);
+  // "0.1" and "0.01" are equal numbers to the natural order, which takes 01 for 1.
+  for (const auto& [one, other] : {std::pair(x.arm, y.arm), std::pair(x.seed, y.seed)}) {
+    if (natural_less(one, other)) return true;
+    if (natural_less(other, one)) return false;
+    if (one != other) return one < other;
+  }
   return a < b;
 }
 

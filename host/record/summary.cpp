@@ -275,7 +275,8 @@ std::string footnotes(const std::vector<ArmSummary>& arms, std::span<const RunRe
   text += note("(best %)", "of the best epoch, which is chosen by its accuracy: not for comparisons");
   if (any([](const ArmSummary& arm) { return arm.finished < arm.runs; }))
     text += note(
-        "", "Runs that diverged (something not finite) or are unfinished are counted, and in none of the means.");
+        "",
+        "Runs that diverged (something not finite) or are unfinished are counted, and in none of the means.");
   if (any([](const ArmSummary& arm) { return arm.finished > 0 && arm.finished < fewest_for_interval; }))
     text += note(
         "",
@@ -286,7 +287,7 @@ std::string footnotes(const std::vector<ArmSummary>& arms, std::span<const RunRe
                         "two studies side by side.",
                         fmt::join(pooled, ", ")));
   for (const std::string& sentence : distinct_runs(runs).sentences)
-    text += note("", sentence + " Only the first of each counts.");
+    text += note("", fmt::format("{} {}", sentence, which_counts));
   std::string moved;
   for (const RunResults& run : runs)
     if (!run.config.text("earlier_machine").empty()) moved += (moved.empty() ? "" : ", ") + run.run;
@@ -320,6 +321,7 @@ std::vector<ArmSummary> summarize(std::span<const RunResults> runs) {
     arm.norm = of_arm.norm;
     arm.label = of_arm.label;
     arm.lr = of_arm.lr;
+    arm.sweeps_lr = of_arm.sweeps_lr;
     arm.lr_choice = of_arm.named->config.text("lr_choice");
     arm.setting = text_of(of_arm.setting);
     arm.others = text_of(of_arm.others);
@@ -335,6 +337,13 @@ std::vector<ArmSummary> summarize(std::span<const RunResults> runs) {
     if (const ArmSummary* baseline = counterpart(arms, arm, baseline_norm);
         baseline != nullptr && arm.norm != baseline_norm)
       arm.to_baseline = difference(arm, *baseline);
+  // Where all sweep it, the rate is the setting that each row is named by.
+  const bool is_said =
+      std::all_of(arms.begin(), arms.end(), [&](const ArmSummary& arm) { return arm.sweeps_lr; }) &&
+      std::any_of(arms.begin(), arms.end(),
+                  [&](const ArmSummary& arm) { return arm.setting != arms.front().setting; });
+  for (ArmSummary& arm : arms)
+    if (is_said) arm.lr.clear();
   return arms;
 }
 
@@ -342,7 +351,8 @@ const ArmSummary* counterpart(std::span<const ArmSummary> arms, const ArmSummary
                               std::string_view norm) {
   std::vector<const ArmSummary*> found, of_its_rate, of_its_study;
   for (const ArmSummary& other : arms) {
-    if (other.norm != norm || other.setting != arm.setting || other.others != arm.others) continue;
+    // In a sweep of rates each has its partner at its own.
+    if (other.norm != norm || other.others != arm.others || (arm.sweeps_lr && other.lr != arm.lr)) continue;
     found.push_back(&other);
     if (other.lr == arm.lr) of_its_rate.push_back(&other);
     if (std::any_of(other.studies.begin(), other.studies.end(),

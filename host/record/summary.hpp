@@ -20,13 +20,14 @@ namespace normlab {
 /// All seeds of one arm: one norm at one setting. Runs that diverged or did not finish are counted, and are
 /// in none of the means.
 struct ArmSummary {
-  std::string arm;                          // its unique name: gn4, bn-b2
-  std::string norm;                         // as typed: gn:4
-  std::string label;                        // for people: see ArmRuns
-  std::string lr;                           // peak learning rate; "" if not recorded, or if it is swept
-  std::string lr_choice;                    // how it was chosen: see rate_choice; "" if not recorded
-  std::string setting;                      // the swept values
-  std::string others;                       // every other setting, but for the norm and the rate
+  std::string arm;         // its unique name: gn4, bn-b2
+  std::string norm;        // as typed: gn:4
+  std::string label;       // for people: see ArmRuns
+  std::string lr;          // peak learning rate; "" if not recorded, or if all rows are named by it
+  bool sweeps_lr = false;  // its runs are of a sweep of rates
+  std::string lr_choice;   // how it was chosen: see rate_choice; "" if not recorded
+  std::string setting;     // the swept values
+  std::string others;      // every setting but the norm and the rate
   std::set<std::filesystem::path> studies;  // where its runs lie
   std::vector<std::size_t> members;         // its runs, as places in what was summarized
   std::optional<std::int64_t> parameters;

@@ -120,7 +120,7 @@ void keep_distinct(StudyView& study) {
   study.runs = std::move(runs);
   study.results = std::move(results);
   for (const std::string& sentence : distinct.sentences)
-    study.repeats.push_back(sentence + " Only the first of each counts.");
+    study.repeats.push_back(fmt::format("{} {}", sentence, which_counts));
 }
 
 /// What load_dataset takes for the set that a configuration names: its `data` is a path or "synthetic seed

@@ -75,7 +75,7 @@ TEST_F(Normlog, TheSameStudyTwiceIsOneStudy) {
   EXPECT_EQ(table_of(twice.text), table_of(once.text));
   EXPECT_HAS(std::regex_replace(twice.text, std::regex("\n"), " "),
              "There more than once, with the same settings, seed and results (in " + copy + ", " + study +
-                 "): bn-seed0, gn4-seed0. Only the first of each counts. ");
+                 "): bn-seed0, gn4-seed0. Of each only the first that ended counts. ");
   const Answer csv = normlog("csv " + study + " " + copy + " --out " + study + "/csv");
   EXPECT_HAS(csv.text, "gn4-seed0. Each of them has its rows.\n");
   const Answer plot = normlog("plot " + study + " " + copy + " --format svg --out " + study + "/plots");

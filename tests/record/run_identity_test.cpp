@@ -70,17 +70,34 @@ TEST_F(RunIdentity, EverySettingCounts) {
 
 /// A study that was begun by an older version, and gone on with, stays one study.
 TEST_F(RunIdentity, KeysThatOlderVersionsDidNotWriteHaveTheirValue) {
-  write("a", {{"bn", 0, {0.5}}});
   SampleRun run{"bn", 0, {0.5}};
-  run.config = {{"bn", "own"},
+  run.config = {{"precision", "fp32"}};
+  write("a", {run});
+  run.config = {{"precision", "fp32"},
+                {"bn", "own"},
                 {"conv", "auto"},
                 {"pixel_mean", "0.4914,0.4822,0.4465"},
                 {"pixel_std", "0.247,0.2435,0.2616"}};
   write("b", {run});
   EXPECT_EQ(distinct_runs(read()).kept.size(), 1U);
-  run.config[1].second = "direct";
+  run.config[2].second = "direct";
   write("c", {run});
   EXPECT_EQ(distinct_runs(read()).kept.size(), 2U);
+}
+
+/// A copy that was not finished has no results to be the same.
+TEST_F(RunIdentity, UnfinishedCopiesAreNoEqualResults) {
+  SampleRun run{"bn", 0, {0.5}, RunStatus::interrupted};
+  write("a", {run});
+  run.status = RunStatus::done;
+  write("b", {run});
+  const DistinctRuns found = distinct_runs(read());
+  EXPECT_EQ(found.kept, (std::vector<std::size_t>{1}));
+  ASSERT_EQ(found.sentences.size(), 1U);
+  EXPECT_EQ(found.sentences[0],
+            fmt::format("There more than once, with the same settings and seed, but not finished everywhere: "
+                        "bn-seed0 (done in {}).",
+                        studies[1].string()));
 }
 
 TEST_F(RunIdentity, OtherResultsOfTheSameRunAreSaid) {

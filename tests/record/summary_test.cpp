@@ -296,6 +296,52 @@ TEST_F(Pool, ASweepAndAStudyAtOneOfItsValues) {
   EXPECT_EQ(arms[1].label, "bn-lr0.2");
 }
 
+/// A sweep of rates beside a study: what the study says alone, it still says, and every rate is named.
+TEST_F(Pool, ASweepOfRatesTakesNothingFromAStudy) {
+  write("a", study_at("0.1", "0.02"));
+  SampleRun swept = at_rate("gn:4", 0, 0.9, "0.5");
+  swept.swept = {{"lr", "0.5"}};
+  swept.config.emplace_back("swept", "lr");
+  write("sweep", {swept});
+  const auto alone = summarize(read({"a"})), arms = summarize(read({"a", "sweep"}));
+  ASSERT_EQ(arms.size(), 3U);
+  EXPECT_EQ(arms[0].label, "bn lr=0.1");
+  EXPECT_EQ(arms[1].label, "ln lr=0.02");
+  EXPECT_EQ(arms[2].label, "gn4-lr0.5");
+  ASSERT_TRUE(arms[1].to_baseline.has_value());
+  EXPECT_EQ(arms[1].to_baseline->mean, alone[1].to_baseline->mean);
+  EXPECT_EQ(arms[1].lr, "0.02");
+  EXPECT_FALSE(arms[2].to_baseline.has_value()) << "bn was not there at its rate";
+}
+
+/// Two sweeps of one norm each: the rows say what was swept, though each norm has one value only.
+TEST_F(Pool, SweepsOfOneValueEachAreNamedByIt) {
+  const auto at_batch = [](const std::string& norm, const std::string& batch) {
+    SampleRun run = at_rate(norm, 0, 0.5, "0.1");
+    run.swept = {{"b", batch}};
+    run.config.insert(run.config.end(), {{"swept", "batch_size"}, {"batch_size", batch}});
+    return run;
+  };
+  write("a", {at_batch("bn", "8")});
+  write("b", {at_batch("ln", "16")});
+  const auto arms = summarize(read({"a", "b"}));
+  ASSERT_EQ(arms.size(), 2U);
+  EXPECT_EQ(arms[0].label, "bn-b8");
+  EXPECT_EQ(arms[1].label, "ln-b16");
+}
+
+/// Where more differs than a table can name, the study does.
+TEST_F(Pool, RunsThatDifferInMuchAreNamedByTheirStudy) {
+  write("a", {at_rate("bn", 0, 0.5, "0.1")});
+  SampleRun other = at_rate("bn", 0, 0.5, "0.1");
+  for (const char* key : {"augment", "clip", "init", "schedule"}) other.config.emplace_back(key, "other");
+  write("b", {other});
+  const auto arms = summarize(read({"a", "b"}));
+  ASSERT_EQ(arms.size(), 2U);
+  EXPECT_EQ(arms[0].label, "bn in a");
+  EXPECT_EQ(arms[1].label, "bn in b");
+}
+
 /// Without config.toml nothing is known but the name; the rows of the others stay as they were.
 TEST_F(Pool, ARunWithoutItsConfigurationChangesNoOtherRow) {
   write("a", study_at("0.1", "0.02"));
