@@ -3,6 +3,8 @@
 // network is tested three times: with running statistics as always, with those of each batch, as in training,
 // and with running statistics averaged anew over the training images; only batch norm tells them apart.
 
+#include <cmath>
+
 #include "experiments/common/study.hpp"
 #include "experiments/common/sweep_table.hpp"
 #include "host/record/figure_text.hpp"
@@ -33,7 +35,9 @@ std::string tables(std::span<const RunFigures> runs) {
     return sweep_table(runs, {title, "batch_size", last_of(channel), percent_text}) + "\n";
   };
   const auto megabytes = [](const RunFigures& figures) { return figures.run.config.number("memory_bytes"); };
-  const auto text = [](const Cell& cell) { return fmt::format("{:.1f}", cell.value.mean / 1e6); };
+  const auto text = [](const Cell& cell) {
+    return std::isfinite(cell.value.mean) ? fmt::format("{:.1f}", cell.value.mean / 1e6) : "-";
+  };
   return accuracy(fmt::format("final test accuracy %\n{}", figure_note), "test.accuracy") +
          accuracy("the same with the statistics of each batch of test images, as in training",
                   "train_mode.accuracy") +

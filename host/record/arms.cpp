@@ -93,7 +93,7 @@ std::string label_of(const ArmRuns& arm, const std::vector<ArmRuns>& arms, const
   std::string label = arm.norm.empty() ? name : arm.norm;
   if (any_other([&](const ArmRuns& other) { return other.setting != arm.setting; }))
     label = swept_keys(arm.named->config).size() == swept.size() ? name : label + " " + text_of(arm.setting);
-  constexpr std::size_t most = 3;  // more would fit no table: then the study says it
+  constexpr std::size_t most = 2;  // more would fit no table: then the study says it
   if (pooled.size() > most)
     return fmt::format("{} in {}", label,
                        arm.named->path.parent_path().lexically_normal().filename().string());
