@@ -62,9 +62,9 @@ int main(int argc, char** argv) {
   options.epochs = 3;
   std::string batch_sizes = "2,4,8,16,32,128";
   add_study_options(app, options);
-  app.get_option_group("What is compared")
-      ->add_option("--batch-sizes", batch_sizes,
-                   "Images in a step, a list; --lr is for --batch-size, at others in proportion");
+  as_list(app.get_option_group("What is compared")
+              ->add_option("--batch-sizes", batch_sizes,
+                           "Images in a step, a list; --lr is for --batch-size, at others in proportion"));
   return run_experiment(app, argc, argv, options,
                         {.runs = [&] { return runs_of(options, batch_sizes); },
                          .full = {{"--norms", "none,bn,ln,gn:4,in"},

@@ -20,8 +20,9 @@ int main(int argc, char** argv) {
   StudyOptions options;
   std::string groups;
   add_study_options(app, options);
-  app.get_option_group("What is compared")
-      ->add_option("--groups", groups, "Group norm with each of these numbers of groups, too: 1,2,4,8,16");
+  as_list(app.get_option_group("What is compared")
+              ->add_option("--groups", groups,
+                           "Group norm with each of these numbers of groups, too: 1,2,4,8,16"));
   const auto runs = [&] {
     std::vector<Norm> norms = options.norm_list();
     for (const int g : groups.empty() ? std::vector<int>{} : number_list("--groups", groups)) {

@@ -59,10 +59,11 @@ int main(int argc, char** argv) {
   Lists lists;
   add_study_options(app, options, {"--net", "--init", "--clip"});
   CLI::App* what = app.get_option_group("What is compared");
-  what->add_option("--depths", lists.depths, "Blocks of the network, a list");
-  what->add_option("--inits", lists.inits,
-                   "he, lecun, xavier, torch (PyTorch's default), orthogonal: a list");
-  what->add_option("--clips", lists.clips, "Largest norm of the whole gradient, a list (0: no clipping)");
+  as_list(what->add_option("--depths", lists.depths, "Blocks of the network, a list"));
+  as_list(what->add_option("--inits", lists.inits,
+                           "he, lecun, xavier, torch (PyTorch's default), orthogonal: a list"));
+  as_list(what->add_option("--clips", lists.clips,
+                           "Largest norm of the whole gradient, a list (0: no clipping)"));
   return run_experiment(app, argc, argv, options,
                         {.runs = [&] { return runs_of(options, lists); },
                          .full = {{"--norms", "none,bn,ln,gn:4,in"},

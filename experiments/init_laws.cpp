@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <system_error>
 #include <thread>
 
 #include "experiments/common/backends.hpp"
@@ -24,6 +25,11 @@
 #include "host/record/log_reader.hpp"
 #include "host/record/metric_log.hpp"
 #include "host/record/run_directory.hpp"
+#include "host/record/text_layout.hpp"
+#include "host/system/output.hpp"
+#include "host/system/paths.hpp"
+#include "host/system/program.hpp"
+#include "host/system/shell_word.hpp"
 
 namespace normlab {
 
@@ -31,8 +37,10 @@ namespace {
 
 class LawStudy {
  public:
-  LawStudy(CLI::App& app, const StudyOptions& options, const std::string& paddings)
-      : app_(app), options_(options) {
+  /// `program`: how this one was called.
+  LawStudy(CLI::App& app, const StudyOptions& options, const std::string& paddings,
+           std::filesystem::path program)
+      : app_(app), options_(options), program_(std::move(program)) {
     for (const std::string& padding : split_list(paddings)) {
       if (padding != "circular" && padding != "zero")
         throw UsageError("--padding: '{}' is neither circular nor zero", padding);
@@ -61,28 +69,27 @@ class LawStudy {
     {
       const std::unique_ptr<Backend> backend = make_backend(options_.device, 1);
       const LawNetwork& network = runs_.front().network;
-      fmt::print(
-          "init_laws: {} networks at initialization, {} blocks of {} channels on {}x{} maps, {} samples\n",
+      say("init_laws: {} networks at initialization, {} blocks of {} channels\n"
+          "  on {}x{} maps, {} samples\n",
           runs_.size(), network.depth, network.channels, network.size, network.size, network.samples);
-      fmt::print("device: {}; {} side by side; about half a second of a processor each\n",
-                 backend->description(), jobs);
+      say_text(wrapped(fmt::format("device: {}; {} side by side; about half a second of a processor each",
+                                   backend->description(), jobs),
+                       2));
     }
     const StudyDirectory study = open();
     write_study_file(app_, study);
-    fmt::print("results: {}\n", study.path().string());
-    std::fflush(stdout);
+    say("results: {}\n", study.path().string());
+    flush_output();
     run_all(study, jobs);
     if (failure_) throw Error("{}", *failure_);
     if (interrupted()) {
-      fmt::print(
-          stderr,
-          "init_laws: interrupted; what was measured is in {0}\n  init_laws --resume {0}   # goes on\n",
-          study.path().string());
-      return 130;
+      say_error("init_laws: interrupted; what was measured is in {}\n  {} --resume {}   # goes on\n",
+                study.path().string(), shell_path(program_), shell_path(study.path()));
+      return interrupt_status();
     }
     print_table(runs_);
-    fmt::print("results: {0}\n  normlog report {0}   # a page with pictures; csv instead of report: tables\n",
-               study.path().string());
+    say("results: {}\n  {} report {}   # a page with pictures; csv instead of report: tables\n",
+        study.path().string(), shell_path(program_.parent_path() / "normlog"), shell_path(study.path()));
     return 0;
   }
 
@@ -98,7 +105,7 @@ class LawStudy {
     std::size_t finished = 0;
     for (LawRun& run : runs_) {
       const RunDirectory directory(study.path() / name_of(run));
-      if (!std::filesystem::exists(directory.path())) continue;
+      if (!is_there(directory.path())) continue;
       run.is_measured = read_back(directory, run.laws);
       if (run.is_measured) {
         ++finished;
@@ -106,14 +113,13 @@ class LawStudy {
         study.set_aside(directory.name());
       }
     }
-    fmt::print("resumed: {} networks are measured already, {} are to do\n", finished,
-               runs_.size() - finished);
+    say("resumed: {} networks are measured already, {} are to do\n", finished, runs_.size() - finished);
     return study;
   }
 
   /// Whether the run was finished; then its laws, as far as the table needs them.
   static bool read_back(const RunDirectory& directory, Laws& laws) {
-    if (!std::filesystem::exists(directory.metrics())) return false;
+    if (!is_there(directory.metrics())) return false;
     const Log log = read_log(directory.metrics());
     if (!log.outcome || log.outcome->status != RunStatus::done || !log.damage.empty()) return false;
     for (const Row& row : log.rows) {
@@ -141,13 +147,16 @@ class LawStudy {
           tell(++done, all, timer.seconds());
         } catch (const std::exception& cause) {
           const std::lock_guard lock(mutex);
-          if (!failure_) failure_ = fmt::format("{}: {}", name_of(runs_[i]), cause.what());
+          if (!failure_) failure_ = fmt::format("{}: {}", name_of(runs_[i]), reason_of(cause));
           stop_runs();
         }
       }
     };
     std::vector<std::jthread> others;
-    for (int i = 1; i < jobs; ++i) others.emplace_back(work);
+    try {
+      for (int i = 1; i < jobs; ++i) others.emplace_back(work);
+    } catch (const std::system_error&) {  // no more threads to be had: the others do the work
+    }
     work();
   }
 
@@ -155,8 +164,8 @@ class LawStudy {
   static void tell(std::size_t done, std::size_t all, double seconds) {
     if (done * 10 / all == (done - 1) * 10 / all || done == all) return;
     const double left = seconds * static_cast<double>(all - done) / static_cast<double>(done);
-    fmt::print("{} of {} networks, {} left\n", done, all, clock_text(left));
-    std::fflush(stdout);
+    say("{} of {} networks, {} left\n", done, all, clock_text(left));
+    flush_output();
   }
 
   [[nodiscard]] std::string name_of(const LawRun& run) const {
@@ -217,6 +226,7 @@ class LawStudy {
 
   CLI::App& app_;
   const StudyOptions& options_;
+  const std::filesystem::path program_;
   std::vector<bool> paddings_;  ///< circular?
   std::vector<LawRun> runs_;
   std::optional<std::string> failure_;
@@ -228,11 +238,13 @@ void add_options(CLI::App& app, StudyOptions& o, std::string& paddings) {
   app.parse_complete_callback([&app, &o] { o.command = command_of(app); });
   app.option_defaults()->always_capture_default();
   CLI::App* what = app.add_option_group("What is compared");
-  what->add_option("--norms", o.norms,
-                   "Normalizations, separated by commas: none, bn, ln, ln-elementwise, gn:G (G a divisor of\n"
-                   "64), in, rms, rms-elementwise");
-  what->add_option("--padding", paddings, "circular, zero, or both");
-  what->add_option("--seeds", o.seeds, "How many seeds (5: seeds 0 to 4), or which (4,7)");
+  as_list(what->add_option(
+      "--norms", o.norms,
+      "Normalizations, separated by commas: none, bn, ln, ln-elementwise, gn:G (G a divisor of\n"
+      "64), in, rms, rms-elementwise"));
+  as_list(what->add_option("--padding", paddings, "circular, zero, or both"));
+  as_list(what->add_option("--seeds", o.seeds,
+                           "How many seeds (5: seeds 0 to 4), or which (4,7; a single one: 7,)"));
   CLI::App* run = app.add_option_group("Where and how fast");
   run->add_option("--device", o.device,
                   "cpu, cuda, or auto: the CPU for now (cuda has not run on a GPU yet)");
@@ -264,10 +276,10 @@ int main(int argc, char** argv) {
       restore_options(app, options);
       const std::string those =
           RunConfig::read(std::filesystem::path(options.resume) / kStudyFile).text("padding");
-      if (those != paddings)
+      if (split_list(those) != split_list(paddings))
         throw UsageError("--resume {}: that study was made with --padding {}, now it is {}", options.resume,
                          those, paddings);
     }
-    return LawStudy(app, options, paddings)();
+    return LawStudy(app, options, paddings, argv[0])();
   });
 }

@@ -49,8 +49,8 @@ int main(int argc, char** argv) {
   Lists lists;
   add_study_options(app, options, {"--lr", "--width"});
   CLI::App* what = app.get_option_group("What is compared");
-  what->add_option("--lrs", lists.lrs, "Peak learning rates, a list");
-  what->add_option("--widths", lists.widths, "Multiply the network's channels, a list");
+  as_list(what->add_option("--lrs", lists.lrs, "Peak learning rates, a list"));
+  as_list(what->add_option("--widths", lists.widths, "Multiply the network's channels, a list"));
   const auto table = [&](std::span<const RunFigures> runs) {
     return sweep_table(runs, {fmt::format("accuracy % on held-out training images after the last epoch\n{}",
                                           figure_note),

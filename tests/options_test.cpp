@@ -42,7 +42,9 @@ TEST(Options, LearningRatesByDefault) {
 TEST(Options, ListsOfNumbers) {
   EXPECT_EQ(number_list("--batch-size", "16"), std::vector<int>{16});
   EXPECT_EQ(number_list("--batch-size", "128,16,0"), (std::vector<int>{128, 16, 0}));
-  for (const char* text : {"", "16,", "1.5", "16 32", "16,16", "99999999999"})
+  EXPECT_EQ(number_list("--batch-size", "16,"), std::vector<int>{16});
+  EXPECT_EQ(number_list("--batch-size", " 16 ,\t32 , "), (std::vector<int>{16, 32}));
+  for (const char* text : {"", ",", "16,,", ",16", "16,,32", "1.5", "16 32", "16,16", "99999999999"})
     EXPECT_THROW(static_cast<void>(number_list("--batch-size", text)), UsageError) << text;
 }
 
@@ -52,15 +54,16 @@ TEST(Options, AFractionInAFileIsNoWholeNumber) {
   const auto file = directory / "study.toml";
   int count = 1;
   double real = 1;
-  std::string seeds = "1", list = "1", reals = "1";
+  std::string seeds = "1", list = "1", reals = "1", text_option = "t";
   const auto apply = [&](const std::string& text) {
     CLI::App app{"", "test"};
     CLI::App* group = app.add_option_group("Options");
     group->add_option("--count", count);
     group->add_option("--real", real);
-    group->add_option("--seeds", seeds);
-    group->add_option("--list", list);
-    group->add_option("--reals", reals);
+    as_list(group->add_option("--seeds", seeds));
+    as_list(group->add_option("--list", list));
+    as_list(group->add_option("--reals", reals));
+    group->add_option("--text", text_option);
     test::write_text(file, text);
     apply_config_file(app, file);
   };
@@ -86,13 +89,20 @@ TEST(Options, AFractionInAFileIsNoWholeNumber) {
   EXPECT_EQ(number_list("--list", list), (std::vector<int>{8, 16}));
   EXPECT_EQ(real, 2);
   EXPECT_EQ(real_list("--reals", reals), (std::vector<double>{1, 2, 0.5, 1e-3, 1e20}));
+  // An array is a list, however long.
+  apply("seeds = [7]\nlist = [8]\nreals = [0.5]\n");
+  options.seeds = seeds;
+  EXPECT_EQ(options.seed_list(), std::vector<std::uint64_t>{7});
+  EXPECT_EQ(number_list("--list", list), std::vector<int>{8});
+  EXPECT_EQ(real_list("--reals", reals), std::vector<double>{0.5});
+  EXPECT_HAS(test::message_of([&] { apply("text = ['a']\n"); }), "study.toml:1:8: 'text' wants a text");
   apply("real = 5.0\nreals = 4.0\n");
   EXPECT_EQ(real, 5);
   EXPECT_EQ(real_list("--reals", reals), std::vector<double>{4});
 }
 
 TEST(Options, WrongLearningRatesAreRefused) {
-  for (const char* lr : {"", "0", "-1", "fast", "0.1,", "0.1,bn=", "0.1,batch=0.1", "nan"}) {
+  for (const char* lr : {"", "0", "-1", "fast", "0.1,,", ",0.1", "0.1,bn=", "0.1,batch=0.1", "nan"}) {
     StudyOptions options;
     options.lr = lr;
     EXPECT_THROW(static_cast<void>(options.lr_for(Norm::parse("bn"))), UsageError) << lr;
@@ -105,7 +115,15 @@ TEST(Options, Seeds) {
   EXPECT_EQ(options.seed_list(), (std::vector<std::uint64_t>{0, 1, 2}));
   options.seeds = "4,7";
   EXPECT_EQ(options.seed_list(), (std::vector<std::uint64_t>{4, 7}));
-  for (const char* seeds : {"0", "", "4,4", "-1", "1.5", "2000"}) {
+  options.seeds = "4, 7";
+  EXPECT_EQ(options.seed_list(), (std::vector<std::uint64_t>{4, 7}));
+  for (const char* one : {"7,", "7 ,", " 7, "}) {
+    options.seeds = one;
+    EXPECT_EQ(options.seed_list(), std::vector<std::uint64_t>{7}) << one;
+  }
+  options.seeds = "2000,";
+  EXPECT_EQ(options.seed_list(), std::vector<std::uint64_t>{2000});
+  for (const char* seeds : {"0", "", ",", "7,,", "4,4", "-1", "1.5", "2000"}) {
     options.seeds = seeds;
     EXPECT_THROW(static_cast<void>(options.seed_list()), UsageError) << seeds;
   }
@@ -142,6 +160,14 @@ TEST(Options, NormsStandOnce) {
   EXPECT_EQ(options.norm_list().size(), 4U);
   options.norms = "bn,bn";
   EXPECT_THROW(static_cast<void>(options.norm_list()), UsageError);
+}
+
+TEST(Options, ListsSurviveTheirText) {
+  for (const char* text : {"7", "7,", "4,7", "bn,ln", "bn,"}) {
+    const std::vector<std::string> items = split_list(text);
+    EXPECT_EQ(split_list(join_list(items)), items) << text;
+  }
+  EXPECT_EQ(join_list({"7"}), "7,");
 }
 
 }  // namespace

@@ -1,12 +1,12 @@
 // How fast training is, and how far from the machine's limit. Everything that is compared runs interleaved,
 // several rounds, and medians are reported: a shared machine has slow minutes.
 
-#include <sstream>
 #include "experiments/common/command_line.hpp"
 #include "experiments/common/options.hpp"
 #include "experiments/common/run_spec.hpp"
 
 #include "host/limits.hpp"
+#include "host/system/output.hpp"
 #include "tools/bench/device.hpp"
 #include "tools/bench/tables.hpp"
 
@@ -46,9 +46,7 @@ std::vector<int> positive_list(const std::string& option, const std::string& tex
 
 std::vector<DataType> precision_list(const std::string& text) {
   std::vector<DataType> list;
-  std::istringstream names(text);
-  for (std::string name; std::getline(names, name, ',');) list.push_back(parse_precision(name));
-  if (list.empty()) throw UsageError("--precision: none given; choose fp32, bf16 or both");
+  for (const std::string& name : word_list("--precision", text)) list.push_back(parse_precision(name));
   return list;
 }
 
@@ -79,16 +77,17 @@ int main(int argc, char** argv) {
   bool summary_only = false, csv = false, layers = false;
   CLI::App* what = app.add_option_group("What is measured");
   what->add_option("--device", options.device, "cpu or cuda; auto is the CPU");
-  what->add_option("--sections", sections, "With --device cuda: norms, convolutions, training");
-  what->add_option("--norms", options.norms, "Normalizations, separated by commas");
+  as_list(what->add_option("--sections", sections, "With --device cuda: norms, convolutions, training"));
+  as_list(what->add_option("--norms", options.norms, "Normalizations, separated by commas"));
   what->add_option("--net", options.net, kNetHelp);
   what->add_option("--width", options.width, "Multiplies the network's channels");
-  what->add_option("--batch-size", batch_sizes, "Images in a step; several separated by commas: 16,128,512");
-  what->add_option(
+  as_list(what->add_option("--batch-size", batch_sizes,
+                           "Images in a step; several separated by commas: 16,128,512"));
+  as_list(what->add_option(
       "--threads", threads,
-      "Processors to use (0: all); several separated by commas are compared with the fewest: 1,2");
-  what->add_option("--precision", precisions,
-                   "Storage of activations: fp32, bf16, or both separated by a comma");
+      "Processors to use (0: all); several separated by commas are compared with the fewest: 1,2"));
+  as_list(what->add_option("--precision", precisions,
+                           "Storage of activations: fp32, bf16, or both separated by a comma"));
   what->add_option("--bn", options.bn, "With --device cuda: batch norm by own kernels (own) or by cudnn");
   what->add_option("--conv", options.conv,
                    "Convolutions on the CPU: auto (the fastest), or direct (by the definition)");
@@ -123,7 +122,7 @@ int main(int argc, char** argv) {
       for (const Norm& norm : plan.norms) {
         const bench::Subject subject(plan, {norm, plan.batch_sizes.front(), 1},
                                      make_backend("cpu", 1, options.device_choices()));
-        fmt::print("{} with {}\n{}\n", plan.net, norm.str(), summary(subject.graph));
+        say("{} with {}\n{}\n", plan.net, norm.str(), summary(subject.graph));
       }
       return 0;
     }
@@ -135,18 +134,18 @@ int main(int argc, char** argv) {
       device.rounds = rounds;
       const bench::DeviceResults results =
           bench::measure_device(device, [&] { return make_backend("cuda", 1, options.device_choices()); });
-      fmt::print("{}", csv ? bench::device_csv(results) : bench::device_tables(results));
+      say("{}", csv ? bench::device_csv(results) : bench::device_tables(results));
       return 0;
     }
     const bench::Results results = bench::measure(plan, rounds, seconds, layers);
-    fmt::print(csv ? stderr : stdout, "{}", bench::notes(results));
+    csv ? say_error_text(bench::notes(results)) : say_text(bench::notes(results));
     if (csv) {
-      fmt::print("{}", layers ? bench::layer_csv(results) : bench::cell_csv(results));
+      say("{}", layers ? bench::layer_csv(results) : bench::cell_csv(results));
       return 0;
     }
-    fmt::print("{}{}\nMB: what the graph booked; the whole process peaked at {:.0f} MB\n",
-               bench::heading(results), bench::cell_table(results), results.process_megabytes);
-    if (layers) fmt::print("\n{}", bench::layer_tables(results));
+    say("{}{}\nMB: what the graph booked; the whole process peaked at {:.0f} MB\n", bench::heading(results),
+        bench::cell_table(results), results.process_megabytes);
+    if (layers) say("\n{}", bench::layer_tables(results));
     return 0;
   });
 }

@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -12,14 +11,13 @@
 #include "host/data/dataset.hpp"
 #include "host/data/fetch.hpp"
 #include "host/data/synthetic.hpp"
+#include "host/system/output.hpp"
+#include "host/system/program.hpp"
 #include "layers/error.hpp"
 
 namespace {
 
 using namespace normlab;
-
-constexpr int failed = 1;
-constexpr int wrong_usage = 2;
 
 constexpr const char* what_is_a_set =
     "SET is one of\n"
@@ -57,7 +55,7 @@ struct Fetch {
     options.archive = archive_of(set);
     options.download.progress = stderr;
     const FetchResult result = fetch_set(directory, options);
-    fmt::print("{}: {}\n", result.folder.string(), result.told);
+    say("{}: {}\n", result.folder.string(), result.told);
   }
 };
 
@@ -74,21 +72,18 @@ struct Info {
   static void print_split(const char* name, const Images& images, const std::vector<std::string>& classes) {
     std::vector<int> counts(classes.size(), 0);
     for (const std::uint8_t label : images.labels) ++counts[label];
-    fmt::print("{:<6} {} images of {}x{}x{}\n", name, images.count, images.channels, images.height,
-               images.width);
-    for (std::size_t i = 0; i < classes.size(); ++i)
-      fmt::print("  {} {:<12} {:>6}\n", i, classes[i], counts[i]);
+    say("{:<6} {} images of {}x{}x{}\n", name, images.count, images.channels, images.height, images.width);
+    for (std::size_t i = 0; i < classes.size(); ++i) say("  {} {:<12} {:>6}\n", i, classes[i], counts[i]);
     const ChannelStatistics s = channel_statistics(images);
-    fmt::print("  mean       red {:.4f}  green {:.4f}  blue {:.4f}   (bytes / 255)\n", s.mean[0], s.mean[1],
-               s.mean[2]);
-    fmt::print("  deviation  red {:.4f}  green {:.4f}  blue {:.4f}\n", s.deviation[0], s.deviation[1],
-               s.deviation[2]);
+    say("  mean       red {:.4f}  green {:.4f}  blue {:.4f}   (bytes / 255)\n", s.mean[0], s.mean[1],
+        s.mean[2]);
+    say("  deviation  red {:.4f}  green {:.4f}  blue {:.4f}\n", s.deviation[0], s.deviation[1],
+        s.deviation[2]);
   }
 
   void run() const {
     const Dataset dataset = load_dataset(set);
-    fmt::print("set    {}\nsource {}\nsha256 {}  (all records)\n", dataset.name, dataset.source,
-               dataset.digest);
+    say("set    {}\nsource {}\nsha256 {}  (all records)\n", dataset.name, dataset.source, dataset.digest);
     print_split("train", dataset.train, dataset.class_names);
     print_split("test", dataset.test, dataset.class_names);
   }
@@ -117,8 +112,8 @@ struct Synthetic {
   void run() const {
     const Dataset dataset = make_synthetic(seed, train, test);
     cifar::write_directory(directory, dataset);
-    fmt::print("{}: {} training and {} test images, {}\nsha256 {}\n", directory, dataset.train.count,
-               dataset.test.count, dataset.source, dataset.digest);
+    say("{}: {} training and {} test images, {}\nsha256 {}\n", directory, dataset.train.count,
+        dataset.test.count, dataset.source, dataset.digest);
   }
 };
 
@@ -144,13 +139,14 @@ struct Show {
     const Dataset dataset = load_dataset(set);
     const int classes = static_cast<int>(dataset.class_names.size());
     write_contact_sheet(file, of_test ? dataset.test : dataset.train, classes, options);
-    fmt::print("{}: rows from the top: {}\n", file, fmt::join(dataset.class_names, ", "));
+    say("{}: rows from the top: {}\n", file, fmt::join(dataset.class_names, ", "));
   }
 };
 
 int run(int argc, char** argv) {
   CLI::App app("Gets, makes, describes and shows the image sets that Normlab trains on.", "dataset");
   app.require_subcommand(1);
+  app.set_version_flag("--version", version_text("dataset"), "Print version, revision and build");
   app.footer("Exit status: 0 done, 1 failed, 2 wrong usage. `dataset COMMAND --help` tells more.");
   Fetch fetch;
   Info info;
@@ -171,13 +167,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const normlab::UsageError& error) {
-    std::fprintf(stderr, "dataset: %s\n", error.what());
-    return wrong_usage;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "dataset: %s\n", error.what());
-    return failed;
-  }
+  return normlab::run_guarded("dataset", [&] { return run(argc, argv); });
 }

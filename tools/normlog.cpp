@@ -1,7 +1,7 @@
 // normlog: looks into what runs have recorded. Exit status 0 done, 1 failed or damaged, 2 wrong usage.
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "experiments/common/command_line.hpp"
+#include "experiments/common/options.hpp"
 #include "host/record/compare.hpp"
 #include "host/record/csv.hpp"
 #include "host/record/file.hpp"
@@ -22,6 +23,10 @@
 #include "host/report/parameter_digest.hpp"
 #include "host/report/report.hpp"
 #include "host/report/tensorboard.hpp"
+#include "host/system/output.hpp"
+#include "host/system/paths.hpp"
+#include "host/system/program.hpp"
+#include "host/system/shell_word.hpp"
 #include "layers/error.hpp"
 
 namespace {
@@ -47,30 +52,35 @@ constexpr const char* description =
 constexpr const char* data_help =
     "Where the misclassified images come from (default: the data set that the runs name)";
 
-/// Prints the problems; the exit status that they make.
-int report(const std::vector<std::string>& problems) {
-  for (const std::string& problem : problems) fmt::print(stderr, "normlog: damage: {}\n", problem);
-  return problems.empty() ? 0 : 1;
+/// What was wrong with what was read; the exit status that it makes.
+int report(const std::vector<std::string>& damage, const std::vector<std::string>& left_out = {}) {
+  for (const std::string& sentence : damage) say_error("normlog: damage: {}\n", sentence);
+  for (const std::string& sentence : left_out) say_error("normlog: {}\n", sentence);
+  return damage.empty() && left_out.empty() ? 0 : 1;
 }
 
 /// The directory of the one study or run given: where what is made of it goes.
 fs::path beside(const Paths& paths) {
   if (paths.size() > 1) throw UsageError("several paths need --out, where the results go");
-  return fs::is_directory(paths[0]) ? paths[0] : paths[0].parent_path();
+  return is_a_directory(paths[0]) ? paths[0] : paths[0].parent_path();
 }
 
-/// The runs among or below `paths`; appends what is damaged to `problems`.
-std::vector<RunResults> read_runs(const Paths& paths, std::vector<std::string>& problems) {
+/// Runs that were read, and what was wrong with them.
+struct Runs {
   std::vector<RunResults> runs;
-  for (const auto& directory : find_runs(paths)) {
-    runs.push_back(read_run(directory));
-    problems.insert(problems.end(), runs.back().problems.begin(), runs.back().problems.end());
+  std::vector<std::string> damage, left_out;
+
+  /// Reads those among or below `paths`.
+  explicit Runs(const Paths& paths) {
+    left_out = for_each_run(find_runs(paths), [this](std::size_t, RunResults run, const Log&) {
+      damage.insert(damage.end(), run.problems.begin(), run.problems.end());
+      runs.push_back(std::move(run));
+    });
   }
-  return runs;
-}
+};
 
 void print_notes(const std::vector<std::string>& notes) {
-  for (const std::string& note : notes) fmt::print("note: {}\n", note);
+  for (const std::string& note : notes) say("note: {}\n", note);
 }
 
 // Each command declares itself on `app`, and runs; run() returns the exit status.
@@ -94,9 +104,9 @@ struct Csv {
 
   [[nodiscard]] int run() const {
     const CsvExport done = export_csv(find_runs(paths), out.empty() ? beside(paths) / "csv" : out);
-    for (const auto& file : done.files) fmt::print("{}\n", file.string());
+    for (const auto& file : done.files) say("{}\n", file.string());
     print_notes(done.notes);
-    const int status = report(done.problems);
+    const int status = report(done.problems, done.left_out);
     return allow_damage ? 0 : status;
   }
 };
@@ -112,11 +122,10 @@ struct Summary {
   }
 
   [[nodiscard]] int run() const {
-    std::vector<std::string> problems;
-    const std::vector<RunResults> runs = read_runs(paths, problems);
-    const bool is_of_laws = common_value(runs, "experiment") == "init_laws";  // which trains nothing
-    fmt::print("{}", is_of_laws ? laws_text(view_study(paths)) : summary_text(runs));
-    return report(problems);
+    const Runs found(paths);
+    const bool is_of_laws = common_value(found.runs, "experiment") == "init_laws";  // which trains nothing
+    say_text(is_of_laws ? laws_text(view_study(paths)) : summary_text(found.runs));
+    return report(found.damage, found.left_out);
   }
 };
 
@@ -132,10 +141,10 @@ struct Compare {
   }
 
   [[nodiscard]] int run() const {
-    std::vector<std::string> problems;
-    const auto first = read_runs({a}, problems), second = read_runs({b}, problems);
-    fmt::print("{}", comparison_text(compare(first, second), a.string(), b.string()));
-    return report(problems);
+    const Runs first({a}), second({b});
+    say_text(comparison_text(compare(first.runs, second.runs), a.string(), b.string()));
+    const int of_first = report(first.damage, first.left_out);
+    return std::max(of_first, report(second.damage, second.left_out));
   }
 };
 
@@ -143,14 +152,14 @@ struct Plot {
   Paths paths;
   fs::path out;
   std::string data;
-  std::vector<std::string> formats{"svg", "png"};
+  std::string formats = "svg,png";
 
   CLI::App* add_to(CLI::App& app) {
     CLI::App* command = app.add_subcommand(
         "plot", "Draw curves, layers, distributions, sweeps, confusion matrices, misclassified images");
     command->add_option("PATH", paths, paths_help)->required();
     command->add_option("--out", out, "Directory for the pictures (default: plots/ in the study)");
-    command->add_option("--format", formats, "svg, png, or both (default)")->delimiter(',');
+    as_list(command->add_option("--format", formats, "svg, png, or both: svg,png"))->capture_default_str();
     command->add_option("--data", data, data_help);
     return command;
   }
@@ -160,11 +169,12 @@ struct Plot {
     std::vector<Picture> pictures;
     for (TopicPicture& made : make_pictures(study, study.notes)) pictures.push_back(std::move(made.picture));
     const auto where = out.empty() ? beside(paths) / "plots" : out;
-    for (const auto& file : write_pictures(pictures, where, {formats.begin(), formats.end()}))
-      fmt::print("{}\n", file.string());
+    const std::vector<std::string> names = word_list("--format", formats);
+    for (const auto& file : write_pictures(pictures, where, {names.begin(), names.end()}))
+      say("{}\n", file.string());
     print_notes(study.repeats);
     print_notes(study.notes);
-    return report(study.problems);
+    return report(study.problems, study.left_out);
   }
 };
 
@@ -188,10 +198,10 @@ struct Report {
     const bool alone = !out.empty();
     const auto page = alone ? out : beside(paths) / "report.html";
     write_report(study, page, alone ? "" : beside(paths) / "plots");
-    fmt::print("{}\n", page.string());
+    say("{}\n", page.string());
     print_notes(study.repeats);
     print_notes(study.notes);
-    return report(study.problems);
+    return report(study.problems, study.left_out);
   }
 };
 
@@ -214,14 +224,14 @@ struct Tensorboard {
   [[nodiscard]] int run() const {
     const auto where = out.empty() ? beside(paths) / "tensorboard" : out;
     const TensorboardExport done = export_tensorboard(paths, where, data);
-    for (const auto& file : done.files) fmt::print("{}\n", file.string());
+    for (const auto& file : done.files) say("{}\n", file.string());
     print_notes(done.notes);
     if (done.files.empty()) {
-      fmt::print("nothing new: {} has all of it\n", where.string());
+      say("nothing new: {} has all of it\n", where.string());
     } else {
-      fmt::print("look at it: tensorboard --logdir {}\n", where.string());
+      say("look at it: tensorboard --logdir {}\n", shell_path(where));
     }
-    return report(done.problems);
+    return report(done.problems, done.left_out);
   }
 };
 
@@ -236,12 +246,12 @@ struct Verify {
   }
 
   [[nodiscard]] int run() const {
-    constexpr const char* words[] = {"good", "unfinished", "DAMAGED"};
+    constexpr const char* words[] = {"good", "unfinished", "DAMAGED", "UNREADABLE"};
     int status = 0;
     for (const Verified& file : verify(paths)) {
-      fmt::print("{:<10}  {}\n", words[static_cast<int>(file.state)], file.path.string());
-      for (const std::string& line : file.lines) fmt::print("            {}\n", line);
-      if (file.state == Verified::State::damaged) status = 1;
+      say("{:<10}  {}\n", words[static_cast<int>(file.state)], file.path.string());
+      for (const std::string& line : file.lines) say("            {}\n", line);
+      if (file.state >= Verified::State::damaged) status = 1;
     }
     return status;
   }
@@ -262,17 +272,18 @@ struct Digests {
     const std::vector<fs::path> runs = find_runs(paths);
     const std::vector<std::string> names = unique_names(runs);
     int status = 0;
-    for (std::size_t i = 0; i < runs.size(); ++i) {
-      const fs::path file = RunDirectory(runs[i]).final_parameters();
-      if (fs::exists(file)) {
-        fmt::print("{}  {}\n", parameter_digest(read_safetensors(file)), names[i]);
-      } else {
-        const std::string ended = read_run(runs[i]).status;
-        fmt::print(stderr, "normlog: {}: no final parameters; {}\n", runs[i].string(),
-                   ended == "diverged" ? "it diverged" : "finish the run (--resume)");
-        status = 1;
-      }
-    }
+    const std::vector<std::string> left_out =
+        for_each_run(runs, [&](std::size_t i, const RunResults& run, const Log&) {
+          const fs::path file = RunDirectory(runs[i]).final_parameters();
+          if (is_there(file)) {
+            say("{}  {}\n", parameter_digest(read_safetensors(file)), names[i]);
+            return;
+          }
+          say_error("normlog: {}: no final parameters; {}\n", runs[i].string(),
+                    run.status == "diverged" ? "it diverged" : "finish the run (--resume)");
+          status = 1;
+        });
+    status = std::max(status, report({}, left_out));
     return status;
   }
 };
@@ -290,11 +301,11 @@ struct Info {
   [[nodiscard]] int run() const {
     std::vector<std::string> problems;
     for (const auto& path : paths) {
-      if (!fs::is_directory(path)) {
-        fmt::print("{}", file_info(path, problems));
+      if (!is_a_directory(path)) {
+        say("{}", file_info(path, problems));
         continue;
       }
-      for (const auto& run : find_runs({{path}})) fmt::print("{}\n", run_info(run, problems));
+      for (const auto& run : find_runs({{path}})) say("{}\n", run_info(run, problems));
     }
     return report(problems);
   }
@@ -303,6 +314,7 @@ struct Info {
 int run(int argc, char** argv) {
   CLI::App app(description, "normlog");
   app.require_subcommand(1);
+  app.set_version_flag("--version", version_text("normlog"), "Print version, revision and build");
   std::tuple<Csv, Summary, Compare, Plot, Report, Tensorboard, Verify, Digests, Info> commands;
   std::vector<std::pair<CLI::App*, std::function<int()>>> known;
   std::apply([&](auto&... one) { (known.emplace_back(one.add_to(app), [&one] { return one.run(); }), ...); },
@@ -318,19 +330,8 @@ int run(int argc, char** argv) {
   return 2;
 }
 
-int failed(const std::exception& error, int status) {
-  std::fprintf(stderr, "normlog: %s\n", error.what());
-  return status;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const UsageError& error) {
-    return failed(error, 2);
-  } catch (const std::exception& error) {
-    return failed(error, 1);
-  }
+  return normlab::run_guarded("normlog", [&] { return run(argc, argv); });
 }

@@ -183,6 +183,8 @@ CheckpointState state_of_checkpoint(const std::filesystem::path& checkpoint, con
   TensorFile file;
   try {
     file = read_safetensors(checkpoint);
+  } catch (const SystemError&) {
+    throw;
   } catch (const Error& error) {
     state.fault = error.what();
     return state;
@@ -224,6 +226,9 @@ CheckpointState state_of_checkpoint(const std::filesystem::path& checkpoint, con
       state.fault = fmt::format("its log '{}' has {} rows, but had {} when '{}' was made", log.string(),
                                 before.rows.size(), state.rows, checkpoint.string());
     }
+  } catch (const SystemError& error) {
+    if (error.hides_something()) throw;
+    state.fault = fmt::format("its log cannot be read: {}", error.what());
   } catch (const Error& error) {
     state.fault = fmt::format("its log cannot be read: {}", error.what());
   }

@@ -1,12 +1,17 @@
 #include "experiments/common/command_line.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <optional>
 #include <set>
+#include <sstream>
 
+#include "experiments/common/options.hpp"
+#include "experiments/common/revision.hpp"
 #include "host/record/file.hpp"
 #include "host/record/toml_text.hpp"
+#include "host/system/output.hpp"
+#include "host/system/program.hpp"
+#include "host/system/shell_word.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -16,6 +21,9 @@ namespace {
 /// Bytes of a file with options, at most.
 constexpr std::uint64_t kConfigLimit = 1 << 20;
 constexpr std::string_view kHelp = "--help";
+
+/// What --help shows for the values of an option that takes several.
+constexpr const char* kList = "LIST";
 
 bool is_flag(const CLI::Option& option) {
   return option.get_items_expected_max() == 0;
@@ -60,14 +68,14 @@ std::optional<std::string> spelled(const toml::node& node, const CLI::Option& op
   const bool is_number = type.starts_with("INT") || type.starts_with("FLOAT");
   if (const auto* value = node.as_string())
     return is_number ? std::nullopt : std::optional(toml_string(value->get()));
-  if (const auto* list = node.as_array(); list != nullptr && !is_number) {
-    std::string joined;
+  if (const auto* list = node.as_array(); list != nullptr && type == kList) {
+    std::vector<std::string> items;
     for (const toml::node& item : *list) {
       const std::optional<std::string> part = item.is_array() ? std::nullopt : spelled(item, option);
       if (!part) return std::nullopt;
-      joined += (joined.empty() ? "" : ",") + *part;
+      items.push_back(*part);
     }
-    return joined;
+    return join_list(items);
   }
   return std::nullopt;
 }
@@ -75,19 +83,8 @@ std::optional<std::string> spelled(const toml::node& node, const CLI::Option& op
 }  // namespace
 
 std::string command_of(CLI::App& app) {
-  constexpr std::string_view plain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./,:=+@%";
   std::string line = app.get_name();
-  const auto word = [&](const std::string& text) {
-    line += ' ';
-    if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) {
-      line += text;
-      return;
-    }
-    line += '\'';
-    for (const char c : text) line += c == '\'' ? "'\\''" : std::string(1, c);
-    line += '\'';
-  };
+  const auto word = [&](const std::string& text) { line += " " + shell_word(text); };
   std::vector<CLI::Option*> options = app.get_options();
   for (CLI::Option* option : options_of(app)) options.push_back(option);
   for (const CLI::Option* option : options) {
@@ -117,6 +114,14 @@ RunConfig values_of(CLI::App& app, const std::vector<std::string>& without) {
     }
   }
   return values;
+}
+
+void set_option(CLI::App& app, const std::string& name, const std::string& value) {
+  set(*app.get_option(name), value);
+}
+
+CLI::Option* as_list(CLI::Option* option) {
+  return option->type_name(kList);
 }
 
 OtherDefaults::OtherDefaults(CLI::App& app, const OptionValues& values) : app_(app) {
@@ -173,13 +178,19 @@ void apply_config_file(CLI::App& app, const std::filesystem::path& file, const s
                        is_flag(*option)            ? "true or false"
                        : type.starts_with("INT")   ? "a whole number"
                        : type.starts_with("FLOAT") ? "a number"
+                       : type == kList             ? "a list: [1, 2] or '1,2'"
                                                    : "a text");
     }
   }
 }
 
 int refusal(const CLI::App& app, const CLI::ParseError& error) {
-  if (error.get_exit_code() == 0) return app.exit(error);  // --help
+  if (error.get_exit_code() == 0) {  // --help, --version
+    std::ostringstream text;
+    static_cast<void>(app.exit(error, text, text));
+    say_text(text.str());
+    return 0;
+  }
   const CLI::App* of = &app;
   for (const CLI::App* command : app.get_subcommands())
     if (!command->get_name().empty()) of = command;
@@ -201,27 +212,60 @@ int refusal(const CLI::App& app, const CLI::ParseError& error) {
   if (what.starts_with(unconverted)) what = what.substr(unconverted.size()) + ": that is no such number";
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr && what.ends_with(" missing"))
     what = what.substr(0, what.find(':')) + ": a value is missing";
+  else if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr)
+    what = what.substr(0, what.find(':')) +
+           " is given more than once; once is enough, several values are "
+           "separated by commas";
   const std::string program = of == &app ? app.get_name() : app.get_name() + " " + of->get_name();
-  fmt::print(stderr, "{}: {}\nTry '{} --help'.\n", app.get_name(), what, program);
+  say_error("{}: {}\nTry '{} --help'.\n", app.get_name(), what, program);
   return 2;
 }
+
+std::string version_text(const std::string& program) {
+  return fmt::format("{} (Normlab) {}\nrevision {}, {}", program, NORMLAB_VERSION, revision(),
+                     build_description());
+}
+
+namespace {
+
+/// As main got them, but that a list with spaces after its commas is one argument again: nothing else may
+/// follow a comma, since no value stands without its option.
+std::vector<std::string> arguments_of(int argc, char** argv) {
+  std::vector<std::string> arguments;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const bool goes_on =
+        !arguments.empty() &&
+        ((arguments.back().ends_with(',') && !argument.starts_with('-')) || argument.starts_with(','));
+    if (goes_on) {
+      arguments.back() += argument;
+    } else {
+      arguments.push_back(argument);
+    }
+  }
+  return arguments;
+}
+
+}  // namespace
 
 int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
   std::string config;
   app.add_option("--config", config, "TOML file with options of the same names; the command line wins");
-  try {
-    app.parse(argc, argv);
-    if (!config.empty()) apply_config_file(app, config);
-    return body();
-  } catch (const CLI::ParseError& error) {
-    return refusal(app, error);
-  } catch (const UsageError& error) {
-    fmt::print(stderr, "{}: {}\nTry '{} --help'.\n", app.get_name(), error.what(), app.get_name());
-    return 2;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "{}: {}\n", app.get_name(), error.what());
-    return 1;
-  }
+  app.set_version_flag("--version", version_text(app.get_name()), "Print version, revision and build");
+  return run_guarded(app.get_name(), [&] {
+    try {
+      std::vector<std::string> arguments = arguments_of(argc, argv);
+      std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+      app.parse(std::move(arguments));
+      if (!config.empty()) apply_config_file(app, config);
+      return body();
+    } catch (const CLI::ParseError& error) {
+      return refusal(app, error);
+    } catch (const UsageError& error) {
+      say_error("{}: {}\nTry '{} --help'.\n", app.get_name(), error.what(), app.get_name());
+      return 2;
+    }
+  });
 }
 
 }  // namespace normlab

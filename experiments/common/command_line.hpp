@@ -18,6 +18,12 @@ namespace normlab {
 void apply_config_file(CLI::App& app, const std::filesystem::path& path,
                        const std::string& origin = "--config");
 
+/// Sets an option as if it had been typed so.
+void set_option(CLI::App& app, const std::string& name, const std::string& value);
+
+/// Says that an option takes a list (options.hpp: split_list): its TOML value may be an array.
+CLI::Option* as_list(CLI::Option* option);
+
 /// Option names and values: {"--epochs", "20"}.
 using OptionValues = std::vector<std::pair<std::string, std::string>>;
 
@@ -47,11 +53,14 @@ class OtherDefaults {
 /// Every option as it stands, whoever set it, but those named `without`: a file that apply_config_file takes.
 [[nodiscard]] RunConfig values_of(CLI::App& app, const std::vector<std::string>& without);
 
+/// What --version prints.
+[[nodiscard]] std::string version_text(const std::string& program);
+
 /// What a program answers to arguments that CLI11 does not take: one clear error, status 2; --help: status 0.
 int refusal(const CLI::App& app, const CLI::ParseError& error);
 
 /// Parses the command line and runs; turns exceptions into one line on stderr and an exit status: 0 done,
-/// 1 failed, 2 wrong usage, 130 interrupted.
+/// 1 failed, 2 wrong usage, 128 + the signal when interrupted.
 int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>& body);
 
 }  // namespace normlab

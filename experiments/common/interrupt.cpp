@@ -1,5 +1,6 @@
 #include "experiments/common/interrupt.hpp"
 
+#include <array>
 #include <atomic>
 #include <csignal>
 
@@ -7,8 +8,24 @@ namespace normlab {
 
 namespace {
 
+/// What asks a study to end: people (INT), systems that shut down (TERM), terminals and connections that go
+/// away (HUP), schedulers whose time is up (USR1, USR2: Slurm's --signal), and the limit of processor time
+/// (XCPU).
+constexpr std::array kStops{SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU};
+
 std::atomic<bool> stop_requested = false;
-static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets it");
+std::atomic<int> stop_signal = 0;
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free,
+              "a signal handler sets them");
+
+void stop(int signal) {
+  int none = 0;
+  stop_signal.compare_exchange_strong(none, signal);
+  stop_requested = true;
+  // A second one of a person or of the system ends the program at once. The others come more than once by
+  // themselves: the kernel and the shell both hang up, XCPU comes every second.
+  if (signal == SIGINT || signal == SIGTERM) std::signal(signal, SIG_DFL);
+}
 
 }  // namespace
 
@@ -16,17 +33,27 @@ bool interrupted() {
   return stop_requested;
 }
 
+int interrupt_status() {
+  const int signal = stop_signal;
+  return 128 + (signal == 0 || signal == SIGTERM ? SIGINT : signal);
+}
+
 void stop_runs() {
   stop_requested = true;
 }
 
 void handle_signals() {
-  const auto handler = [](int signal) {
-    stop_requested = true;
-    std::signal(signal, SIG_DFL);  // a second one ends the program at once
-  };
-  std::signal(SIGINT, handler);
-  std::signal(SIGTERM, handler);
+  for (const int signal : kStops) {
+    struct sigaction before {};
+    // What was ignored when the program began stays ignored: nohup, or a script's `&`.
+    if (::sigaction(signal, nullptr, &before) == 0 && before.sa_handler == SIG_IGN) continue;
+    struct sigaction action {};
+    action.sa_handler = stop;
+    action.sa_flags = SA_RESTART;
+    ::sigaction(signal, &action, nullptr);
+  }
+  // A reader that goes away (| head, | tee over a connection) takes the words with it, not the study.
+  std::signal(SIGPIPE, SIG_IGN);
 }
 
 }  // namespace normlab

@@ -1,13 +1,15 @@
 #include "experiments/common/options.hpp"
 
-#include "experiments/common/profile_window.hpp"
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <string_view>
 
 #include "experiments/common/backends.hpp"
 #include "experiments/common/command_line.hpp"
+#include "experiments/common/profile_window.hpp"
 #include "host/limits.hpp"
 
 namespace normlab {
@@ -39,13 +41,23 @@ std::vector<Value> list_of(const std::string& option, const std::string& text, c
 }  // namespace
 
 std::vector<std::string> split_list(const std::string& text) {
+  const auto trimmed = [](std::string_view part) {
+    constexpr std::string_view space = " \t\r\n";
+    part.remove_prefix(std::min(part.find_first_not_of(space), part.size()));
+    return std::string(part.substr(0, part.find_last_not_of(space) + 1));
+  };
   std::vector<std::string> parts;
   for (std::size_t at = 0; at <= text.size();) {
     const std::size_t comma = std::min(text.find(',', at), text.size());
-    parts.push_back(text.substr(at, comma - at));
+    parts.push_back(trimmed(std::string_view(text).substr(at, comma - at)));
     at = comma + 1;
   }
+  if (parts.size() > 1 && parts.back().empty() && !parts.front().empty()) parts.pop_back();  // "7,"
   return parts;
+}
+
+std::string join_list(const std::vector<std::string>& items) {
+  return items.size() == 1 ? items.front() + "," : fmt::format("{}", fmt::join(items, ","));
 }
 
 std::vector<int> number_list(const std::string& option, const std::string& text) {
@@ -81,18 +93,26 @@ std::vector<std::uint64_t> StudyOptions::seed_list() const {
   std::vector<std::uint64_t> list;
   for (const std::string& part : split_list(seeds)) {
     const auto seed = number<std::uint32_t>(part);
-    if (!seed) throw UsageError("--seeds: '{}' is no seed; say how many (3) or which (4,7)", part);
+    if (!seed) {
+      throw UsageError(
+          "--seeds: '{}' is no seed; say how many (3) or which (4,7), a single one with a comma (7,)", part);
+    }
     if (std::find(list.begin(), list.end(), *seed) != list.end())
       throw UsageError("--seeds: {} stands there twice", part);
     list.push_back(*seed);
   }
-  if (list.size() > 1) return list;
+  if (seeds.find(',') != std::string::npos) return list;
   const std::uint64_t count = list.front();
   if (count < 1 || count > 1000)
-    throw UsageError("--seeds: {} seeds are too few or too many; say 1 to 1000", count);
+    throw UsageError("--seeds: {} seeds are too few or too many; say 1 to 1000, or {}, for that one seed",
+                     count, count);
   list.clear();
   for (std::uint64_t seed = 0; seed < count; ++seed) list.push_back(seed);
   return list;
+}
+
+bool StudyOptions::finds_lr() const {
+  return split_list(lr) == std::vector<std::string>{"auto"};
 }
 
 double StudyOptions::lr_for(const Norm& norm) const {
@@ -184,11 +204,11 @@ void add_study_options(CLI::App& app, StudyOptions& o, const std::vector<std::st
   const auto group = [&](const char* name) { return app.add_option_group(name); };
 
   CLI::App* what = group("What is compared");
-  what->add_option("--norms", o.norms,
-                   "Normalizations, separated by commas: none, bn (batch), ln (layer),\n"
-                   "ln-elementwise (layer, gamma and beta per element), gn:G (group, G groups),\n"
-                   "in (instance), rms, rms-elementwise (gamma per element)");
-  what->add_option("--seeds", o.seeds, "How many seeds (3: seeds 0, 1, 2), or which (4,7)");
+  as_list(what->add_option("--norms", o.norms,
+                           "Normalizations, separated by commas: none, bn (batch), ln (layer),\n"
+                           "ln-elementwise (layer, gamma and beta per element), gn:G (group, G groups),\n"
+                           "in (instance), rms, rms-elementwise (gamma per element)"));
+  as_list(what->add_option("--seeds", o.seeds, kSeedsHelp));
   what->add_option("--net", o.net, kNetHelp);
   what->add_option("--width", o.width, "Multiplies the network's channels");
 
@@ -210,9 +230,10 @@ void add_study_options(CLI::App& app, StudyOptions& o, const std::vector<std::st
                   "Takes a batch in parts of this many images and adds up their gradients (0: whole):\n"
                   "memory for the part, and the same step but for bn, which sees only the part");
   how->add_option("--optimizer", o.optimizer, "sgd or adamw");
-  how->add_option("--lr", o.lr,
-                  "Peak learning rate; by norm where they must differ: 0.1,none=0.02,gn=0.05,gn:8=0.02\n"
-                  "(the default was found on held-out training images, see README.md)");
+  as_list(
+      how->add_option("--lr", o.lr,
+                      "Peak learning rate; by norm where they must differ: 0.1,none=0.02,gn=0.05,gn:8=0.02\n"
+                      "(the default was found on held-out training images, see README.md)"));
   how->add_option("--schedule", o.schedule,
                   "constant; step (/10 at 1/2 and 3/4); cosine; onecycle (PyTorch's OneCycleLR,\n"
                   "which also cycles the momentum 0.95 - 0.85 - 0.95)");
@@ -227,7 +248,8 @@ void add_study_options(CLI::App& app, StudyOptions& o, const std::vector<std::st
   inside->add_option("--diagnose", o.diagnose,
                      "Epochs from one diagnosis to the next (0: none): gradients, weights, updates and\n"
                      "activations of each layer; training itself stays the same, to the bit");
-  inside->add_option("--diagnose-steps", o.diagnose_steps, "Diagnose after these steps, too: 1,10,100");
+  as_list(
+      inside->add_option("--diagnose-steps", o.diagnose_steps, "Diagnose after these steps, too: 1,10,100"));
   inside->add_option("--profile-steps", o.profile_steps,
                      "With --device cuda and one run: steps A to B (100:102) are a window for tools/profile");
 

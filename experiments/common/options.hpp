@@ -60,12 +60,12 @@ struct StudyOptions {
   std::string profile_steps;  ///< "A:B"; empty: none
 
   [[nodiscard]] std::vector<Norm> norm_list() const;
-  /// "3" is 0, 1, 2; "4,7" are those seeds.
+  /// "3" is 0, 1, 2; "4,7" are those seeds, and so is "7,".
   [[nodiscard]] std::vector<std::uint64_t> seed_list() const;
   /// 1 where a range test will find it (--lr auto). Else the learning rate for one norm, from "0.1" or
   /// "0.1,none=0.02,gn=0.05,gn:8=0.02": gn stands for every G that is not named itself.
   [[nodiscard]] double lr_for(const Norm& norm) const;
-  [[nodiscard]] bool finds_lr() const { return lr == "auto"; }
+  [[nodiscard]] bool finds_lr() const;
   /// From "1,10,100".
   [[nodiscard]] std::vector<int> diagnose_step_list() const;
   /// What activations are stored as.
@@ -81,8 +81,11 @@ struct StudyOptions {
   void check() const;
 };
 
-/// "a,b" is a and b; "" is one empty part.
+/// "a,b" and "a, b" are a and b; "a," is a, and "" one empty part.
 [[nodiscard]] std::vector<std::string> split_list(const std::string& text);
+/// The text of which split_list makes these items, and which cannot be taken for a single value: "a,b" or
+/// "a,".
+[[nodiscard]] std::string join_list(const std::vector<std::string>& items);
 
 /// "16,128" as typed for `option`: whole numbers, no one twice. Throws UsageError.
 [[nodiscard]] std::vector<int> number_list(const std::string& option, const std::string& text);
@@ -91,7 +94,10 @@ struct StudyOptions {
 /// "he,torch": words, no one twice and none empty.
 [[nodiscard]] std::vector<std::string> word_list(const std::string& option, const std::string& text);
 
-/// What every program says of its --net.
+/// What every program says of its --seeds and of its --net.
+inline constexpr const char* kSeedsHelp =
+    "How many seeds (3: seeds 0, 1, 2), or which (4,7; a single one: 7,)";
+
 inline constexpr const char* kNetHelp =
     "Network: net_a (46,010 parameters with bn), plain:D (D blocks, 32 channels), or resnet:D\n"
     "(residual, D = 20 with 272,474 parameters, 56, or any 6 n + 2)";

@@ -4,10 +4,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstdio>
 #include <cstdlib>
 #include <utility>
+
+#include "host/system/output.hpp"
 
 namespace normlab {
 
@@ -35,17 +35,6 @@ TerminalSize terminal_size() {
   return {size.ws_col, size.ws_row};
 }
 
-/// In one piece, so that no half-drawn screen shows.
-void write_out(std::string_view text) {
-  std::fflush(stdout);
-  while (!text.empty()) {
-    const ssize_t count = write(STDOUT_FILENO, text.data(), text.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return;  // a terminal that went away is no reason to lose a study
-    text.remove_prefix(static_cast<std::size_t>(count));
-  }
-}
-
 }  // namespace
 
 Progress::Progress(const StudyPlan& plan)
@@ -61,7 +50,7 @@ Progress::~Progress() {
   if (!terminal_) return;
   drawer_.request_stop();
   drawer_.join();
-  write_out(lines_.replace("", {}, terminal_size().columns));
+  flush_output(lines_.replace("", {}, terminal_size().columns));
 }
 
 void Progress::begin(int run, double work) {
@@ -87,14 +76,14 @@ void Progress::advance(int run, const StepState& step) {
 void Progress::epoch(int run, double test_accuracy, const std::string& line) {
   const std::lock_guard lock(mutex_);
   runs_[static_cast<std::size_t>(run)].line.accuracy = test_accuracy;
-  if (!terminal_) write_out(line + "\n");
+  if (!terminal_) flush_output(line + "\n");
 }
 
 void Progress::note(const std::string& line) {
   const std::lock_guard lock(mutex_);
   if (!noted_.insert(line).second) return;
   const std::string text = fmt::format("note: {}\n", line);
-  terminal_ ? draw(text) : write_out(text);
+  terminal_ ? draw(text) : flush_output(text);
 }
 
 void Progress::finish(int run, const std::string& line) {
@@ -106,9 +95,9 @@ void Progress::finish(int run, const std::string& line) {
   if (terminal_) {
     draw(text + "\n");
   } else if (finished_ < static_cast<int>(runs_.size())) {
-    write_out(fmt::format("{}; {} left\n", text, clock_text(estimate_.seconds_left())));
+    flush_output(fmt::format("{}; {} left\n", text, clock_text(estimate_.seconds_left())));
   } else {
-    write_out(text + "\n");
+    flush_output(text + "\n");
   }
 }
 
@@ -130,7 +119,7 @@ ScreenState Progress::state() const {
 
 void Progress::draw(std::string_view above) {
   const auto [columns, rows] = terminal_size();
-  write_out(lines_.replace(above, draw_screen(state(), columns, rows), columns));
+  flush_output(lines_.replace(above, draw_screen(state(), columns, rows), columns));
 }
 
 void Progress::keep_drawing(const std::stop_token& stop) {

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "host/record/statistics.hpp"
+#include "host/record/text_layout.hpp"
 
 namespace normlab {
 
@@ -128,8 +129,9 @@ std::map<std::string, FoundRate> best_rates(std::span<const RunFigures> runs, co
 std::string rates_text(const std::map<std::string, FoundRate>& found) {
   std::string text = "accuracy on the images held out, by rate:\n";
   for (const auto& [norm, rate] : found)
-    text += fmt::format("  {:<15} takes {:<6} {}{}\n", norm, rate.lr,
-                        rate.learned ? "" : "(NO RATE LEARNED: the smallest) ", rate.accuracies);
+    text += wrapped(fmt::format("  {:<15} takes {:<6} {}{}", norm, rate.lr,
+                                rate.learned ? "" : "(NO RATE LEARNED: the smallest) ", rate.accuracies),
+                    4);
   return text;
 }
 

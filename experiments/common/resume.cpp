@@ -11,6 +11,7 @@
 #include "host/record/file.hpp"
 #include "host/record/log_reader.hpp"
 #include "host/record/run_results.hpp"
+#include "host/system/paths.hpp"
 
 namespace normlab {
 
@@ -29,7 +30,7 @@ std::string both_lists(const std::string& first, const std::string& second) {
   std::vector<std::string> items = split_list(first);
   for (const std::string& item : split_list(second))
     if (std::ranges::find(items, item) == items.end()) items.push_back(item);
-  return fmt::format("{}", fmt::join(items, ","));
+  return join_list(items);
 }
 
 /// The seeds of both, as --seeds names them: a number means that many from 0.
@@ -41,16 +42,19 @@ std::string both_seeds(const std::string& first, const std::string& second) {
     for (const std::uint64_t seed : options.seed_list()) seeds.insert(seed);
   }
   const bool is_counted = *seeds.rbegin() + 1 == seeds.size();
-  return is_counted ? std::to_string(seeds.size()) : fmt::format("{}", fmt::join(seeds, ","));
+  if (is_counted) return std::to_string(seeds.size());
+  std::vector<std::string> items;
+  for (const std::uint64_t seed : seeds) items.push_back(std::to_string(seed));
+  return join_list(items);
 }
 
 /// Which experiment made the runs that are there; nothing if none says so.
 std::string experiment_of(const std::filesystem::path& study) {
-  for (const auto& entry : std::filesystem::directory_iterator(study)) {
+  for (const std::filesystem::path& entry : entries_of(study)) {
+    if (!is_run_of_study(entry)) continue;
     try {
-      const RunDirectory directory(entry.path());
-      if (std::filesystem::exists(directory.config()))
-        return RunConfig::read(directory.config()).text("experiment");
+      const RunDirectory directory(entry);
+      if (is_there(directory.config())) return RunConfig::read(directory.config()).text("experiment");
     } catch (const Error&) {  // damaged: another may tell
     }
   }
@@ -109,12 +113,20 @@ struct Start {
   std::string why_anew = "has no good checkpoint";  ///< where there is none
 };
 
+/// Whether somebody else's permission is all that is missing: then nothing is known of a run, and it must not
+/// be begun anew.
+bool is_hidden(const Error& error) {
+  const auto* refused = dynamic_cast<const SystemError*>(&error);
+  return refused != nullptr && refused->hides_something();
+}
+
 Start start_of(const RunDirectory& directory, const RunConfig& settings) {
   Start start{directory};
   const std::vector<std::filesystem::path> checkpoints = directory.checkpoints().newest_first();
   try {
     static_cast<void>(RunConfig::read(directory.config()));
   } catch (const Error& error) {
+    if (is_hidden(error)) throw;
     // Then nobody knows on which machine it was begun.
     if (!checkpoints.empty())
       start.why_anew = fmt::format("cannot go on without its config.toml: {}", error.what());
@@ -138,6 +150,7 @@ RunResults results_of(const RunDirectory& directory, Log& log) {
   try {
     return read_run(directory.path(), &log);
   } catch (const Error& error) {
+    if (is_hidden(error)) throw;
     RunResults none;
     none.problems.emplace_back(error.what());
     return none;
@@ -161,7 +174,7 @@ void write_study_file(CLI::App& app, const StudyDirectory& study) {
   const std::filesystem::path file = study.path() / kStudyFile;
   RunConfig values = values_of(app, kNotOfTheStudy);
   // What was asked before stays asked: a later --resume without options goes on with all of it.
-  if (std::filesystem::exists(file)) {
+  if (is_there(file)) {
     const RunConfig before = RunConfig::read(file);
     for (const char* list : kLists)
       if (values.find(list) != nullptr) values.set(list, both_lists(before.text(list), values.text(list)));
@@ -173,7 +186,7 @@ void write_study_file(CLI::App& app, const StudyDirectory& study) {
 void restore_options(CLI::App& app, const StudyOptions& options) {
   if (!options.out.empty()) throw UsageError("--resume goes on in the directory it names; leave --out out");
   const std::filesystem::path file = std::filesystem::path(options.resume) / kStudyFile;
-  if (!std::filesystem::exists(file)) {
+  if (!is_there(file)) {
     throw UsageError(
         "--resume {}: there is no study there ({} is missing); give the directory that a study "
         "printed as its results",
@@ -200,15 +213,17 @@ Remaining remaining_runs(const StudyDirectory& study, const StudyOptions& option
   std::vector<std::string> varied{"norm", "seed", "lr"};
   varied.insert(varied.end(), runs.front().swept.begin(), runs.front().swept.end());
   if (std::find(varied.begin(), varied.end(), "depth") != varied.end()) varied.emplace_back("net");
-  for (const auto& entry : std::filesystem::directory_iterator(study.path())) {
-    const RunDirectory directory(entry.path());
+  for (const std::filesystem::path& entry : entries_of(study.path())) {
+    if (!is_run_of_study(entry)) continue;
+    const RunDirectory directory(entry);
     // A run may have been killed before it could write its configuration.
-    if (!std::filesystem::exists(directory.config()) || is_set_aside(directory.name())) continue;
+    if (!is_there(directory.config())) continue;
     RunConfig there;
     try {
       there = RunConfig::read(directory.config());
       add_younger_settings(there);
-    } catch (const Error&) {
+    } catch (const Error& error) {
+      if (is_hidden(error)) throw;
       continue;  // damaged: see start_of
     }
     const auto spec = planned.find(directory.name());
@@ -225,7 +240,7 @@ Remaining remaining_runs(const StudyDirectory& study, const StudyOptions& option
   std::vector<std::pair<Start, std::int64_t>> begun;  // with the rows that are in the log
   for (const RunSpec& spec : runs) {
     const RunDirectory directory(study.path() / spec.name());
-    if (!std::filesystem::exists(directory.path())) {
+    if (!is_there(directory.path())) {
       remaining.runs.push_back(spec);
       continue;
     }

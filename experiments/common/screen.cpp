@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "host/record/text_layout.hpp"
+
 namespace normlab {
 
 namespace {
@@ -62,10 +64,6 @@ std::string line_of(const std::vector<std::string>& fields, int width) {
 }
 
 }  // namespace
-
-int text_width(std::string_view text) {
-  return static_cast<int>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-}
 
 std::string clock_text(double seconds) {
   const int s = static_cast<int>(seconds + 0.5);

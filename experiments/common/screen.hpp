@@ -30,9 +30,6 @@ struct ScreenState {
 /// does not fit is left out, the least important first.
 [[nodiscard]] std::vector<std::string> draw_screen(const ScreenState& state, int columns, int rows);
 
-/// Columns that UTF-8 text takes (ours has no wide characters).
-[[nodiscard]] int text_width(std::string_view text);
-
 /// "1:05" or "2:03:04".
 [[nodiscard]] std::string clock_text(double seconds);
 

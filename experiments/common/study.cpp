@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -19,6 +20,11 @@
 #include "experiments/common/study_plan.hpp"
 #include "experiments/common/trainer.hpp"
 #include "host/record/summary.hpp"
+#include "host/record/text_layout.hpp"
+#include "host/system/output.hpp"
+#include "host/system/paths.hpp"
+#include "host/system/program.hpp"
+#include "host/system/shell_word.hpp"
 
 namespace normlab {
 
@@ -64,7 +70,7 @@ std::string dimensions(std::span<const RunSpec> runs) {
 /// A run that goes on convolves as it began.
 DeviceChoices choices_of(const StudyOptions& options, const RunDirectory& directory) {
   DeviceChoices choices = options.device_choices();
-  if (std::filesystem::exists(directory.config())) {
+  if (is_there(directory.config())) {
     choices.algorithms = RunConfig::read(directory.config()).text("algorithms");
   }
   return choices;
@@ -93,7 +99,7 @@ std::vector<RunOutcome> train_all(const StudyOptions& options, std::span<const R
               train(*backend, options, spec, data, share, directory, progress, i);
         } catch (const std::exception& cause) {
           const std::lock_guard lock(mutex);
-          if (!failure) failure = fmt::format("{}: {}", spec.name(), cause.what());
+          if (!failure) failure = fmt::format("{}: {}", spec.name(), reason_of(cause));
           stop_runs();
         }
       }
@@ -120,7 +126,7 @@ std::string summary_of(std::span<const RunFigures> figures) {
 }
 
 void print_notes(const Remaining& remaining) {
-  for (const std::string& note : remaining.notes) fmt::print("  {}\n", note);
+  for (const std::string& note : remaining.notes) say("  {}\n", note);
 }
 
 /// Finds the rate of each norm by a study in a directory of the study's own, whose finished runs are not
@@ -129,16 +135,15 @@ void find_rates(const StudyOptions& options, const Dataset& data, const StudyDir
                 std::vector<RunSpec>& runs) {
   RangeTest test(options, data, runs);
   const std::filesystem::path path = study.path() / kRateTests;
-  const bool is_there = std::filesystem::exists(path);
+  const bool is_begun = is_there(path);
   const StudyDirectory directory =
-      is_there ? StudyDirectory::open(path) : StudyDirectory::create(options.experiment, path);
+      is_begun ? StudyDirectory::open(path) : StudyDirectory::create(options.experiment, path);
   const auto train = [&] {
     const Remaining remaining = remaining_runs(directory, test.options, test.runs, test.data);
     const StudyPlan plan = Planner(test.options, test.data).plan(remaining.runs);
-    fmt::print("--lr auto: {} short runs on {} training images with {} held out, about {}\n",
-               remaining.runs.size(), test.data.train.count - test.options.val, test.options.val,
-               clock_text(plan.seconds()));
-    std::fflush(stdout);
+    say("--lr auto: {} short runs on {} training images with {} held out, about {}\n", remaining.runs.size(),
+        test.data.train.count - test.options.val, test.options.val, clock_text(plan.seconds()));
+    flush_output();
     print_notes(remaining);
     static_cast<void>(train_all(test.options, remaining.runs, test.data, plan, directory));
   };
@@ -147,8 +152,7 @@ void find_rates(const StudyOptions& options, const Dataset& data, const StudyDir
   if (const std::vector<Norm> none = test.without_a_rate(read_figures(path)); !none.empty()) {
     std::vector<std::string> names;
     for (const Norm& norm : none) names.push_back(norm.str());
-    fmt::print(
-        "--lr auto: no rate learned with {}: no accuracy on the {} images held out is above what guessing "
+    say("--lr auto: no rate learned with {}: no accuracy on the {} images held out is above what guessing "
         "gives "
         "({:.2f} %); more rates are tried\n",
         fmt::join(names, ", "), test.options.val, 100 * test.guess.highest(RangeTest::rates));
@@ -157,7 +161,7 @@ void find_rates(const StudyOptions& options, const Dataset& data, const StudyDir
     if (interrupted()) return;
   }
   const std::map<std::string, FoundRate> found = best_rates(read_figures(path), test.guess);
-  fmt::print("{}", rates_text(found));
+  say("{}", rates_text(found));
   for (RunSpec& run : runs) {
     const FoundRate& rate = found.at(run.norm.str());
     run.lr *= rate.lr;
@@ -171,8 +175,9 @@ std::string full_line(CLI::App& app, const Experiment& experiment, Planner& plan
   const OtherDefaults full(app, experiment.full);
   if (full.text().empty()) return "";
   const std::vector<RunSpec> runs = experiment.runs();
-  return fmt::format("--full: {}: {} runs, about {}\n", full.text(), runs.size(),
-                     clock_text(planner.plan(runs).seconds()));
+  return wrapped(fmt::format("--full: {}: {} runs, about {}", full.text(), runs.size(),
+                             clock_text(planner.plan(runs).seconds())),
+                 2);
 }
 
 /// "1 run", "2 runs".
@@ -190,6 +195,9 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
   if (options.finds_lr() && !experiment.finds_lr)
     throw UsageError("--lr auto: {} needs rates, such as 0.1; compare_norms can find them",
                      options.experiment);
+  // The study is gone on with, and looked at, from other directories, too.
+  if (const std::string place = place_of(options.data); place != options.data)
+    set_option(app, "--data", place);
   options.check();
   std::vector<RunSpec> all = experiment.runs();
   check_runs(options, all);
@@ -200,13 +208,13 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
   if (!options.resume.empty()) {
     study = StudyDirectory::open(options.resume);
     if (options.finds_lr()) find_rates(options, data, *study, all);
-    if (interrupted()) return 130;
+    if (interrupted()) return interrupt_status();
     remaining = remaining_runs(*study, options, all, data);
   }
   std::vector<RunSpec>& runs = remaining.runs;
   const StudyPlan plan = planner.plan(runs);
   const std::string full = options.full ? "" : full_line(app, experiment, planner);
-  if (interrupted()) return 130;
+  if (interrupted()) return interrupt_status();
   const std::unique_ptr<Backend> backend =
       make_backend(options.device, plan.processors, options.device_choices());
   backend->set_active_workers(processor_share(plan.processors, plan.jobs, plan.jobs - 1));
@@ -217,32 +225,37 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
         name, options.out.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.out));
   }
   write_study_file(app, *study);
-  fmt::print("{}: {} of {} on {}: {} training and {} test images\n", name, counted(all.size(), "run"),
-             counted(static_cast<std::size_t>(options.epochs), "epoch"), data.source,
-             data.train.count - options.val, data.test.count);
-  fmt::print("  {}\n", dimensions(all));
+  say_text(wrapped(
+      fmt::format("{}: {} of {} on {}: {} training and {} test images", name, counted(all.size(), "run"),
+                  counted(static_cast<std::size_t>(options.epochs), "epoch"), data.source,
+                  data.train.count - options.val, data.test.count),
+      2));
+  say_text(wrapped("  " + dimensions(all), 4));
   if (!options.resume.empty()) {
-    fmt::print("resumed: {} finished already, {} to do, {} of them from a checkpoint\n",
-               counted(remaining.finished, "run"), runs.size(), remaining.begun);
+    say("resumed: {} finished already, {} to do, {} of them from a checkpoint\n",
+        counted(remaining.finished, "run"), runs.size(), remaining.begun);
     print_notes(remaining);
   }
-  fmt::print("device: {}; {}; about {}\n", backend->description(),
-             plan.jobs == 1 ? "one run at a time" : fmt::format("{} runs side by side", plan.jobs),
-             clock_text(plan.seconds()));
-  fmt::print("{}results: {}\n", full, study->path().string());
+  say_text(wrapped(
+      fmt::format("device: {}; {}; about {}", backend->description(),
+                  plan.jobs == 1 ? "one run at a time" : fmt::format("{} runs side by side", plan.jobs),
+                  clock_text(plan.seconds())),
+      2));
+  say("{}results: {}\n", full, study->path().string());
   if (!study->is_locked())
-    fmt::print(
-        "note: this file system has no locks; take care that no other process works in that directory\n");
-  std::fflush(stdout);
+    say("note: this file system has no locks; take care that no other process works in that directory\n");
+  flush_output();
   if (options.finds_lr() && options.resume.empty()) find_rates(options, data, *study, runs);
 
   const double loading = seconds_since(begin);
   const std::vector<RunOutcome> outcomes = train_all(options, runs, data, plan, *study);
   const double wall = seconds_since(begin);
   if (interrupted()) {
-    fmt::print(stderr, "{}: interrupted; what was measured is in {}\n  {} --resume {}   # goes on\n", name,
-               study->path().string(), program.string(), study->path().string());
-    return 130;
+    const int status = interrupt_status();
+    say_error("{}: interrupted ({}); what was measured is in {}\n  {} --resume {}   # goes on\n", name,
+              ::strsignal(status - 128), study->path().string(), shell_path(program),
+              shell_path(study->path()));
+    return status;
   }
 
   RunTimes times;
@@ -255,18 +268,25 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
     times.total += outcome.times.total;
   }
   const std::vector<RunFigures> figures = read_figures(study->path());
-  fmt::print("\n{}\n", experiment.table ? experiment.table(figures) : summary_of(figures));
-  fmt::print(
-      "time: {} in all, {:.1f} s of it loading data and looking around; of the runs' own time {} training "
-      "steps, {} evaluation, {} diagnosis, {} checkpoints, {} log, {} the rest (order of images, set-up)\n",
-      clock_text(wall), loading, percent(times.training, times.total), percent(times.evaluation, times.total),
-      percent(times.diagnosis, times.total), percent(times.saving, times.total),
-      percent(times.logging, times.total),
-      percent(
-          times.total - times.training - times.evaluation - times.diagnosis - times.saving - times.logging,
-          times.total));
-  fmt::print("results: {}\n  {} report {}   # a page with pictures; csv instead of report: tables\n",
-             study->path().string(), (program.parent_path() / "normlog").string(), study->path().string());
+  say("\n{}\n", experiment.table ? experiment.table(figures) : summary_of(figures));
+  say_text(wrapped(
+      fmt::format(
+          "time: {} in all, {:.1f} s of it loading data and looking around; of the runs' own time {} "
+          "training "
+          "steps, {} evaluation, {} diagnosis, {} checkpoints, {} log, {} the rest (order of images, set-up)",
+          clock_text(wall), loading, percent(times.training, times.total),
+          percent(times.evaluation, times.total), percent(times.diagnosis, times.total),
+          percent(times.saving, times.total), percent(times.logging, times.total),
+          percent(times.total - times.training - times.evaluation - times.diagnosis - times.saving -
+                      times.logging,
+                  times.total)),
+      2));
+  const std::string normlog = shell_path(program.parent_path() / "normlog");
+  const std::string where = shell_path(study->path());
+  say("results: {}\n  {} report {}   # a page with pictures; csv instead of report: tables\n",
+      study->path().string(), normlog, where);
+  if (!output_failure().empty())
+    say_error("{}: the study is whole; {} summary {}   # prints its table\n", name, normlog, where);
   return 0;
 }
 

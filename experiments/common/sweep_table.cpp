@@ -6,8 +6,9 @@
 #include <cstdlib>
 
 #include "experiments/common/options.hpp"
-#include "experiments/common/screen.hpp"
 #include "host/record/figure_text.hpp"
+#include "host/record/text_layout.hpp"
+#include "host/system/output.hpp"
 
 namespace normlab {
 
@@ -33,15 +34,16 @@ void add(std::vector<std::string>& to, const std::string& value) {
 
 std::vector<RunFigures> read_figures(const std::filesystem::path& study) {
   std::vector<RunFigures> all;
-  for (const auto& path : find_runs(std::vector<std::filesystem::path>{study})) {
-    Log log;
-    RunFigures figures{read_run(path, &log), {}};
-    for (const Row& row : log.rows) {
-      const Channel& channel = log.channels[row.channel];
-      if (channel.kind == ChannelKind::scalar) figures.last[channel.name] = log.values_of(row)[0];
-    }
-    all.push_back(std::move(figures));
-  }
+  const std::vector<std::string> left_out = for_each_run(
+      find_runs(std::vector<std::filesystem::path>{study}), [&](std::size_t, RunResults run, const Log& log) {
+        RunFigures figures{std::move(run), {}};
+        for (const Row& row : log.rows) {
+          const Channel& channel = log.channels[row.channel];
+          if (channel.kind == ChannelKind::scalar) figures.last[channel.name] = log.values_of(row)[0];
+        }
+        all.push_back(std::move(figures));
+      });
+  for (const std::string& sentence : left_out) say_error("{}\n", sentence);
   return all;
 }
 
@@ -77,31 +79,32 @@ std::string sweep_table(std::span<const RunFigures> runs, const TableOptions& op
   std::stable_sort(columns.begin(), columns.end(), [](const std::string& a, const std::string& b) {
     return std::strtod(a.c_str(), nullptr) < std::strtod(b.c_str(), nullptr);
   });
-  std::vector<std::vector<std::string>> text{{options.columns}};
-  text[0].insert(text[0].end(), columns.begin(), columns.end());
-  for (const std::string& row : rows) {
-    std::vector<std::string>& line = text.emplace_back(std::vector<std::string>{row});
-    for (const std::string& column : columns) {
+  TextColumn names{options.columns, true, rows};
+  int room = terminal_width - text_width(names.head);
+  for (const std::string& row : rows) room = std::min(room, terminal_width - text_width(row));
+  // As many columns as fit, then the others below them.
+  std::string result = options.title + "\n";
+  std::vector<TextColumn> part{names};
+  int used = 0;
+  for (const std::string& column : columns) {
+    TextColumn next{column, false, {}};
+    int width = text_width(column);
+    for (const std::string& row : rows) {
       const auto cell = std::find_if(cells.begin(), cells.end(), [&](const Cell& known) {
         return known.row == row && known.column == column;
       });
-      line.push_back(cell == cells.end() ? "" : options.text(*cell));
+      next.cells.push_back(cell == cells.end() ? "" : options.text(*cell));
+      width = std::max(width, text_width(next.cells.back()));
     }
-  }
-  std::vector<int> widths(text[0].size());
-  for (const auto& line : text) {
-    for (std::size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], text_width(line[i]));
-  }
-  std::string result = options.title + "\n";
-  for (const auto& line : text) {
-    for (std::size_t i = 0; i < line.size(); ++i) {
-      const std::string space(static_cast<std::size_t>(widths[i] - text_width(line[i])), ' ');
-      result += i == 0 ? line[i] + space : "  " + space + line[i];
+    if (part.size() > 1 && used + 2 + width > room) {
+      result += text_table(std::move(part)).text + "\n";
+      part = {names};
+      used = 0;
     }
-    result.erase(result.find_last_not_of(' ') + 1);
-    result += '\n';
+    used += 2 + width;
+    part.push_back(std::move(next));
   }
-  return result;
+  return result + text_table(std::move(part)).text;
 }
 
 Figure last_of(std::string channel) {

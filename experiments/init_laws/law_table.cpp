@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "host/record/statistics.hpp"
+#include "host/system/output.hpp"
 
 namespace normlab {
 
@@ -89,26 +90,26 @@ std::vector<Line> lines_of(std::span<const LawRun> runs) {
 
 void print_table(std::span<const LawRun> runs) {
   const std::vector<Line> lines = lines_of(runs);
-  fmt::print("\n{:<9} {:<15} {:<12} {:>8} {:>8} {:>8}  {}\n", "padding", "norm", "law", "measured", "error",
-             "known", "reproduced");
+  say("\n{:<9} {:<15} {:<12} {:>8} {:>8} {:>8}  {}\n", "padding", "norm", "law", "measured", "error", "known",
+      "reproduced");
   int known = 0, reproduced = 0;
   for (const Line& line : lines) {
-    fmt::print("{:<9} {:<15} {:<12} {:>8.4f} {:>8.4f}", line.padding, line.norm, line.law, line.measured.mean,
-               line.standard_error());
+    say("{:<9} {:<15} {:<12} {:>8.4f} {:>8.4f}", line.padding, line.norm, line.law, line.measured.mean,
+        line.standard_error());
     if (line.known) {
-      fmt::print(" {:>8.{}f}  {}", *line.known, line.last_digit < 0.005 ? 3 : 2,
-                 line.is_reproduced() ? "yes" : "no");
+      say(" {:>8.{}f}  {}", *line.known, line.last_digit < 0.005 ? 3 : 2,
+          line.is_reproduced() ? "yes" : "no");
       known += 1;
       reproduced += line.is_reproduced() ? 1 : 0;
     }
-    fmt::print("\n");
+    say("\n");
   }
-  if (known > 0) fmt::print("\n{} of {} known figures are reproduced.\n", reproduced, known);
+  if (known > 0) say("\n{} of {} known figures are reproduced.\n", reproduced, known);
   for (const Line& line : lines) {
     if (line.norm != "bn" || line.padding != "circular" || line.law != "growth") continue;
     const double theory = std::sqrt(std::numbers::pi / (std::numbers::pi - 1));
-    fmt::print("Theory for bn: sqrt(pi / (pi - 1)) = {:.4f}; measured {:.4f}, {:+.2f} %.\n", theory,
-               line.measured.mean, 100 * (line.measured.mean / theory - 1));
+    say("Theory for bn: sqrt(pi / (pi - 1)) = {:.4f}; measured {:.4f}, {:+.2f} %.\n", theory,
+        line.measured.mean, 100 * (line.measured.mean / theory - 1));
   }
 }
 

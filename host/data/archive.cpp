@@ -4,6 +4,7 @@
 #include <archive_entry.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -11,6 +12,8 @@
 #include <vector>
 
 #include "host/data/digest.hpp"
+#include "host/system/paths.hpp"
+#include "host/system/system_error.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -59,6 +62,33 @@ std::vector<std::uint8_t> read_member(archive* a, std::uint64_t limit, const std
   }
 }
 
+/// Throws Error where this is another kind of file, or the archive of another version of CIFAR.
+void check_kind(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw_system_error(errno, "read", path, Access::read);
+  char magic[2] = {};
+  file.read(magic, 2);
+  const bool is_called_so = path.extension() == ".gz" || path.extension() == ".tgz";
+  if (!is_called_so && (magic[0] != '\x1f' || magic[1] != '\x8b')) {
+    throw Error(
+        "{} is no .tar.gz archive; give cifar-10-binary.tar.gz, cifar-100-binary.tar.gz, or a directory with "
+        "the files of a set",
+        path.string());
+  }
+  const Reader reader(archive_read_new());
+  archive_entry* entry = nullptr;
+  archive_read_support_filter_gzip(reader.get());
+  archive_read_support_format_tar(reader.get());
+  // Of a cut archive the beginning can be read.
+  if (archive_read_open_filename(reader.get(), path.c_str(), 1 << 16) != ARCHIVE_OK) return;
+  for (int members = 0; members < 3 && archive_read_next_header(reader.get(), &entry) == ARCHIVE_OK;
+       ++members) {
+    const char* const name = archive_entry_pathname(entry);
+    if (const std::string version = cifar::other_version(name == nullptr ? "" : name); !version.empty())
+      throw Error("{} is {}", path.string(), version);
+  }
+}
+
 }  // namespace
 
 ArchiveSpec archive_of(const std::string& set) {
@@ -74,19 +104,19 @@ ArchiveSpec archive_of(const std::string& set) {
 }
 
 void verify_archive(const fs::path& path, const ArchiveSpec& spec) {
-  std::error_code failed;
-  const std::uintmax_t size = fs::file_size(path, failed);
-  if (failed) throw Error("cannot read {}: {}", path.string(), failed.message());
+  const std::uint64_t size = bytes_in(path);
   const std::string_view title = spec.layout->title;
   const std::string remedy = fmt::format(
       "move it away and get it with `dataset fetch {} DIR`; a set of your own goes in a directory",
       spec.layout->name);
   if (size != spec.bytes) {
+    check_kind(path);
     throw Error("{} has {} bytes, the {} archive {}{}: {}", path.string(), size, title, spec.bytes,
                 size < spec.bytes ? " (a truncated download?)" : "", remedy);
   }
   Digest digest(Digest::Kind::md5);
   std::ifstream file(path, std::ios::binary);
+  if (!file) throw_system_error(errno, "read", path, Access::read);
   std::vector<char> block(1 << 18);
   while (file.read(block.data(), static_cast<std::streamsize>(block.size())), file.gcount() > 0) {
     digest.add(
@@ -162,8 +192,7 @@ Dataset read_archive(const fs::path& path, const ArchiveSpec& spec) {
 
 Dataset read_archive(const fs::path& path) {
   const ArchiveSpec ten = archive_of("cifar10"), hundred = archive_of("cifar100");
-  std::error_code ignored;
-  const std::uintmax_t size = fs::file_size(path, ignored);
+  const std::uint64_t size = bytes_in(path);
   const bool named_hundred = path.filename().string().find("100") != std::string::npos;
   return read_archive(path, size == hundred.bytes || (named_hundred && size != ten.bytes) ? hundred : ten);
 }

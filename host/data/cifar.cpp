@@ -1,12 +1,15 @@
 #include "host/data/cifar.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <numeric>
 #include <sstream>
 
 #include "host/data/digest.hpp"
 #include "host/data/files.hpp"
+#include "host/system/paths.hpp"
+#include "host/system/shell_word.hpp"
 #include "layers/error.hpp"
 
 namespace normlab::cifar {
@@ -66,15 +69,73 @@ void reserve(Images& images, int count) {
   images.pixels.reserve(static_cast<std::size_t>(count) * images.image_bytes());
 }
 
-bool present(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
+/// Throws Error where a file of the set cannot hold so many records.
+void check_size(const Layout& layout, std::uint64_t bytes, int records, const fs::path& file) {
+  const auto size = static_cast<std::uint64_t>(layout.record_bytes());
+  const std::uint64_t expected = static_cast<std::uint64_t>(records) * size;
+  if (bytes == expected) return;
+  if (bytes % size == 0 && bytes > 0) {
+    const std::string remedy =
+        is_there(file.parent_path() / manifest_file)
+            ? fmt::format("{} says otherwise: write the right number there", manifest_file)
+            : fmt::format(
+                  "if this is a set of your own, write into {} beside it how many records each file has, a "
+                  "line such as '{} {}' for each; else it is a truncated download or copy, and {}",
+                  manifest_file, file.filename().string(), bytes / size, fetch_again(layout));
+    throw Error("{} has {} bytes, which are {} records; {} records were expected ({} bytes): {}",
+                file.string(), bytes, bytes / size, records, expected, remedy);
+  }
+  throw Error("{} has {} bytes; {} records of {} bytes make {}. It ends {} bytes into record {}: {} {}",
+              file.string(), bytes, records, size, expected, bytes % size, bytes / size,
+              bytes < expected ? "a truncated download or copy?" : "not a file of this set?",
+              fetch_again(layout));
 }
 
 /// Whether `folder` holds any file of the set.
 bool has_files(const Layout& layout, const fs::path& folder) {
   return std::any_of(layout.files.begin(), layout.files.end(),
-                     [&](const File& part) { return present(folder / part.name); });
+                     [&](const File& part) { return is_there(folder / part.name); });
+}
+
+/// CIFAR's other versions, which hold the same images in other formats.
+struct OtherVersion {
+  std::string_view title, folder;
+  std::vector<std::string_view> files;
+};
+
+const std::array kOtherVersions{
+    OtherVersion{"the python version of CIFAR-10", "cifar-10-batches-py", {"data_batch_1", "test_batch"}},
+    OtherVersion{"the python version of CIFAR-100", "cifar-100-python", {"train", "test"}},
+    OtherVersion{
+        "the Matlab version of CIFAR-10", "cifar-10-batches-mat", {"data_batch_1.mat", "test_batch.mat"}},
+    OtherVersion{"the Matlab version of CIFAR-100", "cifar-100-matlab", {"train.mat", "test.mat"}}};
+
+std::string binary_version_needed(std::string_view what) {
+  const bool is_hundred = what.find("100") != what.npos;
+  return fmt::format("what is read is the binary version: `dataset fetch {} DIR` gets it, or bring {}",
+                     is_hundred ? "cifar100" : "cifar10",
+                     is_hundred ? "cifar-100-binary.tar.gz" : "cifar-10-binary.tar.gz");
+}
+
+/// What a directory without a set holds instead, and what helps; "" if that is nothing known.
+std::string other_form(const fs::path& given) {
+  for (const OtherVersion& version : kOtherVersions) {
+    for (const fs::path& folder : {given, given / version.folder}) {
+      if (!std::all_of(version.files.begin(), version.files.end(),
+                       [&](std::string_view name) { return is_a_file(folder / name); }))
+        continue;
+      return fmt::format("{} is {}; {}", folder.string(), version.title,
+                         binary_version_needed(version.title));
+    }
+  }
+  for (const Layout* layout : {&cifar10(), &cifar100()}) {
+    if (const fs::path archive =
+            given / fmt::format("{}-binary.tar.gz", layout == &cifar10() ? "cifar-10" : "cifar-100");
+        is_a_file(archive))
+      return fmt::format("{} holds no files of a set, but an archive: give --data {}", given.string(),
+                         shell_path(archive));
+  }
+  return "";
 }
 
 /// Which set a directory holds, and where in it. Throws Error when that is not clear.
@@ -84,16 +145,17 @@ std::pair<const Layout*, fs::path> find_set(const fs::path& given) {
     const fs::path nested = given / layout->folder;
     if (has_files(*layout, given)) {
       found.emplace_back(layout, given);
-    } else if (present(nested)) {
+    } else if (is_there(nested)) {
       found.emplace_back(layout, nested);
     }
   }
   if (found.size() == 1) return found.front();
   if (found.empty()) {
+    if (const std::string form = other_form(given); !form.empty()) throw Error("{}", form);
     throw Error(
         "{} holds neither CIFAR-10's files (data_batch_1.bin ... test_batch.bin) nor CIFAR-100's (train.bin, "
         "test.bin). `dataset fetch cifar10 {}` gets CIFAR-10, `--data synthetic` needs no files",
-        given.string(), given.string());
+        given.string(), shell_path(given));
   }
   throw Error(
       "{} holds files of CIFAR-10 and of CIFAR-100 ({} and {}): name the directory of the one you mean",
@@ -152,13 +214,7 @@ const Layout& cifar100() {
 void append_records(Images& images, const Layout& layout, std::span<const std::uint8_t> bytes, int records,
                     const std::string& file) {
   const auto size = static_cast<std::size_t>(layout.record_bytes());
-  const std::size_t expected = static_cast<std::size_t>(records) * size;
-  if (bytes.size() != expected) {
-    throw Error("{} has {} bytes; {} records of {} bytes make {}. It ends {} bytes into record {}: {} {}",
-                file, bytes.size(), records, size, expected, bytes.size() % size, bytes.size() / size,
-                bytes.size() < expected ? "a truncated download or copy?" : "not a file of this set?",
-                fetch_again(layout));
-  }
+  check_size(layout, bytes.size(), records, file);
   const auto check = [&](std::size_t record, int label, int classes, const char* what) {
     if (label < classes) return;
     throw Error("{}: record {} (byte {}) has the {} {}; labels are 0 to {}. The file is damaged: {}", file,
@@ -204,17 +260,50 @@ std::string parse_note(std::string text, const std::string& file) {
   return text;
 }
 
+std::string part_of_a_set(const fs::path& file) {
+  const std::string name = file.filename().string();
+  const std::string directory = file.parent_path().empty() ? "." : file.parent_path().string();
+  for (const Layout* layout : {&cifar10(), &cifar100()}) {
+    if (std::any_of(layout->files.begin(), layout->files.end(),
+                    [&](const File& part) { return part.name == name; }))
+      return fmt::format(
+          "{} is one file of a set in {}'s layout: give the directory that holds all of them, --data {}",
+          file.string(), layout->title, shell_path(directory));
+  }
+  for (const OtherVersion& version : kOtherVersions) {
+    const bool is_part = std::any_of(version.files.begin(), version.files.end(), [&](std::string_view part) {
+      return part == name || (name.starts_with("data_batch_") && part.starts_with("data_batch_") &&
+                              fs::path(part).extension() == fs::path(name).extension());
+    });
+    if (is_part)
+      return fmt::format("{} is a file of {}; {}", file.string(), version.title,
+                         binary_version_needed(version.title));
+  }
+  return "";
+}
+
+std::string other_version(std::string_view member) {
+  for (const OtherVersion& version : kOtherVersions) {
+    if (member.find(version.folder) != member.npos)
+      return fmt::format("{}; {}", version.title, binary_version_needed(version.title));
+  }
+  return "";
+}
+
 Dataset read_directory(const fs::path& given) {
   const auto [found, where] = find_set(given);
   const Layout& layout = *found;
   std::string missing;
   for (const File& part : layout.files) {
-    if (!present(where / part.name))
+    if (!is_there(where / part.name))
       missing += std::string(missing.empty() ? "" : ", ") + std::string(part.name);
   }
   if (!missing.empty()) {
-    throw Error("{} lacks {}. `dataset fetch {} {}` gets {}, `--data synthetic` needs no files",
-                where.string(), missing, layout.name, given.string(), layout.title);
+    throw Error(
+        "{} lacks {}. `dataset fetch {} {}` gets {}, `--data synthetic` needs no files; even a small set of "
+        "your own has "
+        "all of its files",
+        where.string(), missing, layout.name, shell_path(given), layout.title);
   }
 
   Dataset dataset;
@@ -223,24 +312,22 @@ Dataset read_directory(const fs::path& given) {
   Manifest records;
   for (const File& part : layout.files) records.push_back(part.records);
   const fs::path manifest = where / manifest_file;
-  if (present(manifest)) {
+  if (is_there(manifest)) {
     records = parse_manifest(layout, read_text(manifest), manifest.string());
     dataset.name = fs::absolute(where).lexically_normal().filename().string();
   }
   const fs::path names = where / layout.names_file;
   dataset.class_names.assign(layout.labels.begin(), layout.labels.end());
-  if (present(names)) dataset.class_names = parse_class_names(layout, read_text(names), names.string());
-  if (const fs::path note = where / note_file; present(note))
+  if (is_there(names)) dataset.class_names = parse_class_names(layout, read_text(names), names.string());
+  if (const fs::path note = where / note_file; is_there(note))
     dataset.note = parse_note(read_text(note), note.string());
   reserve(dataset.train, std::accumulate(records.begin(), records.end() - 1, 0));
   reserve(dataset.test, records.back());
   Digest digest(Digest::Kind::sha256);
   for (std::size_t i = 0; i < records.size(); ++i) {
     const fs::path path = where / layout.files[i].name;
-    // The limit is above what the set can hold: a file a little too long is told so by append_records.
-    const auto limit =
-        2 * static_cast<std::uint64_t>(records[i]) * static_cast<std::uint64_t>(layout.record_bytes());
-    const std::vector<std::uint8_t> bytes = read_file(path, limit);
+    check_size(layout, bytes_in(path), records[i], path);  // before memory is taken
+    const std::vector<std::uint8_t> bytes = read_file(path, UINT64_MAX);
     digest.add(bytes);
     append_records(i + 1 == records.size() ? dataset.test : dataset.train, layout, bytes, records[i],
                    path.string());
@@ -266,7 +353,7 @@ void write_directory(const fs::path& where, const Dataset& dataset) {
     throw Error("{} is not empty, and nothing is overwritten: name a new directory, or remove it first",
                 where.string());
   }
-  make_directory(where);
+  make_directories(where);
 
   std::string manifest = fmt::format("# {}: the records of each file\n", dataset.source);
   const auto write_part = [&](std::string_view name, const Images& images, int first, int last) {

@@ -57,6 +57,12 @@ void append_records(Images& images, const Layout& layout, std::span<const std::u
 std::vector<std::string> parse_class_names(const Layout& layout, const std::string& text,
                                            const std::string& file);
 
+/// What is wrong with naming this file where a whole set is meant: it is one of a set's files, or of another
+/// version of CIFAR; "" where its name says nothing.
+std::string part_of_a_set(const std::filesystem::path& file);
+/// Which other version of CIFAR an archive with a member of this name is, and what helps; "" if none.
+std::string other_version(std::string_view member);
+
 /// Reads a directory in one of these layouts, or one that holds the folder of one. Throws Error: files are
 /// missing or damaged, or it is not clear which of the sets is meant.
 Dataset read_directory(const std::filesystem::path& folder);

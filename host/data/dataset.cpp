@@ -9,6 +9,7 @@
 #include "host/data/cifar.hpp"
 #include "host/data/digest.hpp"
 #include "host/data/synthetic.hpp"
+#include "host/system/paths.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -33,18 +34,25 @@ std::uint64_t synthetic_seed(const std::string& spec) {
 
 }  // namespace
 
+std::string place_of(const std::string& spec) {
+  if (spec.empty() || spec == synthetic_word || spec.starts_with("synthetic:")) return spec;
+  const fs::path path = absolute_path(spec);
+  return (path.has_filename() ? path : path.parent_path()).string();
+}
+
 Dataset load_dataset(const std::string& spec) {
   if (spec.empty()) throw UsageError("no data named: give synthetic, a directory, or an archive of CIFAR");
   if (spec == synthetic_word || spec.rfind("synthetic:", 0) == 0) return make_synthetic(synthetic_seed(spec));
-  std::error_code failed;
-  const fs::file_status status = fs::status(spec, failed);
-  if (fs::is_directory(status)) return cifar::read_directory(spec);
-  if (fs::is_regular_file(status)) return read_archive(spec);
+  if (is_a_directory(spec)) return cifar::read_directory(spec);
+  if (is_a_file(spec)) {
+    if (const std::string fault = cifar::part_of_a_set(spec); !fault.empty()) throw Error("{}", fault);
+    return read_archive(spec);
+  }
   throw Error(
       "no data at '{}': {}. Give a directory with CIFAR-10's or CIFAR-100's binary files, the archive "
       "cifar-10-binary.tar.gz or cifar-100-binary.tar.gz, or synthetic; `dataset fetch cifar10 DIR` gets "
       "CIFAR-10",
-      spec, failed ? failed.message() : "no such file or directory");
+      spec, is_there(spec) ? "that is neither a file nor a directory" : "no such file or directory");
 }
 
 Images take(const Images& images, int count) {

@@ -52,6 +52,9 @@ struct Dataset {
 /// the spec makes no sense.
 Dataset load_dataset(const std::string& spec);
 
+/// The same spec, from wherever it is read: a path from the root.
+std::string place_of(const std::string& spec);
+
 /// The first `count` images; all of them when there are fewer. `count` below 1 is a UsageError.
 Images take(const Images& images, int count);
 

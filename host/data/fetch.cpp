@@ -4,6 +4,8 @@
 #include <system_error>
 
 #include "host/data/files.hpp"
+#include "host/system/paths.hpp"
+#include "host/system/shell_word.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -11,16 +13,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool present(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
-
 /// Whether all files of the set are in `folder`, whole and with possible labels. A damaged one is an Error.
 bool complete(const fs::path& folder, const ArchiveSpec& archive) {
   const cifar::Layout& layout = *archive.layout;
   if (!std::all_of(layout.files.begin(), layout.files.end(),
-                   [&](const cifar::File& part) { return present(folder / part.name); })) {
+                   [&](const cifar::File& part) { return is_there(folder / part.name); })) {
     return false;
   }
   for (const cifar::File& part : layout.files) {
@@ -36,11 +33,11 @@ bool complete(const fs::path& folder, const ArchiveSpec& archive) {
 
 /// Unpacks the archive; returns how many files were written. Files that are there already must be equal.
 int unpack(const fs::path& archive, const ArchiveSpec& spec, const fs::path& folder) {
-  make_directory(folder);
+  make_directories(folder);
   int written = 0;
   for_each_member(archive, spec, [&](const std::string& name, std::span<const std::uint8_t> bytes) {
     const fs::path path = folder / name;
-    if (!present(path)) {
+    if (!is_there(path)) {
       write_file(path, bytes);
       ++written;
       return;
@@ -83,8 +80,8 @@ void download_archive(const fs::path& target, const FetchOptions& options) {
         "  - name a mirror: dataset fetch {} {} --url URL;\n"
         "  - bring {} ({} bytes, MD5 {}) from elsewhere: dataset fetch {} {} --from FILE;\n"
         "  - or work without it: --data synthetic.",
-        error.what(), spec.layout->title, spec.layout->name, target.parent_path().string(), spec.file,
-        spec.bytes, spec.md5, spec.layout->name, target.parent_path().string());
+        error.what(), spec.layout->title, spec.layout->name, shell_path(target.parent_path()), spec.file,
+        spec.bytes, spec.md5, spec.layout->name, shell_path(target.parent_path()));
   }
   std::error_code failed;
   fs::rename(part, target, failed);
@@ -97,11 +94,11 @@ FetchResult fetch_set(const fs::path& directory, const FetchOptions& options) {
   const fs::path folder = directory / options.archive.layout->folder;
   const fs::path target = directory / options.archive.file;
   fs::path local = options.from;
-  if (local.empty() && present(target)) local = target;
+  if (local.empty() && is_there(target)) local = target;
   if (local.empty() && complete(folder, options.archive)) {
     return {folder, "the set is here already; nothing to do"};
   }
-  make_directory(directory);
+  make_directories(directory);
   if (local.empty()) {
     download_archive(target, options);
     local = target;

@@ -17,9 +17,6 @@ std::vector<std::uint8_t> read_file(const std::filesystem::path& path, std::uint
 /// replaced only when `replace` is set. Throws Error; a full disk leaves nothing behind.
 void write_file(const std::filesystem::path& path, std::span<const std::uint8_t> bytes, bool replace = false);
 
-/// Makes a directory and its parents. Throws Error when that fails or something else has the name.
-void make_directory(const std::filesystem::path& path);
-
 /// The bytes of a text, as they are written.
 inline std::span<const std::uint8_t> bytes_of(const std::string& text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};

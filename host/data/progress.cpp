@@ -37,8 +37,7 @@ void TransferProgress::update(std::uint64_t held) {
 
 void TransferProgress::note(const char* text) {
   if (out_ == nullptr) return;
-  fmt::print(out_, "{}{}\n", terminal_ ? erase_line : "", text);
-  std::fflush(out_);
+  write(fmt::format("{}{}\n", terminal_ ? erase_line : "", text));
 }
 
 void TransferProgress::finish(std::uint64_t held) {
@@ -50,9 +49,15 @@ void TransferProgress::print(std::uint64_t held, const char* end) {
   const double rate = seconds > 0 ? static_cast<double>(held - held_at_begin_) / seconds : 0;
   const double left = held < total_ ? static_cast<double>(total_ - held) : 0;
   const std::string wait = left == 0 ? "done" : rate > 0 ? clock_text(left / rate) + " left" : "waiting";
-  fmt::print(out_, "{}{:.1f} of {:.1f} MB, {:.2f} MB/s, {}{}", terminal_ ? erase_line : "",
-             static_cast<double>(held) / 1e6, static_cast<double>(total_) / 1e6, rate / 1e6, wait, end);
-  std::fflush(out_);
+  write(fmt::format("{}{:.1f} of {:.1f} MB, {:.2f} MB/s, {}{}", terminal_ ? erase_line : "",
+                    static_cast<double>(held) / 1e6, static_cast<double>(total_) / 1e6, rate / 1e6, wait,
+                    end));
+}
+
+/// Nobody may be there any more to read it.
+void TransferProgress::write(const std::string& text) {
+  static_cast<void>(std::fputs(text.c_str(), out_));
+  static_cast<void>(std::fflush(out_));
 }
 
 }  // namespace normlab

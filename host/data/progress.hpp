@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <string>
 
 namespace normlab {
 
@@ -24,6 +25,7 @@ class TransferProgress {
 
  private:
   using Clock = std::chrono::steady_clock;
+  void write(const std::string& text);
   void print(std::uint64_t held, const char* end);
 
   std::FILE* out_;

@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "host/record/file.hpp"
+#include "host/system/paths.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -36,10 +37,9 @@ std::optional<std::int64_t> steps_of(std::string_view name) {
 /// The older ones by falling steps.
 std::vector<std::filesystem::path> older(const std::filesystem::path& directory) {
   std::vector<std::pair<std::int64_t, std::filesystem::path>> found;
-  if (std::filesystem::is_directory(directory)) {
-    for (const auto& entry : std::filesystem::directory_iterator(directory)) {
-      if (const auto steps = steps_of(entry.path().filename().string()))
-        found.emplace_back(-*steps, entry.path());
+  if (is_a_directory(directory)) {
+    for (const std::filesystem::path& entry : entries_of(directory)) {
+      if (const auto steps = steps_of(entry.filename().string())) found.emplace_back(-*steps, entry);
     }
   }
   std::sort(found.begin(), found.end());
@@ -52,7 +52,7 @@ std::vector<std::filesystem::path> older(const std::filesystem::path& directory)
 
 std::vector<std::filesystem::path> CheckpointFiles::newest_first() const {
   std::vector<std::filesystem::path> paths = older(directory_);
-  if (std::filesystem::exists(directory_ / kNewest)) paths.insert(paths.begin(), directory_ / kNewest);
+  if (is_there(directory_ / kNewest)) paths.insert(paths.begin(), directory_ / kNewest);
   return paths;
 }
 
@@ -62,7 +62,7 @@ void CheckpointFiles::add(const TensorFile& file, std::int64_t steps, int keep) 
   next.write(encode_safetensors(file));
   next.sync();  // a full disk shows here, before anything is renamed
   const bool is_another = newest_steps_ && *newest_steps_ != steps;
-  if (keep > 1 && is_another && std::filesystem::exists(newest)) {
+  if (keep > 1 && is_another && is_there(newest)) {
     rename_file(newest, directory_ / fmt::format("{}{}{}", kStem, *newest_steps_, kSuffix));
   }
   next.commit();
@@ -85,7 +85,7 @@ void CheckpointFiles::remove_older(int keep) const {
 void CheckpointFiles::set_aside(const std::filesystem::path& checkpoint) {
   for (int number = 1;; ++number) {
     const std::filesystem::path aside = fmt::format("{}.damaged-{}", checkpoint.string(), number);
-    if (std::filesystem::exists(std::filesystem::symlink_status(aside))) continue;
+    if (is_taken(aside)) continue;
     rename_file(checkpoint, aside);
     return;
   }

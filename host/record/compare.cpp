@@ -12,6 +12,7 @@
 #include "host/record/figure_text.hpp"
 #include "host/record/run_identity.hpp"
 #include "host/record/summary.hpp"
+#include "host/record/text_layout.hpp"
 
 namespace normlab {
 
@@ -165,25 +166,29 @@ const Table tables[]{
     {"training images/s", &ArmComparison::speed, {1, 0, not_negative}, {1, 0, {}, true}}};
 
 std::string text_of(const Table& table, const Comparison& comparison) {
-  std::string text;
+  std::vector<TextColumn> columns{{table.title, true, {}},
+                                  {"pairs", false, {}},
+                                  {"A", false, {}},
+                                  {"B", false, {}},
+                                  {"B minus A  ", false, {}}};
   for (const ArmComparison& arm : comparison.arms) {
     const PairedFigure& figure = arm.*table.figure;
     if (figure.difference.n == 0) continue;
-    if (text.empty())
-      text = fmt::format("{:<22} {:>5}  {:>20} {:>20} {:>24}\n", table.title, "pairs", "A", "B", "B minus A");
-    text += fmt::format("{:<22} {:>5}  {:>20} {:>20} {:>24}{}\n", arm.arm, figure.difference.n,
-                        figure_text(figure.a, table.value), figure_text(figure.b, table.value),
-                        figure_text(figure.difference, table.difference),
-                        is_distinguishable(figure.difference) ? "" : " ?");
+    columns[0].cells.push_back(arm.arm);
+    columns[1].cells.push_back(std::to_string(figure.difference.n));
+    columns[2].cells.push_back(figure_text(figure.a, table.value));
+    columns[3].cells.push_back(figure_text(figure.b, table.value));
+    columns[4].cells.push_back(figure_text(figure.difference, table.difference) +
+                               (is_distinguishable(figure.difference) ? "  " : " ?"));
   }
-  return text.empty() ? text : text + "\n";
+  return columns[0].cells.empty() ? "" : text_table(std::move(columns)).text + "\n";
 }
 
 std::string differences_text(const char* title, const std::vector<ConfigDifference>& differences) {
   if (differences.empty()) return "";
   std::string text = fmt::format("{}\n", title);
   for (const ConfigDifference& one : differences)
-    text += fmt::format("  {:<16} A {}; B {}\n", one.key, one.a, one.b);
+    text += wrapped(fmt::format("  {:<16} A {}; B {}", one.key, one.a, one.b), 4);
   return text;
 }
 
@@ -219,11 +224,13 @@ std::string comparison_text(const Comparison& comparison, const std::string& nam
   if (comparison.arms.empty()) {
     text += "Nothing can be compared: no norm and seed finished in both studies.\n";
   } else {
-    text +=
-        "Means over the seeds that finished in both, ± half of the 95 % t-interval, or [that interval] "
-        "where\n"
-        "it would go where no value can be; of one or two seeds the values. B minus A is paired by seed.\n"
-        "? = not distinguishable: the interval contains 0, or there is none.\n";
+    text += wrapped(
+        "Means over the seeds that finished in both, ± half of the 95 % t-interval, or [that interval] where "
+        "it "
+        "would go where no value can be; of one or two seeds the values. B minus A is paired by seed. ? = "
+        "not "
+        "distinguishable: the interval contains 0, or there is none.",
+        0);
   }
   text += differences_text("They differ in:", comparison.settings);
   if (!comparison.arms.empty() && comparison.settings.empty()) text += "Their configurations are the same.\n";
@@ -232,7 +239,8 @@ std::string comparison_text(const Comparison& comparison, const std::string& nam
     return one.key == "data_digest" || one.key == "test_images";
   };
   if (std::any_of(comparison.settings.begin(), comparison.settings.end(), other_data))
-    text += "Their images are not the same: accuracies on other images say little about the rest.\n";
+    text +=
+        wrapped("Their images are not the same: accuracies on other images say little about the rest.", 0);
   if (!comparison.left_out.empty()) text += "Not compared:\n";
   for (const std::string& sentence : comparison.left_out) text += "  " + sentence + "\n";
   return text;

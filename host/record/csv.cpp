@@ -12,6 +12,7 @@
 #include "host/record/layers_csv.hpp"
 #include "host/record/run_identity.hpp"
 #include "host/record/run_results.hpp"
+#include "host/system/paths.hpp"
 
 namespace normlab {
 
@@ -154,21 +155,18 @@ std::string csv_number(double value) {
 }
 
 CsvExport export_csv(std::span<const std::filesystem::path> runs, const std::filesystem::path& out) {
-  std::error_code error;
-  std::filesystem::create_directories(out, error);
-  if (error) throw_system_error(error.value(), "create directory", out);
-
+  make_directories(out);
   Table epochs(out / "epochs.csv", "run,norm,seed,epoch,step,split,loss,accuracy,seconds");
   Table steps(out / "steps.csv", "run,norm,seed,epoch,step,loss,lr,grad_norm");
   std::unique_ptr<Table> layers, histograms;  // only if a run has any
   CsvExport result;
   std::vector<RunResults> all;
-  const std::vector<std::string> names = unique_names(runs);
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    Log log;  // one at a time in memory
-    RunResults results = read_run(runs[i], &log);
+  const std::vector<std::string> all_names = unique_names(runs);
+  std::vector<std::string> names;  // of those that could be read
+  result.left_out = for_each_run(runs, [&](std::size_t place, RunResults results, const Log& log) {
+    names.push_back(all_names[place]);
     const std::string run =
-        fmt::format("{},{},{}", csv_field(names[i]), csv_field(results.norm), results.seed);
+        fmt::format("{},{},{}", csv_field(names.back()), csv_field(results.norm), results.seed);
     write_epochs(epochs, run, results);
     write_steps(steps, run, log);
     if (layers == nullptr && has_layer_channels(log))
@@ -181,7 +179,7 @@ CsvExport export_csv(std::span<const std::filesystem::path> runs, const std::fil
     if (histograms != nullptr) write_rows(*histograms, run, log, append_histogram_lines);
     result.problems.insert(result.problems.end(), results.problems.begin(), results.problems.end());
     all.push_back(std::move(results));
-  }
+  });
 
   for (const std::string& sentence : distinct_runs(all).sentences)
     result.notes.push_back(sentence + " Each of them has its rows.");
@@ -192,6 +190,10 @@ CsvExport export_csv(std::span<const std::filesystem::path> runs, const std::fil
   write_runs(summary, names, all, keys);
   for (Table* table : {&epochs, &steps, layers.get(), histograms.get(), &summary})
     if (table != nullptr) result.files.push_back(table->commit());
+  // Those of an earlier export would pass for these runs'.
+  std::error_code ignored;
+  if (layers == nullptr) std::filesystem::remove(out / "layers.csv", ignored);
+  if (histograms == nullptr) std::filesystem::remove(out / "histograms.csv", ignored);
   return result;
 }
 

@@ -18,6 +18,7 @@ namespace normlab {
 struct CsvExport {
   std::vector<std::filesystem::path> files;  // what was written
   std::vector<std::string> problems;         // damage that was read around, one sentence each
+  std::vector<std::string> left_out;         // runs that could not be read, one sentence each
   std::vector<std::string> notes;            // runs that are there more than once, one sentence each
 };
 

@@ -8,34 +8,12 @@
 #include <system_error>
 #include <utility>
 
+#include "host/system/paths.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
 
 namespace {
-
-/// What the user can do about it.
-std::string_view remedy(int error) {
-  switch (error) {
-    case ENOSPC:
-    case EDQUOT:
-      return "; free some space (or choose another disk with --out) and run again";
-    case EACCES:
-    case EPERM:
-    case EROFS:
-      return "; choose a place you may write to, or change its permissions";
-    case ENOENT:
-    case ENOTDIR:
-      return "; check the path";
-    case EMFILE:
-    case ENFILE:
-      return "; raise the limit of open files (ulimit -n)";
-    case EIO:
-      return "; the disk may be failing: see dmesg";
-    default:
-      return "; run again, and look into the system's log if it happens again";
-  }
-}
 
 /// What a system call returns that no signal interrupted.
 template <typename Call>
@@ -46,11 +24,6 @@ int uninterrupted(Call call) {
 }
 
 }  // namespace
-
-void throw_system_error(int error, std::string_view doing, const std::filesystem::path& path) {
-  throw Error("cannot {} '{}': {}{}", doing, path.string(), std::generic_category().message(error),
-              remedy(error));
-}
 
 File::File(File&& other) noexcept
     : descriptor_(std::exchange(other.descriptor_, -1)), path_(std::move(other.path_)) {}
@@ -86,10 +59,11 @@ File File::open_to_change(const std::filesystem::path& path) {
 File File::open(const std::filesystem::path& path, int mode) {
   // Not blocking, so that a named pipe is refused below rather than waited for.
   const int descriptor = uninterrupted([&] { return ::open(path.c_str(), mode | O_CLOEXEC | O_NONBLOCK); });
-  if (descriptor < 0) throw_system_error(errno, "open", path);
+  if (descriptor < 0)
+    throw_system_error(errno, "open", path, mode == O_RDONLY ? Access::read : Access::write);
   File file(descriptor, path);
   struct stat status {};
-  if (::fstat(descriptor, &status) != 0) throw_system_error(errno, "examine", path);
+  if (::fstat(descriptor, &status) != 0) throw_system_error(errno, "examine", path, Access::read);
   if (!S_ISREG(status.st_mode))
     throw Error("cannot read '{}': it is {}, not a file", path.string(),
                 S_ISDIR(status.st_mode) ? "a directory" : "a device or pipe");
@@ -110,7 +84,7 @@ std::size_t File::read(std::span<std::byte> bytes) {
   while (total < bytes.size()) {
     const ::ssize_t got = ::read(descriptor_, bytes.data() + total, bytes.size() - total);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw_system_error(errno, "read", path_);
+    if (got < 0) throw_system_error(errno, "read", path_, Access::read);
     if (got == 0) break;
     total += static_cast<std::size_t>(got);
   }
@@ -119,7 +93,7 @@ std::size_t File::read(std::span<std::byte> bytes) {
 
 std::uint64_t File::size() const {
   struct stat status {};
-  if (::fstat(descriptor_, &status) != 0) throw_system_error(errno, "examine", path_);
+  if (::fstat(descriptor_, &status) != 0) throw_system_error(errno, "examine", path_, Access::read);
   return static_cast<std::uint64_t>(status.st_size);
 }
 
@@ -151,14 +125,14 @@ void sync_directory(const std::filesystem::path& directory) {
   const std::filesystem::path shown = directory.empty() ? "." : directory;
   const int descriptor =
       uninterrupted([&] { return ::open(shown.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
-  if (descriptor < 0) throw_system_error(errno, "open directory", shown);
+  if (descriptor < 0) throw_system_error(errno, "open directory", shown, Access::read);
   File(descriptor, shown).sync();
 }
 
 void remove_temporaries(const std::filesystem::path& directory) {
-  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with('.') && name.ends_with(".tmp")) ::unlink(entry.path().c_str());
+  for (const std::filesystem::path& entry : entries_of(directory)) {
+    const std::string name = entry.filename().string();
+    if (name.starts_with('.') && name.ends_with(".tmp")) ::unlink(entry.c_str());
   }
 }
 

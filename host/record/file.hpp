@@ -10,15 +10,14 @@
 #include <string_view>
 #include <vector>
 
+#include "host/system/system_error.hpp"
+
 namespace normlab {
 
 /// The bytes of a text, as the functions here take them.
 [[nodiscard]] inline std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
-
-/// Throws Error: "cannot <doing> '<path>': <reason>; <remedy>", for an errno value.
-[[noreturn]] void throw_system_error(int error, std::string_view doing, const std::filesystem::path& path);
 
 /// An open file descriptor. Move-only; the destructor closes without a word, close() reports.
 class File {

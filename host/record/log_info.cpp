@@ -8,6 +8,7 @@
 #include "host/record/run_directory.hpp"
 #include "host/record/run_results.hpp"
 #include "host/record/safetensors.hpp"
+#include "host/system/paths.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -90,8 +91,7 @@ std::string run_info(const std::filesystem::path& run, std::vector<std::string>&
     return lines;
   });
   add([&] { return log_text(files.metrics(), problems); });
-  if (std::filesystem::exists(files.final_parameters()))
-    add([&] { return tensors_text(files.final_parameters()); });
+  if (is_there(files.final_parameters())) add([&] { return tensors_text(files.final_parameters()); });
   return text;
 }
 

@@ -124,8 +124,8 @@ void LogWriter::State::run() {
   std::unique_lock lock(mutex);
   try {
     for (bool last = false; !last;) {
-      // By the system clock, because ThreadSanitizer does not know waits by the other.
-      work.wait_until(lock, std::chrono::system_clock::now() + wake_period, [&] {
+      // Not by the wall clock, which people and networks set: while it is behind, nothing would be written.
+      work.wait_until(lock, std::chrono::steady_clock::now() + wake_period, [&] {
         return closing || full || wanted > written || queue.size() >= std::min(wake_bytes, limit / 2);
       });
       last = closing;

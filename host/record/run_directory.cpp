@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "host/record/file.hpp"
+#include "host/system/paths.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -18,6 +19,7 @@ namespace normlab {
 namespace {
 
 constexpr std::string_view kAside = ".unfinished-";
+constexpr const char* kLock = ".lock";
 
 /// Makes the directory; false if something of this name exists.
 bool make_directory(const std::filesystem::path& path) {
@@ -61,6 +63,16 @@ void replace_link(const std::filesystem::path& link, const std::string& target) 
   }
 }
 
+/// Whether nothing of anybody's lies there: a new volume has a lost+found, and a study that was refused
+/// leaves a lock.
+bool is_fresh(const std::filesystem::path& directory) {
+  const std::vector<std::filesystem::path> entries = entries_of(directory);
+  return std::all_of(entries.begin(), entries.end(), [](const std::filesystem::path& entry) {
+    const std::string name = entry.filename().string();
+    return name == kLock || name == "lost+found";
+  });
+}
+
 std::string file_name_of(std::string_view text) {
   std::string name;
   for (const char c : text) {
@@ -98,12 +110,17 @@ StudyDirectory StudyDirectory::create(std::string_view experiment,
     if (out->empty()) throw UsageError("--out needs the name of a directory");
     // Without a trailing slash, which would make the parent of "a/b/" be "a/b".
     const std::filesystem::path path = out->has_filename() ? *out : out->parent_path();
-    if (!make_with_parents(path))
+    if (make_with_parents(path)) return StudyDirectory(path);
+    const auto refuse = [&](const char* what) {
       throw Error(
-          "--out '{}' exists already, and nothing is ever overwritten; choose another directory, or "
-          "move that one away",
-          path.string());
-    return StudyDirectory(path);
+          "--out '{}' {}, and nothing is ever overwritten; choose another directory, or move that away",
+          path.string(), what);
+    };
+    if (!is_a_directory(path)) refuse("exists already and is no directory");
+    if (!is_fresh(path)) refuse("exists already and is not empty");
+    StudyDirectory study(path);
+    if (!is_fresh(path)) refuse("exists already and holds another study");  // which began in this moment
+    return study;
   }
   const std::string stem = std::string(experiment) + "-" + time_stamp();
   std::string name = stem;
@@ -114,10 +131,9 @@ StudyDirectory StudyDirectory::create(std::string_view experiment,
 }
 
 StudyDirectory::StudyDirectory(std::filesystem::path path) : path_(std::move(path)) {
-  if (!std::filesystem::is_directory(path_))
-    throw_system_error(std::filesystem::exists(path_) ? ENOTDIR : ENOENT, "open directory", path_);
+  if (!is_a_directory(path_)) throw_system_error(is_there(path_) ? ENOTDIR : ENOENT, "open directory", path_);
   // A file open for writing can be locked on network file systems, too; a directory cannot.
-  const std::filesystem::path file = path_ / ".lock";
+  const std::filesystem::path file = path_ / kLock;
   lock_ = File(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666), file);
   if (lock_.descriptor() < 0) throw_system_error(errno, "create", file);
   is_locked_ = ::flock(lock_.descriptor(), LOCK_EX | LOCK_NB) == 0;
@@ -132,7 +148,7 @@ StudyDirectory StudyDirectory::open(const std::filesystem::path& path) {
 void StudyDirectory::set_aside(std::string_view run) const {
   for (int number = 1;; ++number) {
     const std::filesystem::path aside = path_ / fmt::format("{}{}{}", run, kAside, number);
-    if (std::filesystem::exists(std::filesystem::symlink_status(aside))) continue;
+    if (is_taken(aside)) continue;
     if (::rename((path_ / run).c_str(), aside.c_str()) != 0) throw_system_error(errno, "rename", path_ / run);
     return;
   }

@@ -51,7 +51,8 @@ class RunDirectory {
 class StudyDirectory {
  public:
   /// Makes the directory: `out` if given, else <root>/<experiment>-<yyyymmdd-hhmmss> (local time), with
-  /// <root>/latest pointing to it. Throws Error if `out` exists or nothing can be written there.
+  /// <root>/latest pointing to it. An empty directory will do (a mounted volume, mktemp -d). Throws Error
+  /// if there is something in `out` or nothing can be written there.
   [[nodiscard]] static StudyDirectory create(std::string_view experiment,
                                              const std::optional<std::filesystem::path>& out,
                                              const std::filesystem::path& root = "runs");

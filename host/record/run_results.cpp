@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "host/record/run_directory.hpp"
+#include "host/system/paths.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -91,10 +92,28 @@ bool comes_before(const std::filesystem::path& a, const std::filesystem::path& b
 
 bool is_run(const std::filesystem::path& path) {
   const RunDirectory run(path);
-  return std::filesystem::exists(run.metrics()) || std::filesystem::exists(run.config());
+  return is_there(run.metrics()) || is_there(run.config());
+}
+
+/// Without links and dots, so that each run counts once.
+std::filesystem::path canonical_path(const std::filesystem::path& path) {
+  std::error_code error;
+  const std::filesystem::path whole = std::filesystem::canonical(path, error);
+  if (error) throw_system_error(error.value(), "look at", path, Access::read);
+  return whole;
 }
 
 }  // namespace
+
+bool is_run_of_study(const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  if (is_set_aside(name)) return false;
+  try {
+    return is_a_directory(path) && is_run(path);
+  } catch (const SystemError&) {
+    return !split_name(name).seed.empty();
+  }
+}
 
 void note_damage(const Log& log, const std::filesystem::path& path, std::vector<std::string>& problems) {
   for (const Damage& damage : log.damage)
@@ -122,23 +141,21 @@ std::vector<std::filesystem::path> find_runs(std::span<const std::filesystem::pa
   std::vector<std::filesystem::path> runs;
   std::set<std::filesystem::path> seen;
   const auto add = [&](const std::filesystem::path& path) {
-    if (seen.insert(std::filesystem::canonical(path)).second) runs.push_back(path);
+    if (seen.insert(canonical_path(path)).second) runs.push_back(path);
   };
   for (const std::filesystem::path& given : paths) {
-    if (!std::filesystem::exists(given)) throw Error("'{}' does not exist; check the path", given.string());
+    if (!is_there(given)) throw Error("'{}' does not exist; check the path", given.string());
     std::filesystem::path path = given.lexically_normal();
-    if (!std::filesystem::is_directory(path))
-      path = std::filesystem::canonical(path).parent_path();  // the log of a run stands for it
+    if (!is_a_directory(path)) path = canonical_path(path).parent_path();  // the log of a run stands for it
     if (!path.has_filename()) path = path.parent_path();
-    if (path.filename().string().starts_with('.')) path = std::filesystem::canonical(path);
+    if (path.filename().string().starts_with('.')) path = canonical_path(path);
     if (is_run(path)) {
       add(path);
       continue;
     }
     const std::size_t before = runs.size();
-    for (const auto& entry : std::filesystem::directory_iterator(path))
-      if (entry.is_directory() && is_run(entry.path()) && !is_set_aside(entry.path().filename().string()))
-        add(entry.path());
+    for (const std::filesystem::path& entry : entries_of(path))
+      if (is_run_of_study(entry)) add(entry);
     if (runs.size() == before && seen.empty())
       throw Error("'{}' holds no run: neither it nor a directory in it has a metrics.nlog", given.string());
   }
@@ -159,6 +176,26 @@ std::vector<std::string> unique_names(std::span<const std::filesystem::path> run
   return names;
 }
 
+std::vector<std::string> for_each_run(std::span<const std::filesystem::path> runs,
+                                      const std::function<void(std::size_t, RunResults, Log)>& use) {
+  std::vector<std::string> left_out;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    Log log;
+    RunResults results;
+    try {
+      results = read_run(runs[i], &log);
+    } catch (const Error& error) {
+      if (runs.size() == 1) throw;
+      left_out.push_back(fmt::format("{} is left out: {}", RunDirectory(runs[i]).name(), error.what()));
+      continue;
+    }
+    use(i, std::move(results), std::move(log));
+  }
+  if (!runs.empty() && left_out.size() == runs.size())
+    throw Error("none of the {} runs can be read; the first: {}", runs.size(), left_out.front());
+  return left_out;
+}
+
 RunResults read_run(const std::filesystem::path& directory, Log* log_out) {
   const RunDirectory files(directory);
   RunResults results;
@@ -169,6 +206,9 @@ RunResults read_run(const std::filesystem::path& directory, Log* log_out) {
   try {
     results.config = RunConfig::read(files.config());
     add_younger_settings(results.config);
+  } catch (const SystemError& error) {
+    if (error.hides_something()) throw;
+    results.problems.push_back(error.what());
   } catch (const Error& error) {
     results.problems.push_back(error.what());
   }
@@ -178,7 +218,7 @@ RunResults read_run(const std::filesystem::path& directory, Log* log_out) {
   std::from_chars(seed.data(), seed.data() + seed.size(), results.seed);
 
   results.status = name_of(RunStatus::interrupted);
-  if (!std::filesystem::exists(files.metrics())) {
+  if (!is_there(files.metrics())) {
     results.problems.push_back(fmt::format("'{}' is missing", files.metrics().string()));
     return results;
   }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -52,12 +53,24 @@ struct RunResults {
 /// Error for a path that is missing or holds no run.
 [[nodiscard]] std::vector<std::filesystem::path> find_runs(std::span<const std::filesystem::path> paths);
 
+/// Whether an entry of a study's directory is one of its runs: it has a log or a configuration, and was not
+/// set aside. What is called like a run and may not be entered is one, too.
+[[nodiscard]] bool is_run_of_study(const std::filesystem::path& path);
+
 /// The names of these runs, with their study where a name alone would not be unique.
 [[nodiscard]] std::vector<std::string> unique_names(std::span<const std::filesystem::path> runs);
 
 /// Reads configuration and log of one run. Missing or damaged files are reported in `problems`; throws Error
-/// only if the log is no log or was made by a newer Normlab. The log itself goes to `log` if that is given.
+/// only if the log is no log or was made by a newer Normlab, or nobody may read it. The log itself goes to
+/// `log` if that is given.
 [[nodiscard]] RunResults read_run(const std::filesystem::path& directory, Log* log = nullptr);
+
+/// Reads each of these runs in turn and hands it to `use` with its place among them, one at a time in memory.
+/// A run that cannot be read does not hide the others; returns why, a sentence for each of those. Throws
+/// Error if none can be read.
+[[nodiscard]] std::vector<std::string> for_each_run(
+    std::span<const std::filesystem::path> runs,
+    const std::function<void(std::size_t place, RunResults results, Log log)>& use);
 
 /// Appends what the log lost to `problems`, one sentence each.
 void note_damage(const Log& log, const std::filesystem::path& path, std::vector<std::string>& problems);

@@ -47,6 +47,10 @@ inline constexpr double accuracy_threshold = 0.70;
 /// norm's best.
 inline constexpr double usable_within = 0.05;
 
+/// How a data set is called where there is no room for its path: the last folder, or all of "synthetic seed
+/// 0".
+[[nodiscard]] std::string data_name(std::string data);
+
 /// The split that decides: "val" where learning rates are compared and every run held images out, since
 /// nothing is chosen on the test set; else "test".
 [[nodiscard]] std::string_view result_split(std::span<const RunResults> runs);

@@ -9,6 +9,7 @@
 #include "host/record/run_directory.hpp"
 #include "host/record/run_results.hpp"
 #include "host/record/safetensors.hpp"
+#include "host/system/paths.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -19,6 +20,10 @@ using State = Verified::State;
 
 Verified damaged(const std::filesystem::path& path, std::string line) {
   return {path, State::damaged, {std::move(line)}};
+}
+
+Verified unreadable(const std::filesystem::path& path, const SystemError& error) {
+  return {path, State::unreadable, {error.what()}};
 }
 
 Verified verify_log(const std::filesystem::path& path) {
@@ -78,13 +83,17 @@ std::uint64_t logged_before(const std::filesystem::path& checkpoint) {
   }
 }
 
-void verify_run(const std::filesystem::path& run, std::vector<Verified>& results) {
+bool is_readable(const Verified& file) {
+  return file.state == State::good || file.state == State::unfinished;
+}
+
+void verify_files_of(const std::filesystem::path& run, std::vector<Verified>& results) {
   const RunDirectory files(run);
   bool is_done = false;
   std::vector<std::filesystem::path> paths{files.config(), files.metrics(), files.final_parameters()};
   for (auto& checkpoint : files.checkpoints().newest_first()) paths.push_back(std::move(checkpoint));
   for (const auto& path : paths) {
-    const bool is_missing = !std::filesystem::exists(path);
+    const bool is_missing = !is_there(path);
     const bool is_needed =
         path == files.config() || path == files.metrics() || (path == files.final_parameters() && is_done);
     if (is_missing && !is_needed) continue;
@@ -94,14 +103,14 @@ void verify_run(const std::filesystem::path& run, std::vector<Verified>& results
     }
     results.push_back(verify_file(path));
     if (path != files.metrics()) continue;
-    const Log log = results.back().state == State::damaged ? Log{} : read_log(path);
+    const Log log = is_readable(results.back()) ? read_log(path) : Log{};
     is_done = log.outcome && log.outcome->status == RunStatus::done;
   }
   // A checkpoint is written after what was logged before it.
   for (Verified& found : results) {
-    if (found.path != files.metrics() || found.state == State::damaged) continue;
+    if (found.path != files.metrics() || !is_readable(found)) continue;
     for (const auto& checkpoint : files.checkpoints().newest_first()) {
-      const std::uint64_t logged = logged_before(checkpoint), size = std::filesystem::file_size(found.path);
+      const std::uint64_t logged = logged_before(checkpoint), size = bytes_in(found.path);
       if (size >= logged) continue;
       found.state = State::damaged;
       found.lines.push_back(fmt::format("it has {} bytes, but had {} when {} was made: rows are lost", size,
@@ -111,14 +120,27 @@ void verify_run(const std::filesystem::path& run, std::vector<Verified>& results
   }
 }
 
+/// One that nobody may look at does not hide the others.
+void verify_run(const std::filesystem::path& run, std::vector<Verified>& results) {
+  const std::size_t before = results.size();
+  try {
+    verify_files_of(run, results);
+  } catch (const SystemError& error) {
+    results.resize(before);
+    results.push_back(unreadable(run, error));
+  }
+}
+
 }  // namespace
 
 Verified verify_file(const std::filesystem::path& path) {
-  if (!std::filesystem::is_regular_file(path)) {
+  if (!is_a_file(path)) {
     throw Error("'{}' is not a file; give a study, a run or one of a run's files", path.string());
   }
   try {
     return verify_contents(path);
+  } catch (const SystemError& error) {
+    return unreadable(path, error);
   } catch (const Error& error) {
     return damaged(path, error.what());
   }
@@ -127,11 +149,10 @@ Verified verify_file(const std::filesystem::path& path) {
 std::vector<Verified> verify(std::span<const std::filesystem::path> paths) {
   std::vector<Verified> results;
   for (const auto& path : paths) {
-    if (std::filesystem::is_directory(path)) {
-      if (const auto study = path / kStudyFile; std::filesystem::exists(study))
-        results.push_back(verify_file(study));
+    if (is_a_directory(path)) {
+      if (const auto study = path / kStudyFile; is_there(study)) results.push_back(verify_file(study));
       for (const auto& run : find_runs({&path, 1})) verify_run(run, results);
-      if (const auto tests = path / kRateTests; std::filesystem::exists(tests))
+      if (const auto tests = path / kRateTests; is_there(tests))
         for (const auto& run : find_runs({&tests, 1})) verify_run(run, results);
     } else {
       results.push_back(verify_file(path));

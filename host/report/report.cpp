@@ -1,7 +1,6 @@
 #include "host/report/report.hpp"
 
 #include <fmt/format.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -16,6 +15,7 @@
 #include "host/report/report_tables.hpp"
 #include "host/report/sweep_verdict.hpp"
 #include "host/report/verdict.hpp"
+#include "host/system/paths.hpp"
 
 namespace normlab {
 
@@ -144,23 +144,6 @@ std::string runs_of(const StudyView& study) {
   return html + "</div>\n";
 }
 
-/// A directory for what nobody wants to keep.
-struct ScratchDirectory {
-  std::filesystem::path path;
-
-  ScratchDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "normlog-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw_system_error(errno, "create directory", name);
-    path = name;
-  }
-  ScratchDirectory(const ScratchDirectory&) = delete;
-  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
-  ~ScratchDirectory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-};
-
 std::string list_of(std::string_view heading, const std::vector<std::string>& sentences) {
   if (sentences.empty()) return "";
   std::string html = fmt::format("<h2>{}</h2>\n<ul>\n", heading);
@@ -226,7 +209,7 @@ std::string report_html(const StudyView& study, const Pictures& pictures,
   if (const std::string note = common_value(study.results, "data_note"); !note.empty())
     html += fmt::format("<p class=\"open\">Data: {}</p>\n", escaped(note));
   html += tables_of(study) + list_of("Runs that are there more than once", study.repeats) +
-          list_of("Damage", study.problems);
+          list_of("Runs that cannot be read", study.left_out) + list_of("Damage", study.problems);
   const SettingView shown = representative(study);
   const auto add = [&](Topic topic, std::string_view heading) {
     html += section(study, topic, heading, pictures, drawn);
@@ -257,7 +240,7 @@ void write_report(StudyView& study, const std::filesystem::path& page, const std
   std::vector<Picture> pictures;
   for (const TopicPicture& one : made) pictures.push_back(one.picture);
   const ScratchDirectory scratch;
-  const std::filesystem::path& drawn = plots.empty() ? scratch.path : plots;
+  const std::filesystem::path drawn = plots.empty() ? scratch.path() : plots;
   write_pictures(pictures, drawn, plots.empty() ? std::set<std::string>{"svg"} : all_formats);
   atomic_write_file(page, report_html(study, made, drawn));
 }

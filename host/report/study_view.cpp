@@ -188,12 +188,7 @@ std::string StudyView::description() const {
     if (!value.empty() && value != "various") parts.push_back(value.append(after));
   };
   add(common_value(results, "net"));
-  std::string data = common_value(results, "data");
-  if (data.find('/') != std::string::npos) {  // the folder's name is enough
-    while (data.ends_with('/')) data.pop_back();
-    data = std::filesystem::path(data).filename().string();
-  }
-  add(data);
+  add(data_name(common_value(results, "data")));
   std::set<std::int64_t> seeds;
   for (const RunResults& run : results) seeds.insert(run.seed);
   add(std::to_string(seeds.size()), seeds.size() == 1 ? " seed" : " seeds");
@@ -202,16 +197,15 @@ std::string StudyView::description() const {
 
 StudyView view_study(std::span<const std::filesystem::path> paths, const std::string& data) {
   StudyView study;
-  for (const auto& directory : find_runs(paths)) {
-    Log log;  // one at a time in memory
+  study.left_out = for_each_run(find_runs(paths), [&](std::size_t, RunResults results, const Log& log) {
     RunView& run = study.runs.emplace_back();
-    run.results = read_run(directory, &log);
+    run.results = std::move(results);
     run.steps = binned(run.results, step_results(log));
     run.predictions = log.last_predictions("test.predictions");
     run.channels = channel_views(log);
     study.results.push_back(run.results);
     study.problems.insert(study.problems.end(), run.results.problems.begin(), run.results.problems.end());
-  }
+  });
   keep_distinct(study);
   const std::string classes = common_value(study.results, "classes");
   if (classes != "various") study.classes = split(classes);

@@ -58,6 +58,7 @@ struct StudyView {
   std::vector<std::string> classes;  // names, by label; "0", "1", ... if nothing tells
   std::optional<Images> test_images;
   std::vector<std::string> repeats;   // runs that are there more than once, one sentence each
+  std::vector<std::string> left_out;  // runs that could not be read, one sentence each
   std::vector<std::string> problems;  // damage that was read around, one sentence each
   std::vector<std::string> notes;     // what could not be shown and why, one sentence each
 

@@ -1,22 +1,24 @@
 #include "host/report/tensorboard.hpp"
 
 #include <fmt/format.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <optional>
+#include <regex>
 #include <string_view>
 #include <system_error>
 
+#include "host/data/digest.hpp"
 #include "host/record/event_file.hpp"
 #include "host/record/run_directory.hpp"
+#include "host/record/run_identity.hpp"
 #include "host/record/run_results.hpp"
 #include "host/report/pictures.hpp"
 #include "host/report/study_view.hpp"
+#include "host/system/paths.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -28,24 +30,75 @@ namespace fs = std::filesystem;
 constexpr std::string_view prefix = "events.out.tfevents.", suffix = ".normlab";
 constexpr std::uint64_t largest_picture = 64 << 20;
 
-std::string file_name(std::size_t first, std::size_t end) {
-  return fmt::format("{}{:010}-{:010}{}", prefix, first, end, suffix);
+/// Twelve digits tell two runs apart.
+std::string short_hex(Digest digest) {
+  return std::move(digest).hex().substr(0, 12);
 }
 
-/// How many rows earlier exports wrote.
-std::size_t exported_rows(const fs::path& directory) {
-  std::size_t rows = 0;
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(directory, ignored)) {
-    const std::string name = entry.path().filename().string();
-    const std::size_t dash = name.rfind('-');
-    if (!name.starts_with(prefix) || !name.ends_with(suffix) || dash == std::string::npos) continue;
-    std::size_t end = 0;
-    const char* last = name.data() + name.size() - suffix.size();
-    const auto [stop, error] = std::from_chars(name.data() + dash + 1, last, end);
-    if (error == std::errc{} && stop == last) rows = std::max(rows, end);
+void add_text(Digest& digest, std::string_view text) {
+  digest.add({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+}
+
+/// Of what decides a run's result.
+std::string settings_digest(const RunResults& run) {
+  Digest digest(Digest::Kind::sha256);
+  add_text(digest, fmt::format("{} {}\n", run.norm, run.seed));
+  for (const auto& [key, value] : deciding_settings(run.config))
+    add_text(digest, fmt::format("{} = {}\n", key, value));
+  return short_hex(std::move(digest));
+}
+
+/// Of the first `count` rows, but for times, which a resumed run measures anew.
+std::string rows_digest(const Log& log, std::size_t count) {
+  Digest digest(Digest::Kind::sha256);
+  for (const Row& row : std::span(log.rows).first(count)) {
+    const Channel& channel = log.channels[row.channel];
+    if (channel.kind == ChannelKind::time) continue;
+    add_text(digest, fmt::format("{} {} {}\n", channel.name, row.epoch, row.step));
+    const auto values = std::as_bytes(log.values_of(row));
+    digest.add({reinterpret_cast<const std::uint8_t*>(values.data()), values.size()});
   }
-  return rows;
+  return short_hex(std::move(digest));
+}
+
+/// What the name of an event file says of its contents.
+struct Exported {
+  std::size_t first = 0, end = 0;  ///< rows
+  std::string settings, rows;      ///< digests
+
+  [[nodiscard]] std::string file_name() const {
+    return fmt::format("{}{:010}-{:010}.{}-{}{}", prefix, first, end, settings, rows, suffix);
+  }
+  /// None for a file that no export made, or an older version's.
+  static std::optional<Exported> parse(const std::string& name) {
+    static const std::regex form(
+        R"(events\.out\.tfevents\.(\d{10})-(\d{10})\.([0-9a-f]{12})-([0-9a-f]{12})\.normlab)");
+    std::smatch match;
+    if (!std::regex_match(name, match, form)) return std::nullopt;
+    return Exported{std::stoull(match[1]), std::stoull(match[2]), match[3], match[4]};
+  }
+};
+
+/// What earlier exports left in a directory, from a run's point of view.
+struct Place {
+  bool is_ours = true;       ///< nothing there is of another run
+  std::size_t exported = 0;  ///< rows of this run that are there
+};
+
+Place place_for(const Log& log, const std::string& settings, const fs::path& directory) {
+  Place place;
+  if (!is_there(directory)) return place;
+  std::optional<Exported> known;  // the last export whose rows can be compared with the log's
+  for (const fs::path& path : entries_of(directory)) {
+    const std::string name = path.filename().string();
+    if (!name.starts_with(prefix)) continue;
+    const std::optional<Exported> exported = Exported::parse(name);
+    if (!exported || exported->settings != settings) return {false, 0};
+    place.exported = std::max(place.exported, exported->end);
+    if (exported->end <= log.rows.size() && (!known || known->end < exported->end)) known = exported;
+  }
+  if (known && rows_digest(log, known->end) != known->rows) return {false, 0};
+  return place;
 }
 
 /// Seconds since 1970; 0 for a file that is not there.
@@ -124,26 +177,6 @@ class RunExport {
   EventFile file_;
 };
 
-/// A directory that goes away.
-class Scratch {
- public:
-  Scratch() {
-    std::string name = (fs::temp_directory_path() / "normlab-tensorboard-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw_system_error(errno, "create directory", name);
-    path_ = name;
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  [[nodiscard]] const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
 /// The grids of misclassified images of the runs of a study that have any, by the directory of the run.
 std::map<fs::path, Png> draw_mistakes(const StudyView& study) {
   std::map<fs::path, Png> pngs;
@@ -162,7 +195,7 @@ std::map<fs::path, Png> draw_mistakes(const StudyView& study) {
     }
   }
   if (pictures.empty()) return pngs;
-  const Scratch scratch;
+  const ScratchDirectory scratch;
   const std::vector<fs::path> files = write_pictures(pictures, scratch.path(), {"png"});
   for (std::size_t k = 0; k < files.size(); ++k)
     pngs[owners[k]].bytes = read_text_file(files[k], largest_picture);
@@ -172,8 +205,21 @@ std::map<fs::path, Png> draw_mistakes(const StudyView& study) {
 /// A run of which there is something to export.
 struct Pending {
   fs::path path, directory;
-  std::size_t done = 0;  ///< rows that earlier exports wrote
+  Exported rows;
 };
+
+/// Where a run goes: <out>/<name>, or where that has another run's curves <out>/<study>/<run>, <study>-2, ...
+std::pair<fs::path, Place> find_place(const fs::path& out, const std::string& name, const fs::path& run,
+                                      const Log& log, const std::string& settings) {
+  const fs::path whole = absolute_path(run);
+  const std::string study = whole.parent_path().filename().string();
+  for (int number = 0;; ++number) {
+    const std::string folder = number <= 1 ? study : fmt::format("{}-{}", study, number);
+    const fs::path directory = number == 0 ? out / name : out / folder / whole.filename();
+    const Place place = place_for(log, settings, directory);
+    if (place.is_ours) return {directory, place};
+  }
+}
 
 }  // namespace
 
@@ -183,14 +229,22 @@ TensorboardExport export_tensorboard(std::span<const fs::path> paths, const fs::
   const std::vector<fs::path> runs = find_runs(paths);
   const std::vector<std::string> names = unique_names(runs);
   std::vector<Pending> pending;
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    const fs::path directory = out / names[i];
-    const std::size_t done = exported_rows(directory);
-    Log log;
-    const RunResults run = read_run(runs[i], &log);
+  result.left_out = for_each_run(runs, [&](std::size_t i, const RunResults& run, const Log& log) {
     result.problems.insert(result.problems.end(), run.problems.begin(), run.problems.end());
-    if (done < log.rows.size()) pending.push_back({runs[i], directory, done});
-  }
+    const std::string settings = settings_digest(run);
+    const auto [directory, place] = find_place(out, names[i], runs[i], log, settings);
+    if (directory != out / names[i])
+      result.notes.push_back(fmt::format("{} has curves of another run; those of '{}' are in {}",
+                                         (out / names[i]).string(), runs[i].string(), directory.string()));
+    if (place.exported > log.rows.size())
+      result.notes.push_back(fmt::format(
+          "{} has {} rows of '{}', which now has {}, as after going on from a checkpoint: what is "
+          "new follows when there are more",
+          directory.string(), place.exported, runs[i].string(), log.rows.size()));
+    if (place.exported >= log.rows.size()) return;
+    pending.push_back(
+        {runs[i], directory, {place.exported, log.rows.size(), settings, rows_digest(log, log.rows.size())}});
+  });
   if (pending.empty()) return result;
 
   // Each study by itself: nothing here is averaged over runs.
@@ -203,14 +257,13 @@ TensorboardExport export_tensorboard(std::span<const fs::path> paths, const fs::
     mistakes.merge(draw_mistakes(study));
   }
   for (const Pending& run : pending) {
-    std::error_code error;
-    fs::create_directories(run.directory, error);
-    if (error) throw_system_error(error.value(), "create directory", run.directory);
+    make_directories(run.directory);
     const RunDirectory files(run.path);
-    const Log log = read_log(files.metrics());  // one at a time in memory
-    const fs::path path = run.directory / file_name(run.done, log.rows.size());
+    Log log = read_log(files.metrics());                       // one at a time in memory
+    log.rows.resize(std::min(log.rows.size(), run.rows.end));  // a run that goes on has more by now
+    const fs::path path = run.directory / run.rows.file_name();
     RunExport events(log, path, changed(files.config()), changed(files.metrics()));
-    events.rows(run.done);
+    events.rows(run.rows.first);
     if (const auto png = mistakes.find(run.path); png != mistakes.end())
       events.image("misclassified", png->second);
     events.commit();

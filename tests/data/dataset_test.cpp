@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 
 #include "host/data/archive.hpp"
@@ -93,7 +94,10 @@ TEST(Dataset, WithoutManifestOnlyTenThousandRecordsWillDo) {
   write_tiny_set(directory.path(), false);  // whole records, but too few: a truncated download
   const std::string words = error_of([&] { load_dataset(directory.path().string()); });
   EXPECT_CONTAINS(words, "data_batch_1.bin has 9219 bytes");
-  EXPECT_CONTAINS(words, "30730000");
+  EXPECT_CONTAINS(words, "3 records; 10000 records were expected (30730000 bytes)");
+  EXPECT_CONTAINS(words, "a set of your own");
+  EXPECT_CONTAINS(words, "records.txt");
+  EXPECT_CONTAINS(words, "'data_batch_1.bin 3'");
   EXPECT_CONTAINS(words, "truncated");
   EXPECT_CONTAINS(words, "dataset fetch cifar10");
 }
@@ -133,6 +137,56 @@ TEST(Dataset, MissingDataAreNamed) {
                   "lacks data_batch_3.bin, data_batch_5.bin.");
   EXPECT_CONTAINS(error_of([&] { load_dataset((directory / "nowhere").string()); }), "nowhere");
   EXPECT_THROW(load_dataset(""), UsageError);
+}
+
+TEST(Dataset, ALargerSetOfOnesOwnIsToldOfTheManifestToo) {
+  const TemporaryDirectory directory;
+  write_tiny_set(directory.path(), false);
+  fs::resize_file(directory / "data_batch_1.bin",
+                  std::uintmax_t{30'000} * 3073);  // a hole: nothing is written
+  EXPECT_CONTAINS(error_of([&] { load_dataset(directory.path().string()); }), "'data_batch_1.bin 30000'");
+  const TemporaryDirectory other;
+  write_tiny_set(other.path());
+  fs::resize_file(other / "data_batch_1.bin", 2 * 3073);
+  EXPECT_CONTAINS(error_of([&] { load_dataset(other.path().string()); }), "records.txt says otherwise");
+}
+
+TEST(Dataset, OtherVersionsAndSingleFilesAreNamedForWhatTheyAre) {
+  const TemporaryDirectory directory;
+  const auto put = [&](const fs::path& path, std::string_view text = "x") {
+    fs::create_directories((directory / path).parent_path());
+    std::ofstream(directory / path, std::ios::binary) << text;
+  };
+  const auto words_for = [&](const fs::path& path) {
+    return error_of([&] { load_dataset((directory / path).string()); });
+  };
+  for (const char* name : {"data_batch_1", "data_batch_2", "test_batch", "batches.meta"})
+    put(fs::path("ten/cifar-10-batches-py") / name);
+  for (const char* name : {"train", "test", "meta"}) put(fs::path("hundred") / name);
+  for (const char* name : {"data_batch_1.mat", "test_batch.mat"})
+    put(fs::path("cifar-10-batches-mat") / name);
+  for (const char* where : {"ten", "ten/cifar-10-batches-py", "ten/cifar-10-batches-py/data_batch_2",
+                            "ten/cifar-10-batches-py/test_batch"}) {
+    EXPECT_CONTAINS(words_for(where), "the python version of CIFAR-10");
+    EXPECT_CONTAINS(words_for(where), "dataset fetch cifar10");
+  }
+  EXPECT_CONTAINS(words_for("hundred"), "the python version of CIFAR-100");
+  EXPECT_CONTAINS(words_for("hundred"), "dataset fetch cifar100");
+  EXPECT_CONTAINS(words_for("cifar-10-batches-mat"), "the Matlab version of CIFAR-10");
+  fs::create_directories(directory / "set");
+  write_tiny_set(directory / "set");
+  EXPECT_CONTAINS(words_for("set/data_batch_1.bin"), "--data " + (directory / "set").string());
+  put("train.bin");
+  EXPECT_CONTAINS(words_for("train.bin"), "one file of a set in CIFAR-100's layout");
+  put("images.npz", "PK..");
+  EXPECT_CONTAINS(words_for("images.npz"), "is no .tar.gz archive");
+  put("down/cifar-10-binary.tar.gz");
+  EXPECT_CONTAINS(words_for("down"), "--data " + (directory / "down/cifar-10-binary.tar.gz").string());
+  // However the archive is called.
+  const std::string pack = fmt::format("cd '{0}/ten' && tar -czf '{0}/data.tar.gz' cifar-10-batches-py",
+                                       directory.path().string());
+  ASSERT_EQ(std::system(pack.c_str()), 0);
+  EXPECT_CONTAINS(words_for("data.tar.gz"), "data.tar.gz is the python version of CIFAR-10");
 }
 
 TEST(Dataset, AManifestIsReadStrictly) {

@@ -73,7 +73,7 @@ TEST_F(Normlog, TheSameStudyTwiceIsOneStudy) {
   };
   const Answer once = normlog("summary " + study), twice = normlog("summary " + study + " " + copy);
   EXPECT_EQ(table_of(twice.text), table_of(once.text));
-  EXPECT_HAS(std::regex_replace(twice.text, std::regex("\n"), " "),
+  EXPECT_HAS(std::regex_replace(twice.text, std::regex("\\s+"), " "),
              "There more than once, with the same settings, seed and results (in " + copy + ", " + study +
                  "): bn-seed0, gn4-seed0. Of each only the first that ended counts. ");
   const Answer csv = normlog("csv " + study + " " + copy + " --out " + study + "/csv");

@@ -52,6 +52,20 @@ TEST(StudyDirectory, NothingIsOverwritten) {
   EXPECT_THROW((void)StudyDirectory::create("x", ""), UsageError);
 }
 
+TEST(StudyDirectory, AnEmptyDirectoryWillDo) {
+  const TemporaryDirectory directory;
+  std::filesystem::create_directories(directory / "volume/lost+found");
+  EXPECT_EQ(StudyDirectory::create("x", directory / "volume").path(), directory / "volume");
+  EXPECT_NO_THROW((void)StudyDirectory::create("x", directory / "volume/"));  // which began no run
+  test::write_text(directory / "volume/.hidden", "precious");
+  EXPECT_HAS(message_of([&] { (void)StudyDirectory::create("x", directory / "volume"); }), "is not empty");
+  EXPECT_EQ(test::read_text(directory / "volume/.hidden"), "precious");
+  std::filesystem::create_directory(directory / "taken");
+  const auto study = StudyDirectory::create("x", directory / "taken");
+  EXPECT_HAS(message_of([&] { (void)StudyDirectory::create("x", directory / "taken"); }),
+             "another process is at work there");
+}
+
 TEST(StudyDirectory, WithoutANameItIsDatedAndLatest) {
   const TemporaryDirectory directory;
   const auto root = directory / "runs";

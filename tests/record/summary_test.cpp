@@ -24,6 +24,10 @@ std::vector<RunResults> results_of(const std::vector<SampleRun>& samples) {
   return results;
 }
 
+std::string on_one_line(const std::string& text) {
+  return std::regex_replace(text, std::regex("\n *"), " ");
+}
+
 TEST(Summary, MeansIntervalsAndPairs) {
   const auto runs = results_of({{"bn", 0, {0.70, 0.80, 0.76}},
                                 {"bn", 1, {0.60, 0.71, 0.77}},
@@ -49,14 +53,13 @@ TEST(Summary, MeansIntervalsAndPairs) {
   EXPECT_EQ(arms[1].epochs_to_threshold.n, 2U);  // seed 1 never got there
 
   const std::string text = summary_text(runs);
-  EXPECT_HAS(text,
+  EXPECT_HAS(on_one_line(text),
              "compare_norms · data synthetic · 1,000 training images · 3 epochs · batch 500 · lr 0.1 · cpu");
   EXPECT_HAS(text, "46,010");
   EXPECT_HAS(text, "76.00 ±  2.48");
   EXPECT_HAS(text, "-6.00 ±  4.30");
   EXPECT_HAS(text, "3.0 (2 of 3)");
   EXPECT_HAS(text, "2,000");
-  EXPECT_HAS(text, "(77.33)");
   EXPECT_EQ(text.find("-6.00 ±  4.30 ?"), std::string::npos);
 }
 
@@ -95,10 +98,6 @@ TEST(Summary, OneSeedHasNoInterval) {
 }
 
 /// Breaks of lines taken out.
-std::string on_one_line(const std::string& text) {
-  return std::regex_replace(text, std::regex("\n *"), " ");
-}
-
 TEST(Summary, TwoSeedsAreTheirValues) {
   const std::string text =
       summary_text(results_of({{"bn", 0, {0.1}}, {"bn", 1, {0.5054}}, {"ln", 0, {0.3}}, {"ln", 1, {0.3}}}));
@@ -125,20 +124,20 @@ SampleRun at_rate(const std::string& norm, int seed, double accuracy, const std:
 TEST(Summary, RatesThatDifferAreNamedAndHowTheyWereChosen) {
   std::string text = summary_text(
       results_of({at_rate("bn", 0, 0.5, "0.1", "default"), at_rate("ln", 0, 0.4, "0.02", "default")}));
-  EXPECT_HAS(text, "norm    lr   parameters");
-  EXPECT_HAS(text, "bn     0.1       46,010");
-  EXPECT_HAS(text, "ln    0.02       46,010");
+  EXPECT_HAS(text, "norm    lr   params");
+  EXPECT_HAS(text, "bn     0.1   46,010");
+  EXPECT_HAS(text, "ln    0.02   46,010");
   EXPECT_HAS(on_one_line(text),
              "lr              peak learning rate: the built-in default, found on held-out images of the "
              "synthetic set");
   text = summary_text(
       results_of({at_rate("bn", 0, 0.5, "0.1", "given"), at_rate("ln", 0, 0.4, "0.1", "given")}));
-  EXPECT_HAS(text, " · lr 0.1 · ");
-  EXPECT_EQ(text.find("parameters  lr"), std::string::npos);
+  EXPECT_HAS(on_one_line(text), " · lr 0.1 · ");
+  EXPECT_EQ(text.find("  lr  "), std::string::npos);
   EXPECT_HAS(text, "peak learning rate: as given\n");
   // What older versions wrote says nothing.
   text = summary_text(results_of({at_rate("bn", 0, 0.5, "0.1"), at_rate("ln", 0, 0.4, "0.02")}));
-  EXPECT_HAS(text, "peak learning rate (how it was chosen is not recorded)\n");
+  EXPECT_HAS(on_one_line(text), "peak learning rate (how it was chosen is not recorded) ");
   text = summary_text(results_of({at_rate("bn", 0, 0.5, "0.1"), at_rate("ln", 0, 0.4, "0.1")}));
   EXPECT_EQ(text.find("peak learning rate"), std::string::npos);
   EXPECT_EQ(text.find("*"), std::string::npos);
@@ -161,7 +160,7 @@ TEST(Summary, FitsIntoATerminal) {
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
     const auto columns = std::count_if(line.begin(), line.end(), [](char c) { return (c & 0xC0) != 0x80; });
-    EXPECT_LE(columns, 120) << line;
+    EXPECT_LE(columns, 80) << line;
   }
 }
 

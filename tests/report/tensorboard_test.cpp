@@ -173,6 +173,83 @@ TEST(Tensorboard, WhatIsNewGoesToANewFile) {
   EXPECT_EQ(read_events(read_text(first[0])).size(), 4U);
 }
 
+/// The tags and values of all event files in a directory, one line each.
+std::string exported(const fs::path& directory) {
+  std::string text;
+  for (const auto& entry : fs::directory_iterator(directory))
+    if (entry.is_regular_file())
+      for (const ReadEvent& event : read_events(read_text(entry.path())))
+        text += fmt::format("{} {} {}\n", event.tag, event.step, event.scalar);
+  return text;
+}
+
+TEST(Tensorboard, ARunIsKnownByWhatItIs) {
+  const TemporaryDirectory directory;
+  const auto make = [&](const std::string& name, int shift, int epochs) {
+    const StudyDirectory study = StudyDirectory::create("compare_norms", directory / name);
+    std::vector<double> accuracies;
+    for (int epoch = 1; epoch <= epochs; ++epoch) accuracies.push_back(0.01 * (shift + epoch));
+    test::write_run(study, {.norm = "bn", .seed = 0, .test_accuracies = accuracies});
+    return study.path();
+  };
+  const fs::path a = make("A", 0, 3), longer = make("B", 50, 6), same_length = make("C", 70, 3);
+  const fs::path again = make("again/A", 0, 3);  // the same settings and rows
+  const auto export_to_tb = [&](const fs::path& study) {
+    return export_tensorboard(std::vector<fs::path>{study}, directory / "tb");
+  };
+  ASSERT_EQ(export_to_tb(a).files.size(), 1U);
+  const std::string of_a = exported(directory / "tb/bn-seed0");
+  EXPECT_TRUE(export_to_tb(again).files.empty());
+  for (const auto& [study, name] : {std::pair{same_length, "C"}, {longer, "B"}}) {
+    const TensorboardExport done = export_to_tb(study);
+    ASSERT_EQ(done.files.size(), 1U) << name;
+    EXPECT_EQ(done.files[0].parent_path(), directory / "tb" / name / "bn-seed0");
+    EXPECT_HAS(done.notes.at(0), "curves of another run");
+    EXPECT_TRUE(export_to_tb(study).files.empty()) << name;
+    EXPECT_EQ(exported(done.files[0].parent_path()).size() > of_a.size() + 50, study == longer);
+  }
+  EXPECT_EQ(exported(directory / "tb/bn-seed0"), of_a);
+  // Another study of the same name.
+  EXPECT_EQ(export_to_tb(make("elsewhere/C", 80, 3)).files.at(0).parent_path(),
+            directory / "tb/C-2/bn-seed0");
+  // One that an older version exported, which does not say of which run it is.
+  fs::create_directory(directory / "tb/ln-seed0");
+  test::write_text(directory / "tb/ln-seed0/events.out.tfevents.0000000000-0000000114.normlab", "");
+  const StudyDirectory d = StudyDirectory::create("compare_norms", directory / "D");
+  test::write_run(d, {.norm = "ln", .seed = 0, .test_accuracies = {0.5}});
+  EXPECT_EQ(export_to_tb(d.path()).files.at(0).parent_path(), directory / "tb/D/ln-seed0");
+}
+
+TEST(Tensorboard, TimesAndShorterLogsMakeNoOtherRun) {
+  const TemporaryDirectory directory;
+  const StudyDirectory study = StudyDirectory::create("compare_norms", directory / "study");
+  const std::vector<fs::path> paths{study.path()};
+  const std::vector<Channel> channels{{"step.loss", ChannelKind::scalar, "", {}, {}},
+                                      {"train.seconds", ChannelKind::time, "s", {}, {}}};
+  const auto log_rows = [&](int steps, double seconds) {
+    fs::remove_all(study.path() / "bn-seed0");
+    const RunDirectory run = study.create_run("bn-seed0");
+    RunConfig config;
+    config.set("norm", "bn");
+    run.write_config(config);
+    LogWriter log(run.metrics(), channels);
+    for (int step = 1; step <= steps; ++step) {
+      log.append(0, 1, step, 1.0 / step);
+      log.append(1, 1, step, seconds);
+    }
+    log.close(RunStatus::interrupted);
+    return export_tensorboard(paths, directory / "out");
+  };
+  EXPECT_EQ(log_rows(5, 1).files.size(), 1U);
+  const TensorboardExport shorter = log_rows(3, 2);  // as after going on from a checkpoint
+  EXPECT_TRUE(shorter.files.empty());
+  EXPECT_HAS(shorter.notes.at(0), "has 10 rows of");
+  const TensorboardExport later = log_rows(8, 3);
+  ASSERT_EQ(later.files.size(), 1U);
+  EXPECT_EQ(later.files[0].parent_path(), directory / "out/bn-seed0");
+  EXPECT_EQ(read_events(read_text(later.files[0])).size(), 7U);
+}
+
 TEST(TensorboardCommand, SaysWhereItLies) {
   const TemporaryDirectory directory;
   const StudyDirectory study = StudyDirectory::create("compare_norms", directory / "study");
