@@ -243,7 +243,8 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
       2));
   say("{}results: {}\n", full, study->path().string());
   if (!study->is_locked())
-    say("note: this file system has no locks; take care that no other process works in that directory\n");
+    say_text(wrapped(
+        "note: this file system has no locks; take care that no other process works in that directory", 2));
   flush_output();
   if (options.finds_lr() && options.resume.empty()) find_rates(options, data, *study, runs);
 

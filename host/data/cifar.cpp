@@ -345,11 +345,10 @@ void write_directory(const fs::path& where, const Dataset& dataset) {
         "and 1 test image, not {} and {}",
         train_files, train_files, dataset.train.count, dataset.test.count);
   }
-  std::error_code ignored;
-  if (fs::exists(where, ignored) && !fs::is_directory(where, ignored)) {
+  if (is_there(where) && !is_a_directory(where)) {
     throw Error("{} exists and is no directory; name a new one", where.string());
   }
-  if (fs::is_directory(where, ignored) && !fs::is_empty(where, ignored)) {
+  if (is_there(where) && !entries_of(where).empty()) {
     throw Error("{} is not empty, and nothing is overwritten: name a new directory, or remove it first",
                 where.string());
   }

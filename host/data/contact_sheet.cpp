@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "host/data/files.hpp"
+#include "host/system/paths.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -73,8 +74,7 @@ void write_contact_sheet(const fs::path& path, const Images& images, int classes
         "a contact sheet of {} columns at magnification {} is no picture of 1 to {} pixels a side",
         options.columns, scale, largest_side);
   }
-  std::error_code ignored;
-  if (!options.overwrite && fs::exists(path, ignored)) {
+  if (!options.overwrite && is_there(path)) {
     throw Error("{} exists; name another file, or overwrite it with --force", path.string());
   }
   Picture picture(extent(options.columns, images.width), extent(classes, images.height));

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "host/data/progress.hpp"
+#include "host/system/system_error.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -55,7 +56,7 @@ std::string reason() {
 /// Makes the file empty again.
 void start_over(Transfer& transfer) {
   transfer.file.reset(std::fopen(transfer.part.c_str(), "wb"));
-  if (!transfer.file) throw Error("cannot write {}: {}", transfer.part.string(), reason());
+  if (!transfer.file) throw_system_error(errno, "write", transfer.part);
   transfer.held = 0;
   transfer.pieced = false;
   transfer.validator.clear();
@@ -234,7 +235,7 @@ bool download(const fs::path& part, const DownloadOptions& options) {
     transfer.pieced = before > 0;
   }
   transfer.file.reset(std::fopen(part.c_str(), transfer.held > 0 ? "ab" : "wb"));
-  if (!transfer.file) throw Error("cannot write {}: {}", part.string(), reason());
+  if (!transfer.file) throw_system_error(errno, "write", part);
   if (transfer.held > 0) {
     transfer.progress.note(
         fmt::format("{:.1f} MB are here already", static_cast<double>(transfer.held) / 1e6).c_str());
@@ -260,7 +261,7 @@ bool download(const fs::path& part, const DownloadOptions& options) {
   }
   transfer.progress.finish(transfer.held);
   std::FILE* const file = transfer.file.release();
-  if (std::fclose(file) != 0) throw Error("cannot write {}: {}", part.string(), reason());
+  if (std::fclose(file) != 0) throw_system_error(errno, "write", part);
   return transfer.pieced;
 }
 

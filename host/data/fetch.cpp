@@ -67,7 +67,8 @@ void download_archive(const fs::path& target, const FetchOptions& options) {
         verify_archive(part, spec);
         break;
       } catch (const Error&) {
-        fs::remove(part);
+        std::error_code ignored;
+        fs::remove(part, ignored);
         if (pieced && again) continue;
         throw Error("{}: what arrived has {} bytes, as it should, but not the MD5 {}; it was removed",
                     request.url, spec.bytes, spec.md5);

@@ -169,7 +169,7 @@ std::vector<std::string> unique_names(std::span<const std::filesystem::path> run
   for (const auto& run : runs) unique &= seen.insert(run.filename().string()).second;
   std::vector<std::string> names;
   for (const auto& run : runs) {
-    const auto whole = std::filesystem::absolute(run).lexically_normal();
+    const auto whole = absolute_path(run);
     names.push_back(unique ? run.filename().string()
                            : (whole.parent_path().filename() / whole.filename()).string());
   }

@@ -10,10 +10,13 @@
 #include <array>
 #include <cerrno>
 #include <cmath>
+#include <cstring>
+#include <string_view>
 #include <system_error>
 
 #include "host/record/csv.hpp"
 #include "host/record/file.hpp"
+#include "host/system/paths.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -73,14 +76,26 @@ unset object
       fmt::arg("body", picture.script));
 }
 
-/// Cells and pixels stay sharp however large an SVG is shown.
-void keep_pixels(const std::filesystem::path& svg) {
-  constexpr std::string_view image = "<image ";
-  std::string text = read_text_file(svg, std::uint64_t{1} << 30);
-  if (text.find(image) == std::string::npos) return;
+/// Checks that a picture is whole, since gnuplot does not notice when it cannot write; cells and pixels of an
+/// SVG stay sharp however large it is shown. Throws Error.
+void finish(const std::filesystem::path& file) {
+  using namespace std::string_view_literals;
+  constexpr std::string_view image = "<image ", png_end = "IEND\xAE\x42\x60\x82"sv, svg_end = "</svg>";
+  const bool is_png = file.extension() == ".png";
+  std::string text = read_text_file(file, std::uint64_t{1} << 30);
+  const std::string_view end =
+      std::string_view(text).substr(text.size() - std::min<std::size_t>(text.size(), 16));
+  if (end.find(is_png ? png_end : svg_end) == end.npos) {
+    throw Error(
+        "gnuplot could not write all of '{}': free some space, or raise the limit of file sizes (ulimit -f), "
+        "and run "
+        "again",
+        file.string());
+  }
+  if (is_png || text.find(image) == std::string::npos) return;
   for (std::size_t at = 0; (at = text.find(image, at)) != std::string::npos; at += image.size())
     text.insert(at + image.size(), "style=\"image-rendering:pixelated\" ");
-  atomic_write_file(svg, text);
+  atomic_write_file(file, text);
 }
 
 /// Runs gnuplot on scripts in their directory, and no shell in between.
@@ -118,6 +133,9 @@ void run_gnuplot(const std::vector<std::string>& scripts, const std::filesystem:
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
   std::replace(said.begin(), said.end(), '\n', ' ');
+  if (WIFSIGNALED(status))
+    said = fmt::format("it was ended by signal {} ({}); small limits (ulimit -s, ulimit -v) do that. {}",
+                       WTERMSIG(status), ::strsignal(WTERMSIG(status)), said);
   throw Error("gnuplot failed in '{}': {}", directory.string(), shortened(said, 500));
 }
 
@@ -153,9 +171,7 @@ std::vector<std::filesystem::path> write_pictures(std::span<const Picture> pictu
                                                   const std::set<std::string>& formats) {
   for (const std::string& format : formats)
     if (!all_formats.contains(format)) throw UsageError("no pictures as '{}'; there are svg and png", format);
-  std::error_code error;
-  std::filesystem::create_directories(out, error);
-  if (error) throw_system_error(error.value(), "create directory", out);
+  make_directories(out);
   std::vector<std::string> scripts;
   std::vector<std::filesystem::path> drawn;
   for (const Picture& picture : pictures) {
@@ -165,8 +181,7 @@ std::vector<std::filesystem::path> write_pictures(std::span<const Picture> pictu
     for (const std::string& format : formats) drawn.push_back(out / (picture.name + "." + format));
   }
   if (!scripts.empty()) run_gnuplot(scripts, out);
-  for (const auto& file : drawn)
-    if (file.extension() == ".svg") keep_pixels(file);
+  for (const auto& file : drawn) finish(file);
   return drawn;
 }
 

@@ -64,7 +64,7 @@ TEST(Compare, TwoPairsAreTheirValuesAndIntervalsStayWhereValuesCanBe) {
   std::vector<RunResults> a{run_of("bn", 0, 0.70), run_of("bn", 1, 0.60)};
   std::vector<RunResults> b{run_of("bn", 0, 0.75), run_of("bn", 1, 0.58)};
   std::string text = comparison_text(compare(a, b), "x", "y");
-  EXPECT_HAS(text, "        60.00, 70.00         58.00, 75.00             -2.00, +5.00 ?\n");
+  EXPECT_HAS(text, "  60.00, 70.00  58.00, 75.00  -2.00, +5.00 ?\n");
   a.push_back(run_of("bn", 2, 0.01, 4));
   b.push_back(run_of("bn", 2, 0.01, 4));
   text = comparison_text(compare(a, b), "x", "y");
