@@ -38,7 +38,7 @@ std::string tables(std::span<const RunFigures> runs) {
   const auto text = [](const Cell& cell) {
     return std::isfinite(cell.value.mean) ? fmt::format("{:.1f}", cell.value.mean / 1e6) : "-";
   };
-  return accuracy(fmt::format("final test accuracy %\n{}", figure_note), "test.accuracy") +
+  return accuracy(fmt::format("final test accuracy %: {}", figure_note), "test.accuracy") +
          accuracy("the same with the statistics of each batch of test images, as in training",
                   "train_mode.accuracy") +
          accuracy("the same with running statistics averaged anew over the training images",

@@ -38,7 +38,7 @@ std::string text(const Cell& cell) {
 
 std::string table(std::span<const RunFigures> runs) {
   return sweep_table(
-      runs, {fmt::format("final test accuracy %; x = did not train (below 20 %)\n{}", figure_note), "depth",
+      runs, {fmt::format("final test accuracy %; x = did not train (below 20 %): {}", figure_note), "depth",
              last_of("test.accuracy"), text});
 }
 

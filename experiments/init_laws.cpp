@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdio>
+#include <cstring>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -28,8 +28,8 @@
 #include "host/record/text_layout.hpp"
 #include "host/system/output.hpp"
 #include "host/system/paths.hpp"
-#include "host/system/program.hpp"
 #include "host/system/shell_word.hpp"
+#include "host/system/system_error.hpp"
 
 namespace normlab {
 
@@ -83,8 +83,9 @@ class LawStudy {
     run_all(study, jobs);
     if (failure_) throw Error("{}", *failure_);
     if (interrupted()) {
-      say_error("init_laws: interrupted; what was measured is in {}\n  {} --resume {}   # goes on\n",
-                study.path().string(), shell_path(program_), shell_path(study.path()));
+      say_error("init_laws: interrupted ({}); what was measured is in {}\n  {} --resume {}   # goes on\n",
+                ::strsignal(interrupt_signal()), study.path().string(), shell_path(program_),
+                shell_path(study.path()));
       return interrupt_status();
     }
     print_table(runs_);
@@ -253,7 +254,7 @@ void add_options(CLI::App& app, StudyOptions& o, std::string& paddings) {
   run->add_option("--resume", o.resume,
                   "Go on with the study in this directory: with its options, where none are typed;\n"
                   "networks that were measured stay as they are");
-  run->add_option("--out", o.out, "New directory for the results (default: runs/init_laws-<time>)");
+  run->add_option("--out", o.out, "New or empty directory for the results (default: runs/init_laws-<time>)");
 }
 
 }  // namespace

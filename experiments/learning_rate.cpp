@@ -52,7 +52,7 @@ int main(int argc, char** argv) {
   as_list(what->add_option("--lrs", lists.lrs, "Peak learning rates, a list"));
   as_list(what->add_option("--widths", lists.widths, "Multiply the network's channels, a list"));
   const auto table = [&](std::span<const RunFigures> runs) {
-    return sweep_table(runs, {fmt::format("accuracy % on held-out training images after the last epoch\n{}",
+    return sweep_table(runs, {fmt::format("accuracy % on held-out training images after the last epoch: {}",
                                           figure_note),
                               "lr", last_of("val.accuracy"), percent_text}) +
            "\n" + usable_rates_text(usable_rates(runs));

@@ -1,6 +1,7 @@
 // Batch norm in three parts, see operations.hpp. A shard's sums are as normalize.hpp has them, and shards are
 // merged in double, in order.
 
+#include <algorithm>
 #include <cmath>
 
 #include "host/host_backend.hpp"

@@ -2,6 +2,7 @@
 // read from the cache it was just written to: sums, squares and the map itself are three passes over it. How
 // sums keep their digits stands in normalize.hpp.
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 

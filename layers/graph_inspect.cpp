@@ -1,5 +1,7 @@
 // What a graph shows of itself.
 
+#include <algorithm>
+
 #include "layers/graph.hpp"
 #include "layers/range.hpp"
 

@@ -1,5 +1,7 @@
 #include "layers/steps.hpp"
 
+#include <algorithm>
+
 #include "layers/range.hpp"
 #include "layers/recording.hpp"
 

@@ -1,6 +1,8 @@
 // Batch norm against the reference: statistics cross shards, so the shards' size varies too. Tolerances as in
 // group_norm_test.cpp.
 
+#include <algorithm>
+
 #include "layers/batch_norm.hpp"
 
 #include "layers/group_norm.hpp"

@@ -1,5 +1,7 @@
 // The library's implementations are tried: results are right whatever it does, and people hear of it.
 
+#include <algorithm>
+
 #include "experiments/common/trainer.hpp"
 #include "host/data/synthetic.hpp"
 #include "tests/support/conv_plan.hpp"

@@ -1,6 +1,8 @@
 // Layer, group, instance and RMS norm against the reference, and the identities between them. In bf16 only y
 // and dx are rounded: statistics, sums and parameter gradients are as exact as in fp32.
 
+#include <algorithm>
+
 #include "layers/group_norm.hpp"
 
 #include "tests/reference/norms.hpp"

@@ -1,5 +1,7 @@
 // From bytes to the network's input: normalization, and the augmentation's crop and flip.
 
+#include <algorithm>
+
 #include "layers/augmentation.hpp"
 #include "tests/support/layer_check.hpp"
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "layers/initialize.hpp"
 
 #include "layers/networks.hpp"

@@ -1,6 +1,8 @@
 // Whole networks: parameter counts, gradients of NetA and residual networks with every norm against the
 // double reference in fp32 (NetA in bf16, too), and golden trajectories from PyTorch in float64.
 
+#include <algorithm>
+
 #include "layers/networks.hpp"
 
 #include "layers/initialize.hpp"

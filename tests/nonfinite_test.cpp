@@ -2,6 +2,7 @@
 // reference has NaN so has the product, where it has an infinity so has the product, and what does not depend
 // on the poisoned value keeps its bits. Convolutions have theirs in conv2d_test.cpp.
 
+#include <algorithm>
 #include <limits>
 
 #include "layers/add.hpp"

@@ -66,8 +66,15 @@ TEST_F(Permissions, AnUnreadableRunIsNamedAndTheOthersAreShown) {
     EXPECT_EQ(verified.status, 1);
     EXPECT_HAS(verified.output, "UNREADABLE");
     EXPECT_HAS(verified.output, "good        study/none-seed0/metrics.nlog");
-    expect_no_raw_words(normlog("info study").output);
-    expect_no_raw_words(normlog("digest study").output);
+    const ProgramResult told = normlog("info study");
+    EXPECT_EQ(told.status, 1) << told.output;
+    EXPECT_HAS(told.output, "study/none-seed0\n");
+    EXPECT_HAS(told.output, "Permission denied");
+    expect_no_raw_words(told.output);
+    const ProgramResult each = normlog("verify study/bn-seed0 study/ln-seed0 study/none-seed0");
+    EXPECT_HAS(each.output, "good        study/none-seed0/metrics.nlog");
+    EXPECT_HAS(each.output, "UNREADABLE");
+    EXPECT_HAS(normlog("summary study/*-seed0").output, "none  46,010");
     open_again(what);
     fs::remove_all(here / "csv");
   }
@@ -79,7 +86,7 @@ TEST_F(Permissions, AnUnreadableRunIsNamedAndTheOthersAreShown) {
   close_to_all("study");
   const ProgramResult all = normlog("summary study");
   EXPECT_EQ(all.status, 1);
-  EXPECT_HAS(all.output, "you may not enter 'study'");
+  EXPECT_HAS(all.output, "cannot list directory 'study': Permission denied");
   expect_no_raw_words(all.output);
 }
 
@@ -121,6 +128,12 @@ TEST_F(Permissions, ARunThatMayNotBeReadIsNotBegunAnew) {
     open_again(what);
     EXPECT_FALSE(fs::exists(here / "trained/bn-seed0.unfinished-1")) << what;
   }
+  close_to_all("trained/bn-seed0/final.safetensors");
+  const ProgramResult digests = normlog("digest trained");
+  EXPECT_EQ(digests.status, 1);
+  EXPECT_HAS(digests.output, "  none-seed0\n");
+  EXPECT_HAS(digests.output, "bn-seed0: cannot open");
+  open_again("trained/bn-seed0/final.safetensors");
   EXPECT_EQ(run(program("compare_norms") + " --resume trained").status, 0);
 }
 

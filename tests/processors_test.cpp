@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -80,7 +81,7 @@ TEST(TimeLeft, CountsTheProcessorsThatAreReallyInUse) {
   EXPECT_DOUBLE_EQ(time_left({{10, 16}, {4, 16}}, {}, 2), 7);  // alone from 4 on
   EXPECT_DOUBLE_EQ(time_left({{10, 16}}, {{4, 16}}, 2), 7);    // one at a time: 5 + 2
   EXPECT_DOUBLE_EQ(time_left({{6, 16}, {2, 16}}, {{2, 16}, {5, 16}}, 2), 7.5);
-  EXPECT_DOUBLE_EQ(time_left({{12, 4}}, {}, 64), 3);  // no more than lanes
+  EXPECT_DOUBLE_EQ(time_left({{12, 4}}, {}, 64), 3);           // no more than lanes
   EXPECT_DOUBLE_EQ(time_left({{10, 1}, {4, 16}}, {}, 2), 10);  // a run of one lane gets no faster
 }
 

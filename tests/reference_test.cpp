@@ -1,6 +1,8 @@
 // The double reference, judged without any other program: finite differences, laws, parameter counts, and
 // what it says about forced decisions. Its golden values are in reference/golden_test.cpp.
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "tests/reference/gradient_check.hpp"

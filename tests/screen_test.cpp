@@ -1,11 +1,14 @@
 // What people see on a terminal: nothing wider or higher than it, the important first, and old lines
 // replaced.
 
+#include <algorithm>
+
 #include "experiments/common/screen.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "host/record/text_layout.hpp"
 #include "tests/support/terminal.hpp"
 
 namespace normlab {

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "layers/softmax_cross_entropy.hpp"
 
 #include "tests/reference/golden.hpp"

@@ -3,6 +3,7 @@
 
 #include "layers/steps.hpp"
 
+#include <algorithm>
 #include <numeric>
 
 #include "layers/initialize.hpp"

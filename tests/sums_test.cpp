@@ -3,6 +3,8 @@
 // four times PyTorch's float32, or two units in the last place of what is added up, whichever is more.
 // golden/make_sums.py says what PyTorch's errors are relative to; they stand in golden/sums.txt.
 
+#include <algorithm>
+
 #include "layers/batch_norm.hpp"
 #include "layers/conv2d.hpp"
 #include "layers/group_norm.hpp"

@@ -127,6 +127,38 @@ TEST_F(UsersMachines, EveryPrintedCommandCanBePasted) {
   EXPECT_HAS(board.output, "tensorboard --logdir 't b'");
 }
 
+TEST_F(UsersMachines, DataAreFoundFromEverywhere) {
+  fs::create_directories(here / "elsewhere/inside");
+  fs::create_directory_symlink("elsewhere/inside", here / "link");
+  fs::copy(data(), here / "elsewhere/set");  // what link/../set is
+  const std::string options = small() + "--norms bn --seeds 1 ";
+  const std::string without_data = options.substr(options.find("--limit"));
+  ASSERT_EQ(run(program("compare_norms") + " --data link/../set " + without_data + "--out climbed").status,
+            0);
+  ASSERT_EQ(run("cd elsewhere && " + program("compare_norms") + " --data set/ " + without_data + "--out ../a")
+                .status,
+            0);
+  EXPECT_EQ(RunConfig::read(here / "a/bn-seed0/config.toml").text("data"), (here / "elsewhere/set").string());
+  EXPECT_EQ(
+      run("cd / && " + program("compare_norms") + " --resume " + (here / "a").string() + " --seeds 2").status,
+      0);
+  const ProgramResult report = run("cd / && " + program("normlog") + " report " + (here / "a").string());
+  EXPECT_EQ(report.output.find("left out"), std::string::npos) << report.output;
+}
+
+TEST_F(UsersMachines, PicturesOfOtherRunsDoNotStay) {
+  ASSERT_EQ(compare("--out a").status, 0);
+  ASSERT_EQ(run(program("compare_norms") + small() + "--norms none --seeds 1 --out b").status, 0);
+  const std::string plot = program("normlog") + " plot --format svg, png --out pictures ";
+  ASSERT_EQ(run(plot + "a").status, 0);
+  EXPECT_TRUE(fs::exists(here / "pictures/norm-bn.svg"));
+  test::write_text(here / "pictures/mine.svg", "precious");
+  ASSERT_EQ(run(plot + "b").status, 0);
+  EXPECT_FALSE(fs::exists(here / "pictures/norm-bn.svg"));
+  EXPECT_TRUE(fs::exists(here / "pictures/norm-none.png"));
+  EXPECT_TRUE(fs::exists(here / "pictures/mine.svg"));
+}
+
 TEST_F(UsersMachines, ProgramsSayTheirVersion) {
   for (const char* name : {"compare_norms", "init_laws", "bench", "normlog", "dataset"}) {
     const ProgramResult version = run(program(name) + " --version");
@@ -191,6 +223,7 @@ TEST_F(UsersMachines, EverySignalThatAsksToStopSavesFirst) {
                                        {SIGHUP, 129},
                                        {SIGUSR1, 138},
                                        {SIGUSR2, 140},
+                                       {SIGALRM, 142},
                                        {SIGXCPU, 152}}) {
     const std::string out = (here / fmt::format("s{}", number)).string();
     Background study(program("compare_norms") + endless(out), here / fmt::format("said{}", number));
@@ -244,6 +277,7 @@ TEST_F(UsersMachines, ASmallStackIsEnough) {
 
 TEST_F(UsersMachines, ATemporaryDirectoryThatIsNotThereIsNamed) {
   ASSERT_EQ(compare("--out a").status, 0);
+  EXPECT_EQ(run("TMPDIR=/nonexistent " + program("normlog") + " report a").status, 0);  // which needs none
   for (const std::string command : {"report a --out page.html", "tensorboard a"}) {
     const ProgramResult result = run("TMPDIR=/nonexistent " + program("normlog") + " " + command);
     EXPECT_EQ(result.status, 1) << command << result.output;

@@ -61,7 +61,8 @@ std::set<std::string> section_set(const std::string& text) {
 }
 
 std::vector<int> thread_list(const std::string& text) {
-  return text == "0" ? std::vector<int>{available_threads()} : positive_list("--threads", text);
+  return split_list(text) == std::vector<std::string>{"0"} ? std::vector<int>{available_threads()}
+                                                           : positive_list("--threads", text);
 }
 
 }  // namespace

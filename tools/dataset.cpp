@@ -157,7 +157,7 @@ int run(int argc, char** argv) {
   synthetic.add_to(app);
   show.add_to(app);
   try {
-    app.parse(argc, argv);
+    parse(app, argc, argv);
   } catch (const CLI::ParseError& error) {
     return refusal(app, error);
   }

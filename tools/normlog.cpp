@@ -272,18 +272,20 @@ struct Digests {
     const std::vector<fs::path> runs = find_runs(paths);
     const std::vector<std::string> names = unique_names(runs);
     int status = 0;
-    const std::vector<std::string> left_out =
-        for_each_run(runs, [&](std::size_t i, const RunResults& run, const Log&) {
-          const fs::path file = RunDirectory(runs[i]).final_parameters();
-          if (is_there(file)) {
-            say("{}  {}\n", parameter_digest(read_safetensors(file)), names[i]);
-            return;
-          }
-          say_error("normlog: {}: no final parameters; {}\n", runs[i].string(),
-                    run.status == "diverged" ? "it diverged" : "finish the run (--resume)");
-          status = 1;
-        });
-    status = std::max(status, report({}, left_out));
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      try {
+        const fs::path file = RunDirectory(runs[i]).final_parameters();
+        if (is_there(file)) {
+          say("{}  {}\n", parameter_digest(read_safetensors(file)), names[i]);
+          continue;
+        }
+        say_error("normlog: {}: no final parameters; {}\n", runs[i].string(),
+                  read_run(runs[i]).status == "diverged" ? "it diverged" : "finish the run (--resume)");
+      } catch (const Error& error) {
+        say_error("normlog: {}: {}\n", names[i], error.what());
+      }
+      status = 1;
+    }
     return status;
   }
 };
@@ -299,15 +301,20 @@ struct Info {
   }
 
   [[nodiscard]] int run() const {
-    std::vector<std::string> problems;
+    std::vector<std::string> problems, left_out;
     for (const auto& path : paths) {
-      if (!is_a_directory(path)) {
-        say("{}", file_info(path, problems));
-        continue;
+      try {
+        if (is_a_directory(path)) {
+          for (const auto& run : find_runs({{path}})) say("{}\n", run_info(run, problems));
+        } else {
+          say_text(file_info(path, problems));
+        }
+      } catch (const Error& error) {
+        if (paths.size() == 1) throw;
+        left_out.emplace_back(error.what());
       }
-      for (const auto& run : find_runs({{path}})) say("{}\n", run_info(run, problems));
     }
-    return report(problems);
+    return report(problems, left_out);
   }
 };
 
@@ -320,7 +327,7 @@ int run(int argc, char** argv) {
   std::apply([&](auto&... one) { (known.emplace_back(one.add_to(app), [&one] { return one.run(); }), ...); },
              commands);
   try {
-    app.parse(argc, argv);
+    parse(app, argc, argv);
   } catch (const CLI::ParseError& error) {
     return refusal(app, error);
   }

@@ -184,6 +184,17 @@ void apply_config_file(CLI::App& app, const std::filesystem::path& file, const s
   }
 }
 
+namespace {
+
+/// The names of all options that take lists, those of commands, too.
+void add_lists(CLI::App& app, std::set<std::string>& names) {
+  for (const CLI::Option* option : app.get_options())
+    if (option->get_type_name() == kList) names.insert(option->get_name());
+  for (CLI::App* part : app.get_subcommands([](CLI::App*) { return true; })) add_lists(*part, names);
+}
+
+}  // namespace
+
 int refusal(const CLI::App& app, const CLI::ParseError& error) {
   if (error.get_exit_code() == 0) {  // --help, --version
     std::ostringstream text;
@@ -212,10 +223,13 @@ int refusal(const CLI::App& app, const CLI::ParseError& error) {
   if (what.starts_with(unconverted)) what = what.substr(unconverted.size()) + ": that is no such number";
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr && what.ends_with(" missing"))
     what = what.substr(0, what.find(':')) + ": a value is missing";
-  else if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr)
-    what = what.substr(0, what.find(':')) +
-           " is given more than once; once is enough, several values are "
-           "separated by commas";
+  else if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
+    std::set<std::string> lists;
+    add_lists(const_cast<CLI::App&>(app), lists);
+    const std::string option = what.substr(0, what.find(':'));
+    what = option + " is given more than once" +
+           (lists.contains(option) ? ": once is enough, values are separated by commas" : "; once is enough");
+  }
   const std::string program = of == &app ? app.get_name() : app.get_name() + " " + of->get_name();
   say_error("{}: {}\nTry '{} --help'.\n", app.get_name(), what, program);
   return 2;
@@ -226,27 +240,24 @@ std::string version_text(const std::string& program) {
                      build_description());
 }
 
-namespace {
-
-/// As main got them, but that a list with spaces after its commas is one argument again: nothing else may
-/// follow a comma, since no value stands without its option.
-std::vector<std::string> arguments_of(int argc, char** argv) {
+void parse(CLI::App& app, int argc, char** argv) {
+  std::set<std::string> lists;
+  add_lists(app, lists);
   std::vector<std::string> arguments;
+  bool is_of_list = false;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
-    const bool goes_on =
-        !arguments.empty() &&
-        ((arguments.back().ends_with(',') && !argument.starts_with('-')) || argument.starts_with(','));
-    if (goes_on) {
-      arguments.back() += argument;
-    } else {
-      arguments.push_back(argument);
+    if (argument.starts_with('-')) {
+      is_of_list = lists.contains(argument.substr(0, argument.find('=')));
+    } else if (is_of_list && (arguments.back().ends_with(',') || argument.starts_with(','))) {
+      arguments.back() += argument;  // a list with spaces around its commas
+      continue;
     }
+    arguments.push_back(argument);
   }
-  return arguments;
+  std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+  app.parse(std::move(arguments));
 }
-
-}  // namespace
 
 int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
   std::string config;
@@ -254,9 +265,7 @@ int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>
   app.set_version_flag("--version", version_text(app.get_name()), "Print version, revision and build");
   return run_guarded(app.get_name(), [&] {
     try {
-      std::vector<std::string> arguments = arguments_of(argc, argv);
-      std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
-      app.parse(std::move(arguments));
+      parse(app, argc, argv);
       if (!config.empty()) apply_config_file(app, config);
       return body();
     } catch (const CLI::ParseError& error) {

@@ -56,11 +56,16 @@ class OtherDefaults {
 /// What --version prints.
 [[nodiscard]] std::string version_text(const std::string& program);
 
-/// What a program answers to arguments that CLI11 does not take: one clear error, status 2; --help: status 0.
+/// Parses the arguments of main; the value of an option that takes a list may have spaces around its commas.
+/// Throws CLI::ParseError.
+void parse(CLI::App& app, int argc, char** argv);
+
+/// What a program answers to arguments that CLI11 does not take: one clear error, status 2; --help and
+/// --version: status 0.
 int refusal(const CLI::App& app, const CLI::ParseError& error);
 
 /// Parses the command line and runs; turns exceptions into one line on stderr and an exit status: 0 done,
-/// 1 failed, 2 wrong usage, 128 + the signal when interrupted.
+/// 1 failed, 2 wrong usage, interrupt_status() when interrupted.
 int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>& body);
 
 }  // namespace normlab

@@ -9,9 +9,9 @@ namespace normlab {
 namespace {
 
 /// What asks a study to end: people (INT), systems that shut down (TERM), terminals and connections that go
-/// away (HUP), schedulers whose time is up (USR1, USR2: Slurm's --signal), and the limit of processor time
-/// (XCPU).
-constexpr std::array kStops{SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU};
+/// away (HUP), schedulers and timers whose time is up (USR1, USR2: Slurm's --signal; ALRM), power that fails
+/// (PWR), and the limit of processor time (XCPU).
+constexpr std::array kStops{SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, SIGPWR, SIGXCPU};
 
 std::atomic<bool> stop_requested = false;
 std::atomic<int> stop_signal = 0;
@@ -31,6 +31,10 @@ void stop(int signal) {
 
 bool interrupted() {
   return stop_requested;
+}
+
+int interrupt_signal() {
+  return stop_signal;
 }
 
 int interrupt_status() {

@@ -293,7 +293,8 @@ void add_study_options(CLI::App& app, StudyOptions& o, const std::vector<std::st
       "--allow-other-cpu", o.allow_other_cpu,
       "With --resume: runs that were begun on another CPU, instruction set, device or build go on,\n"
       "too. Their bits are then nobody's; config.toml, runs.csv and the report say so");
-  run->add_option("--out", o.out, "New directory for the results (default: runs/<experiment>-<time>)");
+  run->add_option("--out", o.out,
+                  "New or empty directory for the results (default: runs/<experiment>-<time>)");
 
   for (CLI::App* options : {what, data, how, inside, run}) {
     for (const std::string& name : without) {

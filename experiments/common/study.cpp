@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -23,8 +24,8 @@
 #include "host/record/text_layout.hpp"
 #include "host/system/output.hpp"
 #include "host/system/paths.hpp"
-#include "host/system/program.hpp"
 #include "host/system/shell_word.hpp"
+#include "host/system/system_error.hpp"
 
 namespace normlab {
 
@@ -126,7 +127,7 @@ std::string summary_of(std::span<const RunFigures> figures) {
 }
 
 void print_notes(const Remaining& remaining) {
-  for (const std::string& note : remaining.notes) say("  {}\n", note);
+  for (const std::string& note : remaining.notes) say_text(wrapped("  " + note, 4));
 }
 
 /// Finds the rate of each norm by a study in a directory of the study's own, whose finished runs are not
@@ -152,10 +153,11 @@ void find_rates(const StudyOptions& options, const Dataset& data, const StudyDir
   if (const std::vector<Norm> none = test.without_a_rate(read_figures(path)); !none.empty()) {
     std::vector<std::string> names;
     for (const Norm& norm : none) names.push_back(norm.str());
-    say("--lr auto: no rate learned with {}: no accuracy on the {} images held out is above what guessing "
-        "gives "
-        "({:.2f} %); more rates are tried\n",
-        fmt::join(names, ", "), test.options.val, 100 * test.guess.highest(RangeTest::rates));
+    say_text(wrapped(
+        fmt::format("--lr auto: no rate learned with {}: no accuracy on the {} images held out is above "
+                    "what guessing gives ({:.2f} %); more rates are tried",
+                    fmt::join(names, ", "), test.options.val, 100 * test.guess.highest(RangeTest::rates)),
+        2));
     test.widen(none);
     train();
     if (interrupted()) return;
@@ -185,6 +187,15 @@ std::string counted(std::size_t count, const std::string& noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
+/// Says what stopped the study and how it goes on; the exit status. `program`: how this one was called.
+int say_interrupted(const std::string& name, const std::filesystem::path& program,
+                    const StudyDirectory& study) {
+  const std::string place = shell_path(study.path());
+  say_error("{}: interrupted ({}); what was measured is in {}\n  {} --resume {}   # goes on\n", name,
+            ::strsignal(interrupt_signal()), study.path().string(), shell_path(program), place);
+  return interrupt_status();
+}
+
 /// `program`: how this one was called.
 int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment,
               const std::filesystem::path& program) {
@@ -208,7 +219,7 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
   if (!options.resume.empty()) {
     study = StudyDirectory::open(options.resume);
     if (options.finds_lr()) find_rates(options, data, *study, all);
-    if (interrupted()) return interrupt_status();
+    if (interrupted()) return say_interrupted(options.experiment, program, *study);
     remaining = remaining_runs(*study, options, all, data);
   }
   std::vector<RunSpec>& runs = remaining.runs;
@@ -252,11 +263,7 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
   const std::vector<RunOutcome> outcomes = train_all(options, runs, data, plan, *study);
   const double wall = seconds_since(begin);
   if (interrupted()) {
-    const int status = interrupt_status();
-    say_error("{}: interrupted ({}); what was measured is in {}\n  {} --resume {}   # goes on\n", name,
-              ::strsignal(status - 128), study->path().string(), shell_path(program),
-              shell_path(study->path()));
-    return status;
+    return say_interrupted(name, program, *study);
   }
 
   RunTimes times;

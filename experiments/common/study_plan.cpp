@@ -11,6 +11,7 @@
 #include "experiments/common/interrupt.hpp"
 #include "experiments/common/processors.hpp"
 #include "host/limits.hpp"
+#include "host/record/text_layout.hpp"
 #include "host/system/output.hpp"
 
 namespace normlab {
@@ -56,8 +57,11 @@ int Planner::runs_side_by_side(int runs, std::size_t bytes_of_one) const {
   const std::size_t available = available_memory();
   const int fitting = runs_in_memory(wanted, bytes_of_one, available);
   if (fitting < wanted) {
-    say("memory: {:.0f} MB are free and a run takes {:.0f} MB: {} side by side, not {}\n",
-        static_cast<double>(available) / 1e6, static_cast<double>(bytes_of_one) / 1e6, fitting, wanted);
+    say_text(
+        wrapped(fmt::format("memory: {:.0f} MB are free and a run takes {:.0f} MB: {} side by side, not {}",
+                            static_cast<double>(available) / 1e6, static_cast<double>(bytes_of_one) / 1e6,
+                            fitting, wanted),
+                2));
   }
   return fitting;
 }

@@ -83,7 +83,7 @@ std::string sweep_table(std::span<const RunFigures> runs, const TableOptions& op
   int room = terminal_width - text_width(names.head);
   for (const std::string& row : rows) room = std::min(room, terminal_width - text_width(row));
   // As many columns as fit, then the others below them.
-  std::string result = options.title + "\n";
+  std::string result = wrapped(options.title, 0);
   std::vector<TextColumn> part{names};
   int used = 0;
   for (const std::string& column : columns) {

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "host/record/summary.hpp"
+#include "host/record/text_layout.hpp"
 
 namespace normlab {
 
@@ -40,9 +41,11 @@ std::vector<UsableRate> usable_rates(std::span<const RunFigures> runs) {
 std::string usable_rates_text(std::span<const UsableRate> rates) {
   std::size_t width = 0;
   for (const UsableRate& rate : rates) width = std::max(width, rate.arm.size());
-  std::string text = fmt::format(
-      "largest usable rate: every seed finished, within {} points of the norm's best on held-out images\n",
-      100 * usable_within);
+  std::string text = wrapped(
+      fmt::format(
+          "largest usable rate: every seed finished, within {} points of the norm's best on held-out images",
+          100 * usable_within),
+      2);
   for (const UsableRate& rate : rates) {
     text += fmt::format("  {:<{}}  ", rate.arm, width);
     text += rate.best == 0 ? "none: it diverged everywhere\n"

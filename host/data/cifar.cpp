@@ -128,12 +128,16 @@ std::string other_form(const fs::path& given) {
                          binary_version_needed(version.title));
     }
   }
-  for (const Layout* layout : {&cifar10(), &cifar100()}) {
-    if (const fs::path archive =
-            given / fmt::format("{}-binary.tar.gz", layout == &cifar10() ? "cifar-10" : "cifar-100");
-        is_a_file(archive))
-      return fmt::format("{} holds no files of a set, but an archive: give --data {}", given.string(),
-                         shell_path(archive));
+  for (const char* archive :
+       {"cifar-10-binary.tar.gz", "cifar-100-binary.tar.gz", "cifar-10-python.tar.gz",
+        "cifar-100-python.tar.gz", "cifar-10-matlab.tar.gz", "cifar-100-matlab.tar.gz"}) {
+    const std::string_view name = archive;
+    if (!is_a_file(given / name)) continue;
+    return name.find("binary") != name.npos
+               ? fmt::format("{} holds no files of a set, but an archive: give --data {}", given.string(),
+                             shell_path(given / name))
+               : fmt::format("{} holds an archive of another version, {}; {}", given.string(), name,
+                             binary_version_needed(name.find("100") != name.npos ? "100" : "10"));
   }
   return "";
 }
@@ -314,7 +318,7 @@ Dataset read_directory(const fs::path& given) {
   const fs::path manifest = where / manifest_file;
   if (is_there(manifest)) {
     records = parse_manifest(layout, read_text(manifest), manifest.string());
-    dataset.name = fs::absolute(where).lexically_normal().filename().string();
+    dataset.name = absolute_path(where).filename().string();
   }
   const fs::path names = where / layout.names_file;
   dataset.class_names.assign(layout.labels.begin(), layout.labels.end());
@@ -348,7 +352,7 @@ void write_directory(const fs::path& where, const Dataset& dataset) {
   if (is_there(where) && !is_a_directory(where)) {
     throw Error("{} exists and is no directory; name a new one", where.string());
   }
-  if (is_there(where) && !entries_of(where).empty()) {
+  if (is_there(where) && !is_fresh(where)) {
     throw Error("{} is not empty, and nothing is overwritten: name a new directory, or remove it first",
                 where.string());
   }

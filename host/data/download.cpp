@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <exception>
 #include <memory>
 #include <string_view>
 #include <system_error>
@@ -46,11 +47,17 @@ struct Transfer {
   std::string answer_validator{};
   std::int64_t range_begin = -1;  // of Content-Range
   bool body_begun = false;
-  std::string refusal{};  // why the answer was refused; never worth another attempt
+  std::string refusal{};         // why the answer was refused; never worth another attempt
+  std::exception_ptr failure{};  // of the file here, which is no fault of the server's
 };
 
-std::string reason() {
-  return std::generic_category().message(errno);
+/// The file here could not be written.
+void note_failure(Transfer& transfer) {
+  try {
+    throw_system_error(errno, "write", transfer.part);
+  } catch (...) {
+    transfer.failure = std::current_exception();
+  }
 }
 
 /// Makes the file empty again.
@@ -118,8 +125,8 @@ std::size_t on_body(char* data, std::size_t, std::size_t size, void* user) {
   if (transfer.status != 200 && transfer.status != 206) return size;  // an error page
   try {
     if (!transfer.body_begun && !begin_body(transfer)) return 0;
-  } catch (const Error& error) {  // no exception may pass through libcurl
-    transfer.refusal = error.what();
+  } catch (...) {  // no exception may pass through libcurl
+    transfer.failure = std::current_exception();
     return 0;
   }
   transfer.body_begun = true;
@@ -130,7 +137,7 @@ std::size_t on_body(char* data, std::size_t, std::size_t size, void* user) {
     return 0;
   }
   const std::size_t written = std::fwrite(data, 1, size, transfer.file.get());
-  if (written < size) transfer.refusal = fmt::format("cannot write {}: {}", transfer.part.string(), reason());
+  if (written < size) note_failure(transfer);
   transfer.held += written;
   return written;
 }
@@ -191,9 +198,8 @@ std::string attempt(Transfer& transfer) {
   }
 
   const CURLcode code = curl_easy_perform(curl);
-  if (transfer.file && std::fflush(transfer.file.get()) != 0 && transfer.refusal.empty()) {
-    transfer.refusal = fmt::format("cannot write {}: {}", transfer.part.string(), reason());
-  }
+  if (transfer.file && std::fflush(transfer.file.get()) != 0 && !transfer.failure) note_failure(transfer);
+  if (transfer.failure) std::rethrow_exception(transfer.failure);
   if (!transfer.refusal.empty()) throw Error("{}: {}", options.url, transfer.refusal);
   if (transfer.status == 416) {  // nothing after the bytes held: they are not of this file
     start_over(transfer);

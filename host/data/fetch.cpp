@@ -6,6 +6,7 @@
 #include "host/data/files.hpp"
 #include "host/system/paths.hpp"
 #include "host/system/shell_word.hpp"
+#include "host/system/system_error.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -66,6 +67,8 @@ void download_archive(const fs::path& target, const FetchOptions& options) {
       try {
         verify_archive(part, spec);
         break;
+      } catch (const SystemError&) {
+        throw;
       } catch (const Error&) {
         std::error_code ignored;
         fs::remove(part, ignored);
@@ -74,6 +77,8 @@ void download_archive(const fs::path& target, const FetchOptions& options) {
                     request.url, spec.bytes, spec.md5);
       }
     }
+  } catch (const SystemError&) {
+    throw;  // the place here, not the server
   } catch (const Error& error) {
     throw Error(
         "{}\nThe home page of {} is often slow or down. What helps:\n"

@@ -1,5 +1,6 @@
 #include "host/record/event_file.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <string>

@@ -91,7 +91,9 @@ std::string run_info(const std::filesystem::path& run, std::vector<std::string>&
     return lines;
   });
   add([&] { return log_text(files.metrics(), problems); });
-  if (is_there(files.final_parameters())) add([&] { return tensors_text(files.final_parameters()); });
+  add([&] {
+    return is_there(files.final_parameters()) ? tensors_text(files.final_parameters()) : std::string();
+  });
   return text;
 }
 

@@ -150,7 +150,7 @@ void LogWriter::State::run() {
     }
   } catch (const std::exception& error) {
     if (!lock.owns_lock()) lock.lock();
-    failure = error.what();
+    failure = reason_of(error);
     failure += readable_step < 0 ? "; no step of this run was recorded"
                                  : fmt::format("; rows up to step {} are readable", readable_step);
     progress.notify_all();

@@ -49,8 +49,7 @@ std::string time_stamp() {
 
 /// Makes `link` point to `target`, in one step for everyone who looks.
 void replace_link(const std::filesystem::path& link, const std::string& target) {
-  const auto status = std::filesystem::symlink_status(link);
-  if (std::filesystem::exists(status) && !std::filesystem::is_symlink(status))
+  if (is_taken(link) && !is_a_link(link))
     throw Error("'{}' should be a link to the newest study, but is something else; move it away",
                 link.string());
   const std::filesystem::path temporary = link.string() + "." + std::to_string(::getpid()) + ".tmp";
@@ -61,16 +60,6 @@ void replace_link(const std::filesystem::path& link, const std::string& target) 
     ::unlink(temporary.c_str());
     throw_system_error(error, "replace link", link);
   }
-}
-
-/// Whether nothing of anybody's lies there: a new volume has a lost+found, and a study that was refused
-/// leaves a lock.
-bool is_fresh(const std::filesystem::path& directory) {
-  const std::vector<std::filesystem::path> entries = entries_of(directory);
-  return std::all_of(entries.begin(), entries.end(), [](const std::filesystem::path& entry) {
-    const std::string name = entry.filename().string();
-    return name == kLock || name == "lost+found";
-  });
 }
 
 std::string file_name_of(std::string_view text) {
@@ -117,9 +106,10 @@ StudyDirectory StudyDirectory::create(std::string_view experiment,
           path.string(), what);
     };
     if (!is_a_directory(path)) refuse("exists already and is no directory");
-    if (!is_fresh(path)) refuse("exists already and is not empty");
+    if (!is_fresh(path, kLock)) refuse("exists already and is not empty");
     StudyDirectory study(path);
-    if (!is_fresh(path)) refuse("exists already and holds another study");  // which began in this moment
+    if (!is_fresh(path, kLock))
+      refuse("exists already and holds another study");  // which began in this moment
     return study;
   }
   const std::string stem = std::string(experiment) + "-" + time_stamp();

@@ -95,24 +95,19 @@ bool is_run(const std::filesystem::path& path) {
   return is_there(run.metrics()) || is_there(run.config());
 }
 
-/// Without links and dots, so that each run counts once.
-std::filesystem::path canonical_path(const std::filesystem::path& path) {
-  std::error_code error;
-  const std::filesystem::path whole = std::filesystem::canonical(path, error);
-  if (error) throw_system_error(error.value(), "look at", path, Access::read);
-  return whole;
+/// The same; what is called like a run and may not be entered is one, too.
+bool is_run_or_hidden(const std::filesystem::path& path) {
+  try {
+    return is_a_directory(path) && is_run(path);
+  } catch (const SystemError&) {
+    return !split_name(path.filename().string()).seed.empty();
+  }
 }
 
 }  // namespace
 
 bool is_run_of_study(const std::filesystem::path& path) {
-  const std::string name = path.filename().string();
-  if (is_set_aside(name)) return false;
-  try {
-    return is_a_directory(path) && is_run(path);
-  } catch (const SystemError&) {
-    return !split_name(name).seed.empty();
-  }
+  return !is_set_aside(path.filename().string()) && is_run_or_hidden(path);
 }
 
 void note_damage(const Log& log, const std::filesystem::path& path, std::vector<std::string>& problems) {
@@ -139,17 +134,18 @@ const EpochResult* RunResults::best(std::string_view split) const {
 
 std::vector<std::filesystem::path> find_runs(std::span<const std::filesystem::path> paths) {
   std::vector<std::filesystem::path> runs;
-  std::set<std::filesystem::path> seen;
+  std::set<FileIdentity> seen;
   const auto add = [&](const std::filesystem::path& path) {
-    if (seen.insert(canonical_path(path)).second) runs.push_back(path);
+    if (seen.insert(identity_of(path)).second) runs.push_back(path);
   };
   for (const std::filesystem::path& given : paths) {
     if (!is_there(given)) throw Error("'{}' does not exist; check the path", given.string());
-    std::filesystem::path path = given.lexically_normal();
-    if (!is_a_directory(path)) path = canonical_path(path).parent_path();  // the log of a run stands for it
+    const bool climbs = std::find(given.begin(), given.end(), "..") != given.end();  // out of a link, perhaps
+    std::filesystem::path path = climbs ? given : given.lexically_normal();
     if (!path.has_filename()) path = path.parent_path();
+    if (!is_a_directory(path)) path = canonical_path(path).parent_path();  // the log of a run stands for it
     if (path.filename().string().starts_with('.')) path = canonical_path(path);
-    if (is_run(path)) {
+    if (is_run_or_hidden(path)) {
       add(path);
       continue;
     }
@@ -164,14 +160,18 @@ std::vector<std::filesystem::path> find_runs(std::span<const std::filesystem::pa
 }
 
 std::vector<std::string> unique_names(std::span<const std::filesystem::path> runs) {
-  std::set<std::string> seen;
-  bool unique = true;
-  for (const auto& run : runs) unique &= seen.insert(run.filename().string()).second;
+  std::map<std::string, int> of_name;
+  for (const auto& run : runs) ++of_name[run.filename().string()];
+  const bool are_unique = of_name.size() == runs.size();
   std::vector<std::string> names;
+  std::set<std::string> taken;
   for (const auto& run : runs) {
     const auto whole = absolute_path(run);
-    names.push_back(unique ? run.filename().string()
-                           : (whole.parent_path().filename() / whole.filename()).string());
+    const std::string name = whole.filename().string(), study = whole.parent_path().filename().string();
+    std::string unique = are_unique ? name : study + "/" + name;
+    for (int number = 2; !taken.insert(unique).second; ++number)
+      unique = fmt::format("{}-{}/{}", study, number, name);
+    names.push_back(std::move(unique));
   }
   return names;
 }

@@ -47,6 +47,9 @@ inline constexpr double accuracy_threshold = 0.70;
 /// norm's best.
 inline constexpr double usable_within = 0.05;
 
+/// The data set of all these runs, by its path; "various" if there are several. One set has one digest, and
+/// may have more than one path: the longest tells most.
+[[nodiscard]] std::string common_data(std::span<const RunResults> runs);
 /// How a data set is called where there is no room for its path: the last folder, or all of "synthetic seed
 /// 0".
 [[nodiscard]] std::string data_name(std::string data);

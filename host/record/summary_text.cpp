@@ -53,7 +53,7 @@ std::string title(std::span<const RunResults> runs) {
   const auto add = [&](std::string_view before, std::string_view key, std::string_view after) {
     std::string value = common_value(runs, key);
     if (value.empty() || (key == "lr" && value == "various")) return;
-    if (key == "data") value = data_name(value);
+    if (key == "data") value = data_name(common_data(runs));
     if (key == "train_images" && value != "various")
       value = grouped(static_cast<std::int64_t>(runs.front().config.number(key).value_or(0)));
     text += fmt::format("{}{}{}{}", text.empty() ? "" : " · ", before, value, after);
@@ -153,6 +153,15 @@ std::string footnotes(const std::vector<ArmSummary>& arms, std::span<const RunRe
 }
 
 }  // namespace
+
+std::string common_data(std::span<const RunResults> runs) {
+  const std::string digest = common_value(runs, "data_digest"), common = common_value(runs, "data");
+  if (common != "various" || digest.empty() || digest == "various") return common;
+  std::string longest;
+  for (const RunResults& run : runs)
+    if (const std::string data = run.config.text("data"); data.size() > longest.size()) longest = data;
+  return longest;
+}
 
 std::string data_name(std::string data) {
   while (data.size() > 1 && data.ends_with('/')) data.pop_back();

@@ -89,6 +89,7 @@ bool is_readable(const Verified& file) {
 
 void verify_files_of(const std::filesystem::path& run, std::vector<Verified>& results) {
   const RunDirectory files(run);
+  static_cast<void>(is_there(files.config()));  // throws where the directory may not be entered
   bool is_done = false;
   std::vector<std::filesystem::path> paths{files.config(), files.metrics(), files.final_parameters()};
   for (auto& checkpoint : files.checkpoints().newest_first()) paths.push_back(std::move(checkpoint));
@@ -149,13 +150,17 @@ Verified verify_file(const std::filesystem::path& path) {
 std::vector<Verified> verify(std::span<const std::filesystem::path> paths) {
   std::vector<Verified> results;
   for (const auto& path : paths) {
-    if (is_a_directory(path)) {
+    try {
+      if (!is_a_directory(path)) {
+        results.push_back(verify_file(path));
+        continue;
+      }
       if (const auto study = path / kStudyFile; is_there(study)) results.push_back(verify_file(study));
       for (const auto& run : find_runs({&path, 1})) verify_run(run, results);
       if (const auto tests = path / kRateTests; is_there(tests))
         for (const auto& run : find_runs({&tests, 1})) verify_run(run, results);
-    } else {
-      results.push_back(verify_file(path));
+    } catch (const SystemError& error) {
+      results.push_back(unreadable(path, error));
     }
   }
   return results;

@@ -1,5 +1,7 @@
 #include "host/report/layer_channels.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "host/report/palette.hpp"

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +12,8 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <set>
+#include <sstream>
 #include <string_view>
 #include <system_error>
 
@@ -166,6 +169,27 @@ double text_width(std::string_view text, double font) {
   return 0.62 * font * static_cast<double>(characters);
 }
 
+namespace {
+
+/// In the directory of pictures: which files an export wrote.
+constexpr const char* kWritten = ".pictures";
+
+/// Removes what an earlier export wrote and this one does not: it would pass for a picture of these runs.
+void replace_list(const std::filesystem::path& out, const std::set<std::string>& written) {
+  const std::filesystem::path list = out / kWritten;
+  if (is_there(list)) {
+    std::istringstream names(read_text_file(list, std::uint64_t{1} << 20));
+    for (std::string name; std::getline(names, name);) {
+      const bool is_plain = name.find('/') == name.npos && !name.starts_with('.');
+      std::error_code ignored;
+      if (is_plain && !written.contains(name)) std::filesystem::remove(out / name, ignored);
+    }
+  }
+  atomic_write_file(list, fmt::format("{}\n", fmt::join(written, "\n")));
+}
+
+}  // namespace
+
 std::vector<std::filesystem::path> write_pictures(std::span<const Picture> pictures,
                                                   const std::filesystem::path& out,
                                                   const std::set<std::string>& formats) {
@@ -181,7 +205,13 @@ std::vector<std::filesystem::path> write_pictures(std::span<const Picture> pictu
     for (const std::string& format : formats) drawn.push_back(out / (picture.name + "." + format));
   }
   if (!scripts.empty()) run_gnuplot(scripts, out);
-  for (const auto& file : drawn) finish(file);
+  std::set<std::string> written;
+  for (const Picture& picture : pictures) written.insert({picture.name + ".dat", picture.name + ".gp"});
+  for (const auto& file : drawn) {
+    finish(file);
+    written.insert(file.filename().string());
+  }
+  replace_list(out, written);
   return drawn;
 }
 

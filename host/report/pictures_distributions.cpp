@@ -1,5 +1,7 @@
 // Activations before and after the norm: ridge plots, layer by layer, early and late in training.
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "host/report/layer_channels.hpp"

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
+#include "host/record/text_layout.hpp"
 #include "host/report/laws.hpp"
 #include "host/report/layer_channels.hpp"
 #include "host/report/palette.hpp"
@@ -65,22 +68,23 @@ Estimate law_of(const ArmView& arm, const Law& law) {
 }
 
 std::string laws_text(const StudyView& study) {
-  std::size_t width = 4;
-  for (const ArmView& arm : study.arms) width = std::max(width, arm.label().size());
-  std::string text = fmt::format("{:<{}}  {:>5}", "norm", width, "seeds");
-  for (const Law& law : laws()) text += fmt::format("  {:>26}", law.title);
+  std::vector<TextColumn> columns{{"norm", true, {}}, {"seeds", false, {}}};
   for (const ArmView& arm : study.arms) {
-    text += fmt::format("\n{:<{}}  {:>5}", arm.label(), width, arm.summary.finished);
-    for (const Law& law : laws()) {
+    columns[0].cells.push_back(arm.label());
+    columns[1].cells.push_back(std::to_string(arm.summary.finished));
+  }
+  for (const Law& law : laws()) {
+    TextColumn& column = columns.emplace_back(TextColumn{law.title, false, {}});
+    for (const ArmView& arm : study.arms) {
       const Estimate value = law_of(arm, law);
       const double error = value.deviation / std::sqrt(static_cast<double>(value.n));
-      const std::string mean = value.n == 0 ? "-" : fmt::format("{:.{}f}", value.mean, law.digits);
-      // ± takes one column and two bytes, which the padding of the whole would count.
-      text += fmt::format("  {:>17}{}", mean,
-                          value.n < 2 ? std::string(9, ' ') : fmt::format(" ± {:<6.{}f}", error, law.digits));
+      column.cells.push_back(
+          value.n == 0  ? "-"
+          : value.n < 2 ? fmt::format("{:.{}f}", value.mean, law.digits)
+                        : fmt::format("{:.{}f} ± {:.{}f}", value.mean, law.digits, error, law.digits));
     }
   }
-  return text + "\n\nAt initialization: mean over seeds ± standard error.\n";
+  return text_table(std::move(columns)).text + "\nAt initialization: mean over seeds ± standard error.\n";
 }
 
 bool has_laws(const StudyView& study) {

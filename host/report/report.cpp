@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <optional>
 #include <set>
 #include <system_error>
 
@@ -239,8 +240,9 @@ void write_report(StudyView& study, const std::filesystem::path& page, const std
   const Pictures made = make_pictures(study, study.notes);
   std::vector<Picture> pictures;
   for (const TopicPicture& one : made) pictures.push_back(one.picture);
-  const ScratchDirectory scratch;
-  const std::filesystem::path drawn = plots.empty() ? scratch.path() : plots;
+  std::optional<ScratchDirectory> scratch;
+  if (plots.empty()) scratch.emplace();
+  const std::filesystem::path drawn = plots.empty() ? scratch->path() : plots;
   write_pictures(pictures, drawn, plots.empty() ? std::set<std::string>{"svg"} : all_formats);
   atomic_write_file(page, report_html(study, made, drawn));
 }

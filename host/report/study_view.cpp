@@ -10,6 +10,7 @@
 #include "host/record/arms.hpp"
 #include "host/record/run_identity.hpp"
 #include "host/report/palette.hpp"
+#include "host/system/system_error.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -132,7 +133,7 @@ std::string data_spec(std::string source) {
 }
 
 void load_images(StudyView& study, const std::string& data) {
-  const std::string source = common_value(study.results, "data");
+  const std::string source = common_data(study.results);
   const std::string digest = common_value(study.results, "data_digest");
   const auto leave_out = [&](const std::string& why) {
     study.notes.push_back("The misclassified images are left out: " + why);
@@ -153,7 +154,7 @@ void load_images(StudyView& study, const std::string& data) {
     if (study.classes.empty()) study.classes = std::move(set.class_names);
   } catch (const std::exception& error) {
     if (!data.empty()) throw;
-    leave_out(fmt::format("{} (--data DIR names the data set).", error.what()));
+    leave_out(fmt::format("{} (--data DIR names the data set).", reason_of(error)));
   }
 }
 
@@ -188,7 +189,7 @@ std::string StudyView::description() const {
     if (!value.empty() && value != "various") parts.push_back(value.append(after));
   };
   add(common_value(results, "net"));
-  add(data_name(common_value(results, "data")));
+  add(data_name(common_data(results)));
   std::set<std::int64_t> seeds;
   for (const RunResults& run : results) seeds.insert(run.seed);
   add(std::to_string(seeds.size()), seeds.size() == 1 ? " seed" : " seeds");

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <regex>
+#include <set>
 #include <string_view>
 #include <system_error>
 
@@ -81,7 +82,9 @@ struct Exported {
 
 /// What earlier exports left in a directory, from a run's point of view.
 struct Place {
+  bool is_free = true;       ///< there is nothing of anybody's
   bool is_ours = true;       ///< nothing there is of another run
+  bool is_unknown = false;   ///< an older version exported there, which did not say which run
   std::size_t exported = 0;  ///< rows of this run that are there
 };
 
@@ -92,12 +95,13 @@ Place place_for(const Log& log, const std::string& settings, const fs::path& dir
   for (const fs::path& path : entries_of(directory)) {
     const std::string name = path.filename().string();
     if (!name.starts_with(prefix)) continue;
+    place.is_free = false;
     const std::optional<Exported> exported = Exported::parse(name);
-    if (!exported || exported->settings != settings) return {false, 0};
+    if (!exported || exported->settings != settings) return {false, false, !exported, 0};
     place.exported = std::max(place.exported, exported->end);
     if (exported->end <= log.rows.size() && (!known || known->end < exported->end)) known = exported;
   }
-  if (known && rows_digest(log, known->end) != known->rows) return {false, 0};
+  if (known && rows_digest(log, known->end) != known->rows) return {false, false, false, 0};
   return place;
 }
 
@@ -208,18 +212,35 @@ struct Pending {
   Exported rows;
 };
 
-/// Where a run goes: <out>/<name>, or where that has another run's curves <out>/<study>/<run>, <study>-2, ...
-std::pair<fs::path, Place> find_place(const fs::path& out, const std::string& name, const fs::path& run,
-                                      const Log& log, const std::string& settings) {
-  const fs::path whole = absolute_path(run);
-  const std::string study = whole.parent_path().filename().string();
-  for (int number = 0;; ++number) {
-    const std::string folder = number <= 1 ? study : fmt::format("{}-{}", study, number);
-    const fs::path directory = number == 0 ? out / name : out / folder / whole.filename();
-    const Place place = place_for(log, settings, directory);
-    if (place.is_ours) return {directory, place};
+/// Hands out directories, each once: <out>/<name>, or where that has another run's curves
+/// <out>/<study>/<run>, <study>-2, ...; where an earlier export put the same run, it stays.
+class Places {
+ public:
+  explicit Places(fs::path out) : out_(std::move(out)) {}
+
+  std::pair<fs::path, Place> find(const std::string& name, const fs::path& run, const Log& log,
+                                  const std::string& settings) {
+    const fs::path whole = absolute_path(run);
+    const std::string study = whole.parent_path().filename().string();
+    std::vector<fs::path> candidates{out_ / name, out_ / whole.filename(), out_ / study / whole.filename()};
+    for (int number = 2; is_there(candidates.back()) || taken_.contains(candidates.back()); ++number)
+      candidates.push_back(out_ / fmt::format("{}-{}", study, number) / whole.filename());
+    std::optional<std::pair<fs::path, Place>> chosen;
+    for (const fs::path& candidate : candidates) {
+      if (taken_.contains(candidate)) continue;
+      const Place place = place_for(log, settings, candidate);
+      const bool is_kept = place.is_ours && !place.is_free;
+      if (is_kept || (place.is_free && !chosen)) chosen = {candidate, place};
+      if (is_kept) break;
+    }
+    taken_.insert(chosen->first);
+    return *chosen;
   }
-}
+
+ private:
+  const fs::path out_;
+  std::set<fs::path> taken_;
+};
 
 }  // namespace
 
@@ -229,13 +250,20 @@ TensorboardExport export_tensorboard(std::span<const fs::path> paths, const fs::
   const std::vector<fs::path> runs = find_runs(paths);
   const std::vector<std::string> names = unique_names(runs);
   std::vector<Pending> pending;
+  Places places(out);
   result.left_out = for_each_run(runs, [&](std::size_t i, const RunResults& run, const Log& log) {
     result.problems.insert(result.problems.end(), run.problems.begin(), run.problems.end());
     const std::string settings = settings_digest(run);
-    const auto [directory, place] = find_place(out, names[i], runs[i], log, settings);
-    if (directory != out / names[i])
-      result.notes.push_back(fmt::format("{} has curves of another run; those of '{}' are in {}",
-                                         (out / names[i]).string(), runs[i].string(), directory.string()));
+    const auto [directory, place] = places.find(names[i], runs[i], log, settings);
+    if (const fs::path usual = out / names[i]; place.is_free && directory != usual) {
+      const bool is_unknown = place_for(log, settings, usual).is_unknown;
+      result.notes.push_back(fmt::format(
+          "{} has curves {}; those of '{}' are in {}", usual.string(),
+          is_unknown
+              ? "that an older version exported without saying of which run: remove it if they are the same"
+              : "of another run",
+          runs[i].string(), directory.string()));
+    }
     if (place.exported > log.rows.size())
       result.notes.push_back(fmt::format(
           "{} has {} rows of '{}', which now has {}, as after going on from a checkpoint: what is "

@@ -7,6 +7,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace normlab {
 
@@ -23,8 +24,7 @@ void say_error(fmt::format_string<Args...> format, Args&&... args) {
   say_error_text(fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// Brings what was said to whoever reads; `text` goes after it in one piece, so that no half-drawn screen
-/// shows.
+/// Brings what was said, and then `text`, to whoever reads, in one piece.
 void flush_output(std::string_view text = {});
 
 /// Flushes standard output; why something that was said could not be written, or "".

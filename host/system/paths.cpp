@@ -42,6 +42,11 @@ bool is_a_directory(const fs::path& path) {
   return found && S_ISDIR(found->st_mode);
 }
 
+bool is_a_link(const fs::path& path) {
+  const auto found = look_at(path, ::lstat);
+  return found && S_ISLNK(found->st_mode);
+}
+
 bool is_a_file(const fs::path& path) {
   const auto found = look_at(path, ::stat);
   return found && S_ISREG(found->st_mode);
@@ -70,11 +75,33 @@ void make_directories(const fs::path& path) {
   if (!is_a_directory(path)) throw_system_error(ENOTDIR, "create directory", path);
 }
 
+FileIdentity identity_of(const fs::path& path) {
+  const auto found = look_at(path, ::stat);
+  if (!found) throw_system_error(ENOENT, "look at", path, Access::read);
+  return {found->st_dev, found->st_ino};
+}
+
 fs::path absolute_path(const fs::path& path) {
+  const bool climbs = std::find(path.begin(), path.end(), "..") != path.end();
+  if (climbs && is_there(path)) return canonical_path(path);
   std::error_code error;
   const fs::path whole = fs::absolute(path, error);
   if (error) throw_system_error(error.value(), "find the working directory for", path, Access::read);
-  return whole.lexically_normal();
+  return climbs ? whole : whole.lexically_normal();
+}
+
+fs::path canonical_path(const fs::path& path) {
+  std::error_code error;
+  const fs::path whole = fs::canonical(path, error);
+  if (error) throw_system_error(error.value(), "look at", path, Access::read);
+  return whole;
+}
+
+bool is_fresh(const fs::path& directory, const std::string& but) {
+  const std::vector<fs::path> entries = entries_of(directory);
+  return std::all_of(entries.begin(), entries.end(), [&](const fs::path& entry) {
+    return entry.filename() == "lost+found" || entry.filename() == but;
+  });
 }
 
 ScratchDirectory::ScratchDirectory() {

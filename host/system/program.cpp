@@ -8,11 +8,11 @@
 #include <cerrno>
 #include <csignal>
 #include <exception>
-#include <new>
 #include <system_error>
 #include <thread>
 
 #include "host/system/output.hpp"
+#include "host/system/system_error.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -42,9 +42,12 @@ int with_enough_stack(const std::function<int()>& work) {
     ::pthread_attr_setstacksize(&attributes, usual);
     ::pthread_setattr_default_np(&attributes);
     ::pthread_attr_destroy(&attributes);
-    int status = 1;
-    std::thread([&] { status = work(); }).join();
-    return status;
+    try {
+      int status = 1;
+      std::thread([&] { status = work(); }).join();
+      return status;
+    } catch (const std::system_error&) {  // no thread is to be had: the small stack must do
+    }
   }
 #endif
   return work();
@@ -63,19 +66,6 @@ int guarded(std::string_view program, const std::function<int()>& body) {
 }
 
 }  // namespace
-
-std::string reason_of(const std::exception& error) {
-  if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr)
-    return "there is not enough memory; free some, raise the limit (ulimit -v), or ask for less: fewer "
-           "--jobs, a "
-           "smaller --batch-size";
-  const auto* system = dynamic_cast<const std::system_error*>(&error);
-  if (system != nullptr && system->code() == std::errc::resource_unavailable_try_again)
-    return "cannot start a thread: there are too many; raise the limit (ulimit -u), or ask for less: fewer "
-           "--jobs, "
-           "fewer --threads";
-  return error.what();
-}
 
 int run_guarded(std::string_view program, const std::function<int()>& body) {
   occupy_closed_streams();

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <new>
 #include <string>
 #include <system_error>
 
@@ -70,6 +71,19 @@ bool SystemError::hides_something() const {
 void throw_system_error(int error, std::string_view doing, const fs::path& path, Access access) {
   throw SystemError(error, fmt::format("cannot {} '{}': {}{}", doing, path.string(),
                                        std::generic_category().message(error), remedy(error, path, access)));
+}
+
+std::string reason_of(const std::exception& error) {
+  if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr)
+    return "there is not enough memory; free some, raise the limit (ulimit -v), or ask for less: fewer "
+           "--jobs, a "
+           "smaller --batch-size";
+  const auto* system = dynamic_cast<const std::system_error*>(&error);
+  if (system != nullptr && system->code() == std::errc::resource_unavailable_try_again)
+    return "cannot start a thread: there are too many; raise the limit (ulimit -u), or ask for less: fewer "
+           "--jobs, "
+           "fewer --threads";
+  return error.what();
 }
 
 }  // namespace normlab

@@ -1,6 +1,7 @@
 #pragma once
 // What the operating system refused, in words that help.
 
+#include <exception>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -25,5 +26,9 @@ enum class Access { read, write };
 /// Throws SystemError: "cannot <doing> '<path>': <reason>; <remedy>", for an errno value.
 [[noreturn]] void throw_system_error(int error, std::string_view doing, const std::filesystem::path& path,
                                      Access access = Access::write);
+
+/// What an exception says, for people: what() of those of the standard library tells of no limit and no
+/// remedy.
+[[nodiscard]] std::string reason_of(const std::exception& error);
 
 }  // namespace normlab

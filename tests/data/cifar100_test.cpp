@@ -1,6 +1,8 @@
 // CIFAR-100: records with two labels, of which the fine one counts; directories, archives, and what is
 // refused.
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "host/data/dataset.hpp"

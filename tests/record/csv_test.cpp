@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -147,10 +148,11 @@ TEST(Csv, DamageIsReadAroundAndSaid) {
 TEST(Csv, AFailureLeavesTheOldFiles) {
   const test::TemporaryDirectory directory;
   const auto study = StudyDirectory::create("x", directory / "study");
-  test::write_run(study, {"bn", 0, {0.5}});
+  const auto first = test::write_run(study, {"bn", 0, {0.5}});
   export_csv(runs_in(study.path()), directory / "csv");
   const std::string before = read_text(directory / "csv/epochs.csv");
   const auto second = test::write_run(study, {"ln", 0, {0.5}});
+  test::write_text(first / "metrics.nlog", "this is no log");
   test::write_text(second / "metrics.nlog", "this is no log");
   EXPECT_HAS(test::message_of([&] { export_csv(runs_in(study.path()), directory / "csv"); }),
              "not a metric log");
@@ -195,6 +197,26 @@ TEST(FindRuns, OrderOfTheTables) {
   std::filesystem::current_path(before);
   EXPECT_HAS(test::message_of([&] { (void)find_runs({{directory / "none"}}); }), "does not exist");
   EXPECT_HAS(test::message_of([&] { (void)find_runs({{study.path() / "csv"}}); }), "holds no run");
+}
+
+TEST(Csv, OneRunThatCannotBeReadIsLeftOut) {
+  const test::TemporaryDirectory directory;
+  const auto study = StudyDirectory::create("x", directory / "study");
+  test::write_run(study, {"bn", 0, {0.5}, RunStatus::done, {}, true});
+  const auto ln = test::write_run(study, {"ln", 0, {0.5}});
+  EXPECT_EQ(export_csv(runs_in(study.path()), directory / "csv").files.size(), 4U);
+  test::write_text(ln / "metrics.nlog", "this is no log");
+  const CsvExport done = export_csv(runs_in(study.path()), directory / "csv");
+  ASSERT_EQ(done.left_out.size(), 1U);
+  EXPECT_HAS(done.left_out[0], "ln-seed0 is left out: ");
+  const std::string runs = read_text(directory / "csv/runs.csv");
+  EXPECT_HAS(runs, "\nbn-seed0,done");
+  EXPECT_EQ(runs.find("ln-seed0"), std::string::npos);
+  // Of runs that looked at no layers there is no table of layers, though an earlier export left one.
+  const auto other = StudyDirectory::create("x", directory / "other");
+  test::write_run(other, {"none", 0, {0.5}});
+  export_csv(runs_in(other.path()), directory / "csv");
+  EXPECT_FALSE(std::filesystem::exists(directory / "csv/layers.csv"));
 }
 
 }  // namespace

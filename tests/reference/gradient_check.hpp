@@ -1,6 +1,7 @@
 #pragma once
 // Central finite differences in double, and how far a draw is from the kinks that would spoil them.
 
+#include <algorithm>
 #include <functional>
 #include <limits>
 #include <numbers>

@@ -8,6 +8,7 @@
 // s1.b1.c1.conv ... s1.b1.c2.norm s1.b1.add s1.b1.relu ... s2.b1.shortcut.conv ...; parameters are the node's
 // name and .weight or .bias, running statistics c1.norm.running_mean and .running_var.
 
+#include <algorithm>
 #include <limits>
 #include <map>
 

@@ -1,6 +1,7 @@
 #pragma once
 // What moves the parameters: SGD, AdamW, clipping and the learning-rate schedules, by PyTorch's definitions.
 
+#include <algorithm>
 #include <map>
 #include <numbers>
 

@@ -1,5 +1,7 @@
 // The double reference against what PyTorch computed in float64 (golden/README.md).
 
+#include <algorithm>
+
 #include "tests/reference/golden.hpp"
 
 #include <gtest/gtest.h>

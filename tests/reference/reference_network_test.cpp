@@ -1,5 +1,7 @@
 // Whole networks of the double reference: finite differences, parameter counts, forced decisions.
 
+#include <algorithm>
+
 #include "tests/reference/network.hpp"
 
 #include <gtest/gtest.h>

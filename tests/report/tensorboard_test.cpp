@@ -212,12 +212,22 @@ TEST(Tensorboard, ARunIsKnownByWhatItIs) {
   // Another study of the same name.
   EXPECT_EQ(export_to_tb(make("elsewhere/C", 80, 3)).files.at(0).parent_path(),
             directory / "tb/C-2/bn-seed0");
+  // Two of one name at once, and what was there already stays there.
+  const std::vector<fs::path> both{make("p/S", 10, 2), make("q/S", 20, 2)};
+  const TensorboardExport two = export_tensorboard(both, directory / "two");
+  ASSERT_EQ(two.files.size(), 2U);
+  EXPECT_NE(two.files[0].parent_path(), two.files[1].parent_path());
+  EXPECT_TRUE(export_tensorboard(both, directory / "two").files.empty());
+  const std::vector<fs::path> more{a, longer};
+  EXPECT_TRUE(export_tensorboard(more, directory / "tb").files.empty());
   // One that an older version exported, which does not say of which run it is.
   fs::create_directory(directory / "tb/ln-seed0");
   test::write_text(directory / "tb/ln-seed0/events.out.tfevents.0000000000-0000000114.normlab", "");
   const StudyDirectory d = StudyDirectory::create("compare_norms", directory / "D");
   test::write_run(d, {.norm = "ln", .seed = 0, .test_accuracies = {0.5}});
-  EXPECT_EQ(export_to_tb(d.path()).files.at(0).parent_path(), directory / "tb/D/ln-seed0");
+  const TensorboardExport unknown = export_to_tb(d.path());
+  EXPECT_EQ(unknown.files.at(0).parent_path(), directory / "tb/D/ln-seed0");
+  EXPECT_HAS(unknown.notes.at(0), "an older version exported");
 }
 
 TEST(Tensorboard, TimesAndShorterLogsMakeNoOtherRun) {

@@ -3,6 +3,7 @@
 
 #include "tests/simt/scheduler.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstdarg>
 #include <cstdint>

@@ -4,6 +4,7 @@
 #include <cuda_bf16.h>
 #include <cudnn.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 

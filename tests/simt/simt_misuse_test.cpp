@@ -2,6 +2,7 @@
 // reported. (Data races are found by ThreadSanitizer, too: see simt_race_test.cpp. Here they would be its
 // reports.)
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "tests/reference/norms.hpp"
 
 namespace normlab::testing {

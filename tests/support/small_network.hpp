@@ -1,6 +1,8 @@
 #pragma once
 // plain:3 with 8 channels on 8x8 images, as a graph and in the double reference, with random parameters.
 
+#include <algorithm>
+
 #include "layers/networks.hpp"
 #include "layers/philox.hpp"
 #include "tests/reference/golden.hpp"

@@ -40,7 +40,7 @@ class Background {
   Background(const std::string& line, std::filesystem::path said) : said_(std::move(said)) {
     child_ = ::fork();
     if (child_ != 0) return;
-    for (const int signal : {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2}) ::signal(signal, SIG_DFL);
+    for (const int signal : {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM}) ::signal(signal, SIG_DFL);
     const std::string whole = fmt::format("exec {} >'{}' 2>&1", line, said_.string());
     ::execl("/bin/sh", "sh", "-c", whole.c_str(), nullptr);
     ::_exit(127);

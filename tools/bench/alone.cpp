@@ -1,5 +1,7 @@
 #include "tools/bench/alone.hpp"
 
+#include <algorithm>
+
 namespace normlab::bench {
 
 namespace {

@@ -1,5 +1,6 @@
 #include "tools/bench/figures.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "host/record/statistics.hpp"

@@ -1,5 +1,6 @@
 #include "tools/bench/training.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <numeric>
 
