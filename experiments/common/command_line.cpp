@@ -187,10 +187,11 @@ void apply_config_file(CLI::App& app, const std::filesystem::path& file, const s
 namespace {
 
 /// The names of all options that take lists, those of commands, too.
-void add_lists(CLI::App& app, std::set<std::string>& names) {
+void add_lists(const CLI::App& app, std::set<std::string>& names) {
   for (const CLI::Option* option : app.get_options())
     if (option->get_type_name() == kList) names.insert(option->get_name());
-  for (CLI::App* part : app.get_subcommands([](CLI::App*) { return true; })) add_lists(*part, names);
+  for (const CLI::App* part : app.get_subcommands([](const CLI::App*) { return true; }))
+    add_lists(*part, names);
 }
 
 }  // namespace
@@ -225,7 +226,7 @@ int refusal(const CLI::App& app, const CLI::ParseError& error) {
     what = what.substr(0, what.find(':')) + ": a value is missing";
   else if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
     std::set<std::string> lists;
-    add_lists(const_cast<CLI::App&>(app), lists);
+    add_lists(app, lists);
     const std::string option = what.substr(0, what.find(':'));
     what = option + " is given more than once" +
            (lists.contains(option) ? ": once is enough, values are separated by commas" : "; once is enough");
@@ -244,14 +245,17 @@ void parse(CLI::App& app, int argc, char** argv) {
   std::set<std::string> lists;
   add_lists(app, lists);
   std::vector<std::string> arguments;
-  bool is_of_list = false;
+  bool is_of_list = false, has_begun = false;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument.starts_with('-')) {
       is_of_list = lists.contains(argument.substr(0, argument.find('=')));
-    } else if (is_of_list && (arguments.back().ends_with(',') || argument.starts_with(','))) {
+      has_begun = argument.find('=') != std::string::npos;
+    } else if (is_of_list && has_begun && (arguments.back().ends_with(',') || argument.starts_with(','))) {
       arguments.back() += argument;  // a list with spaces around its commas
       continue;
+    } else {
+      has_begun = is_of_list;
     }
     arguments.push_back(argument);
   }

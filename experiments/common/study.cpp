@@ -278,16 +278,16 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
   const std::vector<RunFigures> figures = read_figures(study->path());
   say("\n{}\n", experiment.table ? experiment.table(figures) : summary_of(figures));
   say_text(wrapped(
-      fmt::format(
-          "time: {} in all, {:.1f} s of it loading data and looking around; of the runs' own time {} "
-          "training "
-          "steps, {} evaluation, {} diagnosis, {} checkpoints, {} log, {} the rest (order of images, set-up)",
-          clock_text(wall), loading, percent(times.training, times.total),
-          percent(times.evaluation, times.total), percent(times.diagnosis, times.total),
-          percent(times.saving, times.total), percent(times.logging, times.total),
-          percent(times.total - times.training - times.evaluation - times.diagnosis - times.saving -
-                      times.logging,
-                  times.total)),
+      fmt::format("time: {} in all, {:.1f} s of it loading data and looking around; of the runs' own time {} "
+                  "training steps, {} evaluation, {} diagnosis, {} checkpoints, {} log, {} the rest (order "
+                  "of images, "
+                  "set-up)",
+                  clock_text(wall), loading, percent(times.training, times.total),
+                  percent(times.evaluation, times.total), percent(times.diagnosis, times.total),
+                  percent(times.saving, times.total), percent(times.logging, times.total),
+                  percent(times.total - times.training - times.evaluation - times.diagnosis - times.saving -
+                              times.logging,
+                          times.total)),
       2));
   const std::string normlog = shell_path(program.parent_path() / "normlog");
   const std::string where = shell_path(study->path());
