@@ -76,8 +76,10 @@ std::byte* HostBackend::allocate(std::size_t bytes) {
   const bool fits = !is_large || rounded < available_memory();
   auto* data = fits ? static_cast<std::byte*>(std::aligned_alloc(alignment, rounded)) : nullptr;
   if (data == nullptr) {
-    throw Error("out of memory: {:.1f} MB are not to be had; use a smaller --batch-size or --width",
-                static_cast<double>(bytes) / 1e6);
+    throw Error(
+        "out of memory: {:.1f} MB are not to be had; use a smaller --batch-size or --width, fewer --jobs, or "
+        "raise the limit (ulimit -v)",
+        static_cast<double>(bytes) / 1e6);
   }
   if (is_large) madvise(data, rounded, MADV_HUGEPAGE);  // a wish; nothing depends on it
   std::memset(data, 0, rounded);

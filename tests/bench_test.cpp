@@ -176,7 +176,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Wrong{"batch_word", "--batch-size 16,big", {"--batch-size", "'big'", "whole number"}},
                       Wrong{"batch_zero", "--batch-size 16,0", {"--batch-size", "at least 1", "0"}},
                       Wrong{"batch_twice", "--batch-size 16,16", {"--batch-size", "16", "twice"}},
-                      Wrong{"batch_comma", "--batch-size 16,", {"--batch-size", "''"}},
+                      Wrong{"batch_comma", "--batch-size 16,,", {"--batch-size", "''"}},
                       Wrong{"threads", "--threads 1,-2", {"--threads", "at least 1", "-2"}},
                       Wrong{"many_threads", "--threads 5000", {"--threads", "1024"}},
                       Wrong{"rounds", "--rounds 0", {"--rounds"}},

@@ -91,6 +91,8 @@ const Position kSomewhere{3, 640, 4, 9, 123.25, 77, 1.5, {40'000, 1234, 2}};
 class Checkpoints : public ::testing::TestWithParam<Case> {};
 
 TEST_P(Checkpoints, TrainingGoesOnBitForBit) {
+  if (const std::string missing = testing::why_not_here(GetParam().backend); !missing.empty())
+    GTEST_SKIP() << missing;
   const TemporaryDirectory directory;
   Training whole(GetParam());
   whole.train(1, 7);

@@ -1,8 +1,9 @@
 // What users' machines do to programs: output that cannot be written, terminals and readers that go away,
 // schedulers' signals, small limits, variables of other programs, odd names.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sched.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <regex>
@@ -119,6 +120,12 @@ TEST_F(UsersMachines, EveryPrintedCommandCanBePasted) {
   const ProgramResult report = run(command[1]);
   EXPECT_EQ(report.status, 0) << report.output;
   EXPECT_TRUE(fs::exists(here / name / "report.html"));
+  for (const std::string odd : {"[x]", "a=b", "é ü"}) {
+    const ProgramResult study_of_it = compare("--out '" + odd + "'");
+    ASSERT_TRUE(
+        std::regex_search(study_of_it.output, command, std::regex("\n  (.*normlog) report (.*)   #")));
+    EXPECT_EQ(run(command[1].str() + " summary " + command[2].str()).status, 0) << odd;
+  }
   // A name that looks like an option.
   const ProgramResult dash = compare("--out=-x");
   ASSERT_EQ(dash.status, 0) << dash.output;
@@ -158,6 +165,23 @@ TEST_F(UsersMachines, PicturesOfOtherRunsDoNotStay) {
   EXPECT_FALSE(fs::exists(here / "pictures/norm-bn.svg"));
   EXPECT_TRUE(fs::exists(here / "pictures/norm-none.png"));
   EXPECT_TRUE(fs::exists(here / "pictures/mine.svg"));
+}
+
+TEST_F(UsersMachines, PathsNeedNotBeUtf8) {
+  const std::string old = "caf\xE9";  // Latin-1
+  fs::create_directory(here / old);
+  fs::copy(data(), here / old / "set");
+  const std::string rest = small().substr(small().find("--limit"));
+  const ProgramResult study = run(program("compare_norms") + " --data '" + old + "/set' " + rest +
+                                  "--norms bn --seeds 1 --out '" + old + "/a'");
+  ASSERT_EQ(study.status, 0) << study.output;
+  for (const char* command : {"summary", "csv", "report", "verify"})
+    EXPECT_EQ(run(program("normlog") + " " + command + " '" + old + "/a'").status, 0) << command;
+  const std::string resume = program("compare_norms") + " --resume '" + old + "/a' --seeds 2";
+  const ProgramResult lost = run(resume);
+  EXPECT_EQ(lost.status, 2) << lost.output;
+  EXPECT_HAS(lost.output, "--data DIR says where it is now");
+  EXPECT_EQ(run(resume + " --data '" + old + "/set'").status, 0);
 }
 
 TEST_F(UsersMachines, ProgramsSayTheirVersion) {
@@ -258,6 +282,42 @@ TEST_F(UsersMachines, WhatWasIgnoredStaysIgnored) {
 // --- Limits and variables
 // ------------------------------------------------------------------------------------
 
+/// Nobody reads what is said: the signal must come through all the same.
+TEST_F(UsersMachines, AStopDoesNotWaitForReaders) {
+  const std::string out = (here / "a").string();
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  ::fcntl(ends[1], F_SETPIPE_SZ, 4096);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(ends[1], STDOUT_FILENO);
+    ::close(ends[0]);
+    ::close(ends[1]);
+    const std::string line =
+        "exec " + program("compare_norms") + endless(out) + " --limit-train 32 2>/dev/null";
+    ::execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
+    ::_exit(127);
+  }
+  ::close(ends[1]);
+  const auto full = [&] {  // bytes that wait in the pipe
+    int bytes = 0;
+    ::ioctl(ends[0], FIONREAD, &bytes);
+    return bytes > 3900;
+  };
+  for (int i = 0; i < 6000 && !full(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  ASSERT_TRUE(full());
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  ::kill(child, SIGTERM);
+  int status = 0;
+  for (int i = 0; i < 3000 && ::waitpid(child, &status, WNOHANG) == 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 130) << status;
+  ::close(ends[0]);
+  const Log log = read_log(fs::path(out) / "bn-seed0/metrics.nlog");
+  ASSERT_TRUE(log.outcome);
+  EXPECT_EQ(log.outcome->status, RunStatus::interrupted);
+}
+
 TEST_F(UsersMachines, ALimitOfFileSizesIsLikeAFullDisk) {
   const ProgramResult study = compare("--out a", "ulimit -f 100; ");
   EXPECT_EQ(study.status, 1) << study.output;
@@ -266,6 +326,15 @@ TEST_F(UsersMachines, ALimitOfFileSizesIsLikeAFullDisk) {
   for (const auto& entry : fs::recursive_directory_iterator(here / "a"))
     EXPECT_NE(entry.path().extension(), ".tmp") << entry.path();
   EXPECT_EQ(run(program("compare_norms") + " --resume a").status, 0);
+}
+
+TEST_F(UsersMachines, ALimitOfProcessorTimeLeavesTimeToSave) {
+  const std::string out = (here / "a").string();
+  const ProgramResult study =
+      run("ulimit -t 3; exec " + program("compare_norms") + endless(out) + " >/dev/null");
+  EXPECT_EQ(study.status, 152);
+  EXPECT_HAS(study.output, "interrupted (CPU time limit exceeded)");
+  EXPECT_EQ(read_log(fs::path(out) / "bn-seed0/metrics.nlog").outcome.value().status, RunStatus::interrupted);
 }
 
 TEST_F(UsersMachines, ASmallStackIsEnough) {

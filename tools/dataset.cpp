@@ -156,6 +156,8 @@ int run(int argc, char** argv) {
   info.add_to(app);
   synthetic.add_to(app);
   show.add_to(app);
+  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
+    command->set_version_flag("--version", version_text("dataset"), "Print version, revision and build");
   try {
     parse(app, argc, argv);
   } catch (const CLI::ParseError& error) {

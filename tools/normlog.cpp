@@ -326,6 +326,8 @@ int run(int argc, char** argv) {
   std::vector<std::pair<CLI::App*, std::function<int()>>> known;
   std::apply([&](auto&... one) { (known.emplace_back(one.add_to(app), [&one] { return one.run(); }), ...); },
              commands);
+  for (const auto& [command, body] : known)
+    command->set_version_flag("--version", version_text("normlog"), "Print version, revision and build");
   try {
     parse(app, argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -245,6 +245,7 @@ void parse(CLI::App& app, int argc, char** argv) {
   std::set<std::string> lists;
   add_lists(app, lists);
   std::vector<std::string> arguments;
+  const bool has_commands = app.get_require_subcommand_min() > 0;
   bool is_of_list = false, has_begun = false;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
@@ -257,7 +258,9 @@ void parse(CLI::App& app, int argc, char** argv) {
     } else {
       has_begun = is_of_list;
     }
-    arguments.push_back(argument);
+    // CLI11 would take a path in brackets for a list of paths.
+    const bool is_bracketed = argument.starts_with('[') && argument.ends_with(']');
+    arguments.push_back(is_bracketed && has_commands ? "./" + argument : argument);
   }
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
   app.parse(std::move(arguments));

@@ -1,8 +1,13 @@
 #include "experiments/common/interrupt.hpp"
 
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <csignal>
+
+#include "host/system/output.hpp"
 
 namespace normlab {
 
@@ -22,9 +27,23 @@ void stop(int signal) {
   int none = 0;
   stop_signal.compare_exchange_strong(none, signal);
   stop_requested = true;
+  hurry_output();
   // A second one of a person or of the system ends the program at once. The others come more than once by
   // themselves: the kernel and the shell both hang up, XCPU comes every second.
   if (signal == SIGINT || signal == SIGTERM) std::signal(signal, SIG_DFL);
+}
+
+/// Where the limit of processor time leaves no time between the signal (the soft limit) and the end (the hard
+/// one), as after `ulimit -t`, the signal comes a little earlier.
+void leave_time_to_save() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_CPU, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+  const rlim_t margin = std::clamp<rlim_t>(limit.rlim_max / 20, 1, 30);
+  if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max <= margin ||
+      limit.rlim_cur + margin <= limit.rlim_max)
+    return;
+  limit.rlim_cur = limit.rlim_max - margin;
+  ::setrlimit(RLIMIT_CPU, &limit);
 }
 
 }  // namespace
@@ -47,6 +66,7 @@ void stop_runs() {
 }
 
 void handle_signals() {
+  leave_time_to_save();
   for (const int signal : kStops) {
     struct sigaction before {};
     // What was ignored when the program began stays ignored: nohup, or a script's `&`.

@@ -24,10 +24,16 @@ std::optional<Number> number(const std::string& text) {
   return value;
 }
 
+void check_not_empty(const std::string& option, const std::string& text) {
+  if (split_list(text) == std::vector<std::string>{""})
+    throw UsageError("{}: the list is empty ('')", option);
+}
+
 template <typename Value>
 std::vector<Value> list_of(const std::string& option, const std::string& text, const char* what,
                            std::optional<Value> (*parse)(const std::string&)) {
   std::vector<Value> list;
+  check_not_empty(option, text);
   for (const std::string& part : split_list(text)) {
     const std::optional<Value> value = parse(part);
     if (!value) throw UsageError("{}: '{}' is no {}; separate several by commas", option, part, what);
@@ -79,6 +85,7 @@ std::vector<std::string> word_list(const std::string& option, const std::string&
 
 std::vector<Norm> StudyOptions::norm_list() const {
   std::vector<Norm> list;
+  check_not_empty("--norms", norms);
   for (const std::string& name : split_list(norms)) {
     const Norm norm = Norm::parse(name);
     for (const Norm& other : list) {
@@ -91,6 +98,7 @@ std::vector<Norm> StudyOptions::norm_list() const {
 
 std::vector<std::uint64_t> StudyOptions::seed_list() const {
   std::vector<std::uint64_t> list;
+  check_not_empty("--seeds", seeds);
   for (const std::string& part : split_list(seeds)) {
     const auto seed = number<std::uint32_t>(part);
     if (!seed) {

@@ -6,7 +6,6 @@
 #include <cstdlib>
 
 #include "host/record/statistics.hpp"
-#include "host/record/text_layout.hpp"
 
 namespace normlab {
 
@@ -129,9 +128,8 @@ std::map<std::string, FoundRate> best_rates(std::span<const RunFigures> runs, co
 std::string rates_text(const std::map<std::string, FoundRate>& found) {
   std::string text = "accuracy on the images held out, by rate:\n";
   for (const auto& [norm, rate] : found)
-    text += wrapped(fmt::format("  {:<15} takes {:<6} {}{}", norm, rate.lr,
-                                rate.learned ? "" : "(NO RATE LEARNED: the smallest) ", rate.accuracies),
-                    4);
+    text += fmt::format("  {:<15} takes {:<6} {}{}\n", norm, rate.lr,
+                        rate.learned ? "" : "(NO RATE LEARNED: the smallest) ", rate.accuracies);
   return text;
 }
 

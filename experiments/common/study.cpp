@@ -127,7 +127,7 @@ std::string summary_of(std::span<const RunFigures> figures) {
 }
 
 void print_notes(const Remaining& remaining) {
-  for (const std::string& note : remaining.notes) say_text(wrapped("  " + note, 4));
+  for (const std::string& note : remaining.notes) say("  {}\n", note);
 }
 
 /// Finds the rate of each norm by a study in a directory of the study's own, whose finished runs are not
@@ -177,9 +177,8 @@ std::string full_line(CLI::App& app, const Experiment& experiment, Planner& plan
   const OtherDefaults full(app, experiment.full);
   if (full.text().empty()) return "";
   const std::vector<RunSpec> runs = experiment.runs();
-  return wrapped(fmt::format("--full: {}: {} runs, about {}", full.text(), runs.size(),
-                             clock_text(planner.plan(runs).seconds())),
-                 2);
+  return fmt::format("--full: {}: {} runs, about {}\n", full.text(), runs.size(),
+                     clock_text(planner.plan(runs).seconds()));
 }
 
 /// "1 run", "2 runs".
@@ -209,6 +208,12 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
   // The study is gone on with, and looked at, from other directories, too.
   if (const std::string place = place_of(options.data); place != options.data)
     set_option(app, "--data", place);
+  const bool is_drawn = options.data.starts_with("synthetic");
+  if (!options.resume.empty() && !is_drawn && !is_there(options.data))
+    throw UsageError("--resume {}: its data set '{}' is not there any more; --data DIR says where it is now",
+                     options.resume, options.data);
+  if (app.get_option("--out")->count() > 0 && options.out.empty())
+    throw UsageError("--out: it is empty; name a directory");
   options.check();
   std::vector<RunSpec> all = experiment.runs();
   check_runs(options, all);
@@ -225,7 +230,11 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
   std::vector<RunSpec>& runs = remaining.runs;
   const StudyPlan plan = planner.plan(runs);
   const std::string full = options.full ? "" : full_line(app, experiment, planner);
-  if (interrupted()) return interrupt_status();
+  if (interrupted()) {
+    say_error("{}: interrupted ({}) before anything was begun\n", options.experiment,
+              ::strsignal(interrupt_signal()));
+    return interrupt_status();
+  }
   const std::unique_ptr<Backend> backend =
       make_backend(options.device, plan.processors, options.device_choices());
   backend->set_active_workers(processor_share(plan.processors, plan.jobs, plan.jobs - 1));
@@ -236,22 +245,18 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
         name, options.out.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.out));
   }
   write_study_file(app, *study);
-  say_text(wrapped(
-      fmt::format("{}: {} of {} on {}: {} training and {} test images", name, counted(all.size(), "run"),
-                  counted(static_cast<std::size_t>(options.epochs), "epoch"), data.source,
-                  data.train.count - options.val, data.test.count),
-      2));
-  say_text(wrapped("  " + dimensions(all), 4));
+  say("{}: {} of {} on {}: {} training and {} test images\n", name, counted(all.size(), "run"),
+      counted(static_cast<std::size_t>(options.epochs), "epoch"), data.source, data.train.count - options.val,
+      data.test.count);
+  say("  {}\n", dimensions(all));
   if (!options.resume.empty()) {
     say("resumed: {} finished already, {} to do, {} of them from a checkpoint\n",
         counted(remaining.finished, "run"), runs.size(), remaining.begun);
     print_notes(remaining);
   }
-  say_text(wrapped(
-      fmt::format("device: {}; {}; about {}", backend->description(),
-                  plan.jobs == 1 ? "one run at a time" : fmt::format("{} runs side by side", plan.jobs),
-                  clock_text(plan.seconds())),
-      2));
+  say("device: {}; {}; about {}\n", backend->description(),
+      plan.jobs == 1 ? "one run at a time" : fmt::format("{} runs side by side", plan.jobs),
+      clock_text(plan.seconds()));
   say("{}results: {}\n", full, study->path().string());
   if (!study->is_locked())
     say_text(wrapped(

@@ -33,7 +33,8 @@ std::string read_text(const fs::path& path) {
 /// Reads "FILE RECORDS" lines; '#' begins a comment.
 Manifest parse_manifest(const Layout& layout, const std::string& text, const std::string& file) {
   Manifest records(layout.files.size(), 0);
-  std::istringstream lines(text);
+  constexpr std::string_view mark = "\xEF\xBB\xBF";  // some editors begin with it
+  std::istringstream lines(text.starts_with(mark) ? text.substr(mark.size()) : text);
   std::string line;
   for (int number = 1; std::getline(lines, line); ++number) {
     if (line.empty() || line[0] == '#') continue;
@@ -49,16 +50,15 @@ Manifest parse_manifest(const Layout& layout, const std::string& text, const std
     if (found == layout.files.end() || parsed.ec != std::errc{} ||
         parsed.ptr != count.data() + count.size() || value < 1 || value > most_records || !rest.empty()) {
       throw Error(
-          "{} line {}: '{}' is not a file of the set and its number of records (1 to {}); write the "
-          "set again with `dataset synthetic DIR`",
-          file, number, line, most_records);
+          "{} line {}: '{}' is not a file of the set and its number of records (1 to {}), such as '{} 128'",
+          file, number, line, most_records, layout.files.front().name);
     }
     records[static_cast<std::size_t>(found - layout.files.begin())] = value;
   }
   for (std::size_t i = 0; i < records.size(); ++i) {
     if (records[i] == 0) {
-      throw Error("{} does not say how many records {} has; write the set again with `dataset synthetic DIR`",
-                  file, layout.files[i].name);
+      throw Error("{} does not say how many records {} has: add a line such as '{} 128'", file,
+                  layout.files[i].name, layout.files[i].name);
     }
   }
   return records;
@@ -82,8 +82,8 @@ void check_size(const Layout& layout, std::uint64_t bytes, int records, const fs
                   "if this is a set of your own, write into {} beside it how many records each file has, a "
                   "line such as '{} {}' for each; else it is a truncated download or copy, and {}",
                   manifest_file, file.filename().string(), bytes / size, fetch_again(layout));
-    throw Error("{} has {} bytes, which are {} records; {} records were expected ({} bytes): {}",
-                file.string(), bytes, bytes / size, records, expected, remedy);
+    throw Error("{} has {} bytes, which are {} records; {} records of {} bytes were expected ({} bytes): {}",
+                file.string(), bytes, bytes / size, records, size, expected, remedy);
   }
   throw Error("{} has {} bytes; {} records of {} bytes make {}. It ends {} bytes into record {}: {} {}",
               file.string(), bytes, records, size, expected, bytes % size, bytes / size,

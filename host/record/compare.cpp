@@ -160,14 +160,13 @@ struct Table {
   FigureStyle value, difference;
 };
 
-const Table tables[]{
-    {"final test accuracy %", &ArmComparison::accuracy, accuracy_style, accuracy_difference_style},
-    {"final test loss", &ArmComparison::loss, {1, 4, not_negative}, {1, 4, {}, true}},
-    {"training images/s", &ArmComparison::speed, {1, 0, not_negative}, {1, 0, {}, true}}};
+const Table tables[]{{"test accuracy %", &ArmComparison::accuracy, accuracy_style, accuracy_difference_style},
+                     {"test loss", &ArmComparison::loss, {1, 4, not_negative}, {1, 4, {}, true}},
+                     {"images/s", &ArmComparison::speed, {1, 0, not_negative}, {1, 0, {}, true}}};
 
 std::string text_of(const Table& table, const Comparison& comparison) {
   std::vector<TextColumn> columns{{table.title, true, {}},
-                                  {"pairs", false, {}},
+                                  {"pairs", false, {}, 1},
                                   {"A", false, {}},
                                   {"B", false, {}},
                                   {"B minus A  ", false, {}}};
@@ -225,7 +224,8 @@ std::string comparison_text(const Comparison& comparison, const std::string& nam
     text += "Nothing can be compared: no norm and seed finished in both studies.\n";
   } else {
     text += wrapped(
-        "Means over the seeds that finished in both, ± half of the 95 % t-interval, or [that interval] where "
+        "Training images/s, and test accuracy and loss after the last epoch: means over the seeds that "
+        "finished in both, ± half of the 95 % t-interval, or [that interval] where "
         "it "
         "would go where no value can be; of one or two seeds the values. B minus A is paired by seed. ? = "
         "not "

@@ -54,6 +54,7 @@ std::string text_of(const ConfigValue& value) {
 }
 
 void RunConfig::set(std::string_view key, ConfigValue value) {
+  if (auto* text = std::get_if<std::string>(&value)) *text = as_utf8(*text);
   for (ConfigEntry& entry : entries_)
     if (entry.key == key) {
       entry.value = std::move(value);

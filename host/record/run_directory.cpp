@@ -125,7 +125,13 @@ StudyDirectory::StudyDirectory(std::filesystem::path path) : path_(std::move(pat
   // A file open for writing can be locked on network file systems, too; a directory cannot.
   const std::filesystem::path file = path_ / kLock;
   lock_ = File(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666), file);
-  if (lock_.descriptor() < 0) throw_system_error(errno, "create", file);
+  if (lock_.descriptor() < 0) {
+    if (const int error = errno; error != EACCES || !is_there(file))
+      throw_system_error(error, "create", file);
+    throw Error(
+        "'{}' belongs to somebody else, so that the study cannot be locked; remove it, or work as its owner",
+        file.string());
+  }
   is_locked_ = ::flock(lock_.descriptor(), LOCK_EX | LOCK_NB) == 0;
   if (!is_locked_ && errno == EWOULDBLOCK)
     throw Error("'{}': another process is at work there; wait for it, or stop it", path_.string());

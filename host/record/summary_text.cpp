@@ -144,9 +144,7 @@ std::string footnotes(const std::vector<ArmSummary>& arms, std::span<const RunRe
   std::string moved;
   for (const RunResults& run : runs)
     if (!run.config.text("earlier_machine").empty()) moved += (moved.empty() ? "" : ", ") + run.run;
-  if (!moved.empty())
-    text += note(
-        "", "Begun on one machine or build, gone on with on another, so not repeatable to the bit: " + moved);
+  if (!moved.empty()) text += note("", "Begun elsewhere, so not repeatable to the bit: " + moved);
   if (const std::string data = common_value(runs, "data_note"); !data.empty())
     text += wrapped("Data: " + data, 2);
   return text;

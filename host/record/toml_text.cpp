@@ -102,4 +102,18 @@ toml::table parse_toml(std::string_view text) {
   }
 }
 
+std::string as_utf8(std::string_view text) {
+  std::string result;
+  while (!text.empty()) {
+    const std::size_t length = sequence_at(text);
+    if (length > 0) {
+      result += text.substr(0, length);
+    } else {
+      result += fmt::format("\\x{:02X}", static_cast<unsigned char>(text.front()));
+    }
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return result;
+}
+
 }  // namespace normlab

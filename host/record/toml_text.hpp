@@ -25,6 +25,10 @@ struct TomlError : Error {
 /// TomlError.
 [[nodiscard]] toml::table parse_toml(std::string_view text);
 
+/// The text itself if it is UTF-8, which TOML and JSON must be; each other byte, as of a path in an older
+/// encoding, is written as \xE9.
+[[nodiscard]] std::string as_utf8(std::string_view text);
+
 /// A key or string of such a table as it stood in the text.
 [[nodiscard]] std::string toml_string(std::string_view text);
 

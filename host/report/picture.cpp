@@ -123,6 +123,9 @@ void run_gnuplot(const std::vector<std::string>& scripts, const std::filesystem:
   const int failed = ::posix_spawnp(&child, "gnuplot", &actions, nullptr, argv.data(), environ);
   ::posix_spawn_file_actions_destroy(&actions);
   write_end.close();
+  if (failed == EAGAIN)
+    throw Error(
+        "gnuplot, which draws the pictures, does not start: too many processes; raise the limit (ulimit -u)");
   if (failed != 0)
     throw Error("gnuplot, which draws the pictures, does not start ({}); install the package gnuplot-nox",
                 std::generic_category().message(failed));
@@ -137,7 +140,7 @@ void run_gnuplot(const std::vector<std::string>& scripts, const std::filesystem:
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
   std::replace(said.begin(), said.end(), '\n', ' ');
   if (WIFSIGNALED(status))
-    said = fmt::format("it was ended by signal {} ({}); small limits (ulimit -s, ulimit -v) do that. {}",
+    said = fmt::format("it was ended by signal {} ({}); small limits (ulimit -s, -u, -v) do that. {}",
                        WTERMSIG(status), ::strsignal(WTERMSIG(status)), said);
   throw Error("gnuplot failed in '{}': {}", directory.string(), shortened(said, 500));
 }

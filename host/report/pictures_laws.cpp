@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "host/record/text_layout.hpp"
@@ -74,7 +75,9 @@ std::string laws_text(const StudyView& study) {
     columns[1].cells.push_back(std::to_string(arm.summary.finished));
   }
   for (const Law& law : laws()) {
-    TextColumn& column = columns.emplace_back(TextColumn{law.title, false, {}});
+    std::string head(law.channel.substr(law.channel.find('.') + 1));
+    std::replace(head.begin(), head.end(), '_', ' ');
+    TextColumn& column = columns.emplace_back(TextColumn{std::move(head), false, {}});
     for (const ArmView& arm : study.arms) {
       const Estimate value = law_of(arm, law);
       const double error = value.deviation / std::sqrt(static_cast<double>(value.n));

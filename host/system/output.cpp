@@ -3,13 +3,18 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <climits>
 #include <mutex>
 #include <system_error>
 
 namespace normlab {
 
 namespace {
+
+std::atomic<bool> is_hurried = false;
 
 /// A stream of the system's, and what was said there and not yet written.
 class Output {
@@ -42,19 +47,30 @@ class Output {
  private:
   /// In one piece, so that no half-drawn screen shows.
   void write() {
-    for (std::string_view text = waiting_; !text.empty();) {
-      const ssize_t count = ::write(descriptor_, text.data(), text.size());
+    for (std::string_view text = waiting_; !text.empty() && failure_ == 0;) {
+      if (!wait_for_room()) {
+        failure_ = ETIMEDOUT;
+        break;
+      }
+      // So much goes into a pipe that has room, without waiting.
+      const ssize_t count = ::write(descriptor_, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
       if (count > 0) {
         text.remove_prefix(static_cast<std::size_t>(count));
-      } else if (count < 0 && errno == EAGAIN) {  // a stream that somebody made not to wait
-        pollfd room{descriptor_, POLLOUT, 0};
-        ::poll(&room, 1, -1);
-      } else if (count == 0 || errno != EINTR) {
-        if (failure_ == 0) failure_ = count == 0 ? EIO : errno;
-        break;
+      } else if (count == 0 || (errno != EINTR && errno != EAGAIN)) {
+        failure_ = count == 0 ? EIO : errno;
       }
     }
     waiting_.clear();
+  }
+
+  /// False where it is time to hurry and nobody reads.
+  [[nodiscard]] bool wait_for_room() const {
+    constexpr int milliseconds = 100, most = 10;
+    for (int waited = 0; waited < most; waited += is_hurried ? 1 : 0) {
+      pollfd room{descriptor_, POLLOUT, 0};
+      if (::poll(&room, 1, milliseconds) != 0) return true;  // room, or an error that writing tells
+    }
+    return false;
   }
 
   const int descriptor_;
@@ -82,6 +98,10 @@ void say_text(std::string_view text) {
 
 void say_error_text(std::string_view text) {
   standard_error().say(text);  // if that fails there is nobody else to tell
+}
+
+void hurry_output() {
+  is_hurried = true;
 }
 
 void flush_output(std::string_view text) {

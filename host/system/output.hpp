@@ -27,6 +27,10 @@ void say_error(fmt::format_string<Args...> format, Args&&... args) {
 /// Brings what was said, and then `text`, to whoever reads, in one piece.
 void flush_output(std::string_view text = {});
 
+/// From now on nobody waits for readers that do not read for more than a moment: what they do not take is
+/// lost. A signal handler may call this.
+void hurry_output();
+
 /// Flushes standard output; why something that was said could not be written, or "".
 [[nodiscard]] std::string output_failure();
 

@@ -28,7 +28,7 @@ std::string for_want_of_permission(const fs::path& path, Access access) {
     return fmt::format("; you may not enter '{}': have its owner allow it (chmod a+x), or work as its owner",
                        locked.string());
   return access == Access::read
-             ? "; you may not read it: have its owner allow it (chmod a+r), or work as its owner"
+             ? "; you may not read it: have its owner allow it (chmod a+rX), or work as its owner"
              : "; choose a place you may write to, or change its permissions";
 }
 

@@ -95,7 +95,7 @@ TEST(Dataset, WithoutManifestOnlyTenThousandRecordsWillDo) {
   write_tiny_set(directory.path(), false);  // whole records, but too few: a truncated download
   const std::string words = error_of([&] { load_dataset(directory.path().string()); });
   EXPECT_CONTAINS(words, "data_batch_1.bin has 9219 bytes");
-  EXPECT_CONTAINS(words, "3 records; 10000 records were expected (30730000 bytes)");
+  EXPECT_CONTAINS(words, "3 records; 10000 records of 3073 bytes were expected (30730000 bytes)");
   EXPECT_CONTAINS(words, "a set of your own");
   EXPECT_CONTAINS(words, "records.txt");
   EXPECT_CONTAINS(words, "'data_batch_1.bin 3'");

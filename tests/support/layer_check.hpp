@@ -86,6 +86,11 @@ inline TestBackend make_test_backend(const std::string& name, int threads = 1) {
   return {name, threads};
 }
 
+/// Why a backend cannot store what its name says on this CPU; empty: it can.
+inline std::string why_not_here(const std::string& name) {
+  return make_test_backend(name)->why_not(precision_of(name));
+}
+
 /// Numbers where the backend reads them.
 template <typename T>
 class DeviceArray {
