@@ -75,7 +75,9 @@ std::string laws_text(const StudyView& study) {
     columns[1].cells.push_back(std::to_string(arm.summary.finished));
   }
   for (const Law& law : laws()) {
-    std::string head(law.channel.substr(law.channel.find('.') + 1));
+    std::string head = law.title;
+    if (law.channel != "law.growth")
+      head = law.channel.substr(law.channel.find('.') + 1);  // for want of room
     std::replace(head.begin(), head.end(), '_', ' ');
     TextColumn& column = columns.emplace_back(TextColumn{std::move(head), false, {}});
     for (const ArmView& arm : study.arms) {
