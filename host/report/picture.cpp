@@ -91,8 +91,7 @@ void finish(const std::filesystem::path& file) {
   if (end.find(is_png ? png_end : svg_end) == end.npos) {
     throw Error(
         "gnuplot could not write all of '{}': free some space, or raise the limit of file sizes (ulimit -f), "
-        "and run "
-        "again",
+        "and run again",
         file.string());
   }
   if (is_png || text.find(image) == std::string::npos) return;
