@@ -84,7 +84,10 @@ std::optional<std::string> spelled(const toml::node& node, const CLI::Option& op
 
 std::string command_of(CLI::App& app) {
   std::string line = app.get_name();
-  const auto word = [&](const std::string& text) { line += " " + shell_word(text); };
+  const auto word = [&](const std::string& text) {
+    line += ' ';
+    line += shell_word(text);
+  };
   std::vector<CLI::Option*> options = app.get_options();
   for (CLI::Option* option : options_of(app)) options.push_back(option);
   for (const CLI::Option* option : options) {
