@@ -49,23 +49,24 @@ std::string tables(std::span<const RunFigures> runs) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine line(
+      "batch_size",
       "Trains with each norm at each batch size: the learning rate in proportion, the same number of "
       "epochs.\n"
       "Without options: three norms, six batch sizes, about a minute on two cores.\n\n"
       "  batch_size --data DIR --norms bn,gn:4 --batch-sizes 2,8,32 --seeds 5\n"
-      "  batch_size --batch-sizes 512 --micro-batch 8    a large batch in the memory of a small one\n",
-      "batch_size"};
+      "  batch_size --batch-sizes 512 --micro-batch 8    a large batch in the memory of a small one\n");
   StudyOptions options;
   options.norms = "bn,ln,gn:4";
   options.seeds = "1";
   options.epochs = 3;
   std::string batch_sizes = "2,4,8,16,32,128";
-  add_study_options(app, options);
-  as_list(app.get_option_group("What is compared")
-              ->add_option("--batch-sizes", batch_sizes,
-                           "Images in a step, a list; --lr is for --batch-size, at others in proportion"));
-  return run_experiment(app, argc, argv, options,
+  add_study_options(line, options);
+  line.group("What is compared")
+      .add("--batch-sizes", &batch_sizes,
+           "Images in a step, a list; --lr is for --batch-size, at others in proportion")
+      .list();
+  return run_experiment(line, argc, argv, options,
                         {.runs = [&] { return runs_of(options, batch_sizes); },
                          .full = {{"--norms", "none,bn,ln,gn:4,in"},
                                   {"--batch-sizes", "2,4,8,16,32,64,128,256,512"},

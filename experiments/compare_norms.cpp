@@ -8,21 +8,21 @@
 
 int main(int argc, char** argv) {
   using namespace normlab;
-  CLI::App app{
+  CommandLine line(
+      "compare_norms",
       "Trains a small CNN with each normalization over several seeds and compares their test accuracy.\n"
       "Without options: five norms, three seeds, four epochs on synthetic data, about a minute on two "
       "cores.\n\n"
       "  compare_norms --data DIR --epochs 8             on CIFAR-10 (see `dataset --help`)\n"
       "  compare_norms --norms bn,ln --groups 1,2,4,8,16 --seeds 5\n"
       "  compare_norms --lr auto                         a short test on held-out images finds each norm's\n"
-      "  compare_norms --val 5000 --lr 0.05              choose settings on held-out training images\n",
-      "compare_norms"};
+      "  compare_norms --val 5000 --lr 0.05              choose settings on held-out training images\n");
   StudyOptions options;
   std::string groups;
-  add_study_options(app, options);
-  as_list(app.get_option_group("What is compared")
-              ->add_option("--groups", groups,
-                           "Group norm with each of these numbers of groups, too: 1,2,4,8,16"));
+  add_study_options(line, options);
+  line.group("What is compared")
+      .add("--groups", &groups, "Group norm with each of these numbers of groups, too: 1,2,4,8,16")
+      .list();
   const auto runs = [&] {
     std::vector<Norm> norms = options.norm_list();
     for (const int g : groups.empty() ? std::vector<int>{} : number_list("--groups", groups)) {
@@ -35,6 +35,6 @@ int main(int argc, char** argv) {
     }
     return all;
   };
-  return run_experiment(app, argc, argv, options,
+  return run_experiment(line, argc, argv, options,
                         {.runs = runs, .full = {{"--seeds", "5"}, {"--epochs", "20"}}, .finds_lr = true});
 }

@@ -45,26 +45,25 @@ std::string table(std::span<const RunFigures> runs) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine line(
+      "depth",
       "Trains plain:D (D blocks of 3x3 convolution, norm, ReLU) with each norm, depth D, initialization and\n"
       "gradient clipping: which of them train at all? Without options: about a minute on two cores.\n\n"
       "  depth --norms none,bn --depths 40 --inits he,lecun,xavier,torch,orthogonal --clips 0\n"
-      "  depth --data DIR --depths 10,20,30 --clips 0,0.1,1 --seeds 3\n",
-      "depth"};
+      "  depth --data DIR --depths 10,20,30 --clips 0,0.1,1 --seeds 3\n");
   StudyOptions options;
   options.norms = "none,bn,gn:4";
   options.seeds = "1";
   options.epochs = 2;
   options.limit_train = 4000;
   Lists lists;
-  add_study_options(app, options, {"--net", "--init", "--clip"});
-  CLI::App* what = app.get_option_group("What is compared");
-  as_list(what->add_option("--depths", lists.depths, "Blocks of the network, a list"));
-  as_list(what->add_option("--inits", lists.inits,
-                           "he, lecun, xavier, torch (PyTorch's default), orthogonal: a list"));
-  as_list(what->add_option("--clips", lists.clips,
-                           "Largest norm of the whole gradient, a list (0: no clipping)"));
-  return run_experiment(app, argc, argv, options,
+  add_study_options(line, options, {"--net", "--init", "--clip"});
+  const OptionGroup what = line.group("What is compared");
+  what.add("--depths", &lists.depths, "Blocks of the network, a list").list();
+  what.add("--inits", &lists.inits, "he, lecun, xavier, torch (PyTorch's default), orthogonal: a list")
+      .list();
+  what.add("--clips", &lists.clips, "Largest norm of the whole gradient, a list (0: no clipping)").list();
+  return run_experiment(line, argc, argv, options,
                         {.runs = [&] { return runs_of(options, lists); },
                          .full = {{"--norms", "none,bn,ln,gn:4,in"},
                                   {"--inits", "he,torch,orthogonal"},

@@ -38,9 +38,9 @@ namespace {
 class LawStudy {
  public:
   /// `program`: how this one was called.
-  LawStudy(CLI::App& app, const StudyOptions& options, const std::string& paddings,
+  LawStudy(CommandLine& line, const StudyOptions& options, const std::string& paddings,
            std::filesystem::path program)
-      : app_(app), options_(options), program_(std::move(program)) {
+      : line_(line), options_(options), program_(std::move(program)) {
     for (const std::string& padding : split_list(paddings)) {
       if (padding != "circular" && padding != "zero")
         throw UsageError("--padding: '{}' is neither circular nor zero", padding);
@@ -77,7 +77,7 @@ class LawStudy {
                        2));
     }
     const StudyDirectory study = open();
-    write_study_file(app_, study);
+    write_study_file(line_, study);
     say("results: {}\n", study.path().string());
     flush_output();
     run_all(study, jobs);
@@ -225,7 +225,7 @@ class LawStudy {
     log.close(RunStatus::done);
   }
 
-  CLI::App& app_;
+  CommandLine& line_;
   const StudyOptions& options_;
   const std::filesystem::path program_;
   std::vector<bool> paddings_;  ///< circular?
@@ -233,28 +233,24 @@ class LawStudy {
   std::optional<std::string> failure_;
 };
 
-void add_options(CLI::App& app, StudyOptions& o, std::string& paddings) {
+void add_options(CommandLine& line, StudyOptions& o, std::string& paddings) {
   o.norms = "none,bn,ln,gn:2,gn:8,gn:32,in";
   o.seeds = "5";
-  app.parse_complete_callback([&app, &o] { o.command = command_of(app); });
-  app.option_defaults()->always_capture_default();
-  CLI::App* what = app.add_option_group("What is compared");
-  as_list(what->add_option(
-      "--norms", o.norms,
-      "Normalizations, separated by commas: none, bn, ln, ln-elementwise, gn:G (G a divisor of\n"
-      "64), in, rms, rms-elementwise"));
-  as_list(what->add_option("--padding", paddings, "circular, zero, or both"));
-  as_list(what->add_option("--seeds", o.seeds,
-                           "How many seeds (5: seeds 0 to 4), or which (4,7; a single one: 7,)"));
-  CLI::App* run = app.add_option_group("Where and how fast");
-  run->add_option("--device", o.device,
-                  "cpu, cuda, or auto: the CPU for now (cuda has not run on a GPU yet)");
-  run->add_option("--threads", o.threads, "Processors to use (0: all); results do not depend on it");
-  run->add_option("--jobs", o.jobs, "Networks side by side: a number, or auto for one on each processor");
-  run->add_option("--resume", o.resume,
-                  "Go on with the study in this directory: with its options, where none are typed;\n"
-                  "networks that were measured stay as they are");
-  run->add_option("--out", o.out, "New or empty directory for the results (default: runs/init_laws-<time>)");
+  const OptionGroup what = line.group("What is compared");
+  what.add("--norms", &o.norms,
+           "Normalizations, separated by commas: none, bn, ln, ln-elementwise, gn:G (G a divisor of\n"
+           "64), in, rms, rms-elementwise")
+      .list();
+  what.add("--padding", &paddings, "circular, zero, or both").list();
+  what.add("--seeds", &o.seeds, "How many seeds (5: seeds 0 to 4), or which (4,7; a single one: 7,)").list();
+  const OptionGroup run = line.group("Where and how fast");
+  run.add("--device", &o.device, "cpu, cuda, or auto: the CPU for now (cuda has not run on a GPU yet)");
+  run.add("--threads", &o.threads, "Processors to use (0: all); results do not depend on it");
+  run.add("--jobs", &o.jobs, "Networks side by side: a number, or auto for one on each processor");
+  run.add("--resume", &o.resume,
+          "Go on with the study in this directory: with its options, where none are typed;\n"
+          "networks that were measured stay as they are");
+  run.add("--out", &o.out, "New or empty directory for the results (default: runs/init_laws-<time>)");
 }
 
 }  // namespace
@@ -263,24 +259,24 @@ void add_options(CLI::App& app, StudyOptions& o, std::string& paddings) {
 
 int main(int argc, char** argv) {
   using namespace normlab;
-  CLI::App app{
+  CommandLine line(
+      "init_laws",
       "Measures deep networks at initialization: how gradients grow from layer to layer going back, and how\n"
       "alike different samples become going forward. No data, no training. Without options: 7 norms, 2\n"
       "paddings, 5 seeds, within two minutes on two cores; every known figure is compared.\n\n"
-      "  init_laws --norms bn,in,rms --padding circular --seeds 10",
-      "init_laws"};
+      "  init_laws --norms bn,in,rms --padding circular --seeds 10");
   StudyOptions options;
   std::string paddings = "circular,zero";
-  add_options(app, options, paddings);
-  return run_program(app, argc, argv, [&] {
+  add_options(line, options, paddings);
+  return line.run(argc, argv, [&] {
     if (!options.resume.empty()) {
-      restore_options(app, options);
+      restore_options(line, options);
       const std::string those =
           RunConfig::read(std::filesystem::path(options.resume) / kStudyFile).text("padding");
       if (split_list(those) != split_list(paddings))
         throw UsageError("--resume {}: that study was made with --padding {}, now it is {}", options.resume,
                          those, paddings);
     }
-    return LawStudy(app, options, paddings, argv[0])();
+    return LawStudy(line, options, paddings, argv[0])();
   });
 }

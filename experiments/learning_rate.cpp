@@ -35,29 +35,29 @@ std::vector<RunSpec> runs_of(const StudyOptions& options, const Lists& lists) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine line(
+      "learning_rate",
       "Trains with each norm at each peak learning rate of a grid: which rates work, which diverge.\n"
       "Without options: five norms, seven rates, about a minute on two cores.\n\n"
       "  learning_rate --norms bn,ln --lrs 0.01,0.03,0.1,0.3,1 --widths 0.5,1,2\n"
-      "  learning_rate --data DIR --schedule constant --seeds 3\n",
-      "learning_rate"};
+      "  learning_rate --data DIR --schedule constant --seeds 3\n");
   StudyOptions options;
   options.seeds = "1";
   options.epochs = 3;
   options.val = 2000;
   options.limit_train = 7000;
   Lists lists;
-  add_study_options(app, options, {"--lr", "--width"});
-  CLI::App* what = app.get_option_group("What is compared");
-  as_list(what->add_option("--lrs", lists.lrs, "Peak learning rates, a list"));
-  as_list(what->add_option("--widths", lists.widths, "Multiply the network's channels, a list"));
+  add_study_options(line, options, {"--lr", "--width"});
+  const OptionGroup what = line.group("What is compared");
+  what.add("--lrs", &lists.lrs, "Peak learning rates, a list").list();
+  what.add("--widths", &lists.widths, "Multiply the network's channels, a list").list();
   const auto table = [&](std::span<const RunFigures> runs) {
     return sweep_table(runs, {fmt::format("accuracy % on held-out training images after the last epoch: {}",
                                           figure_note),
                               "lr", last_of("val.accuracy"), percent_text}) +
            "\n" + usable_rates_text(usable_rates(runs));
   };
-  return run_experiment(app, argc, argv, options,
+  return run_experiment(line, argc, argv, options,
                         {.runs = [&] { return runs_of(options, lists); },
                          .full = {{"--lrs", "0.003,0.01,0.03,0.1,0.3,1,3"},
                                   {"--widths", "0.5,1,2"},

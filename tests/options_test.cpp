@@ -56,16 +56,16 @@ TEST(Options, AFractionInAFileIsNoWholeNumber) {
   double real = 1;
   std::string seeds = "1", list = "1", reals = "1", text_option = "t";
   const auto apply = [&](const std::string& text) {
-    CLI::App app{"", "test"};
-    CLI::App* group = app.add_option_group("Options");
-    group->add_option("--count", count);
-    group->add_option("--real", real);
-    as_list(group->add_option("--seeds", seeds));
-    as_list(group->add_option("--list", list));
-    as_list(group->add_option("--reals", reals));
-    group->add_option("--text", text_option);
+    CommandLine line("test", "");
+    const OptionGroup group = line.group("Options");
+    group.add("--count", &count, "");
+    group.add("--real", &real, "");
+    group.add("--seeds", &seeds, "").list();
+    group.add("--list", &list, "").list();
+    group.add("--reals", &reals, "").list();
+    group.add("--text", &text_option, "");
     test::write_text(file, text);
-    apply_config_file(app, file);
+    line.apply_file(file);
   };
   EXPECT_HAS(test::message_of([&] { apply("count = 3.0\n"); }),
              "study.toml:1:9: 'count' wants a whole number");

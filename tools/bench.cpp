@@ -68,41 +68,37 @@ std::vector<int> thread_list(const std::string& text) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{kDescription, "bench"};
-  app.option_defaults()->always_capture_default();
+  CommandLine line("bench", kDescription);
   StudyOptions options;
   std::string batch_sizes = "32", threads = "0", precisions = "fp32";
   int rounds = 7;
   double seconds = 0.5;
   std::string sections = "norms,convolutions,training";
   bool summary_only = false, csv = false, layers = false;
-  CLI::App* what = app.add_option_group("What is measured");
-  what->add_option("--device", options.device, "cpu or cuda; auto is the CPU");
-  as_list(what->add_option("--sections", sections, "With --device cuda: norms, convolutions, training"));
-  as_list(what->add_option("--norms", options.norms, "Normalizations, separated by commas"));
-  what->add_option("--net", options.net, kNetHelp);
-  what->add_option("--width", options.width, "Multiplies the network's channels");
-  as_list(what->add_option("--batch-size", batch_sizes,
-                           "Images in a step; several separated by commas: 16,128,512"));
-  as_list(what->add_option(
-      "--threads", threads,
-      "Processors to use (0: all); several separated by commas are compared with the fewest: 1,2"));
-  as_list(what->add_option("--precision", precisions,
-                           "Storage of activations: fp32, bf16, or both separated by a comma"));
-  what->add_option("--bn", options.bn, "With --device cuda: batch norm by own kernels (own) or by cudnn");
-  what->add_option("--conv", options.conv,
-                   "Convolutions on the CPU: auto (the fastest), or direct (by the definition)");
-  what->add_flag("--layers", layers, "Also the time by layer and by phase");
-  CLI::App* how = app.add_option_group("How");
-  how->add_option("--rounds", rounds, "Interleaved rounds; medians are reported")
-      ->check(CLI::Range(1, 10'000));
-  how->add_option("--seconds", seconds, "For each combination and round")->check(CLI::Range(0.001, 3600.0));
-  how->add_flag("--csv", csv,
-                "Print a CSV row for each combination instead of tables; with --layers one for each\n"
-                "combination, layer and phase");
-  how->add_flag("--summary", summary_only,
-                "Print the network of each norm, layer by layer, and measure nothing");
-  return run_program(app, argc, argv, [&] {
+  const OptionGroup what = line.group("What is measured");
+  what.add("--device", &options.device, "cpu or cuda; auto is the CPU");
+  what.add("--sections", &sections, "With --device cuda: norms, convolutions, training").list();
+  what.add("--norms", &options.norms, "Normalizations, separated by commas").list();
+  what.add("--net", &options.net, kNetHelp);
+  what.add("--width", &options.width, "Multiplies the network's channels");
+  what.add("--batch-size", &batch_sizes, "Images in a step; several separated by commas: 16,128,512").list();
+  what.add("--threads", &threads,
+           "Processors to use (0: all); several separated by commas are compared with the fewest: 1,2")
+      .list();
+  what.add("--precision", &precisions, "Storage of activations: fp32, bf16, or both separated by a comma")
+      .list();
+  what.add("--bn", &options.bn, "With --device cuda: batch norm by own kernels (own) or by cudnn");
+  what.add("--conv", &options.conv,
+           "Convolutions on the CPU: auto (the fastest), or direct (by the definition)");
+  what.flag("--layers", &layers, "Also the time by layer and by phase");
+  const OptionGroup how = line.group("How");
+  how.add("--rounds", &rounds, "Interleaved rounds; medians are reported").within(1, 10'000);
+  how.add("--seconds", &seconds, "For each combination and round").within(0.001, 3600.0);
+  how.flag("--csv", &csv,
+           "Print a CSV row for each combination instead of tables; with --layers one for each\n"
+           "combination, layer and phase");
+  how.flag("--summary", &summary_only, "Print the network of each norm, layer by layer, and measure nothing");
+  return line.run(argc, argv, [&] {
     const std::set<std::string> wanted = section_set(sections);
     const bench::Plan plan{options.net,          options.width,
                            options.norm_list(),  positive_list("--batch-size", batch_sizes),

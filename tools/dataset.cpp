@@ -1,8 +1,7 @@
 // dataset: gets, makes, describes and shows the image sets that Normlab trains on.
 
-#include <CLI/CLI.hpp>
-
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "experiments/common/command_line.hpp"
@@ -12,7 +11,6 @@
 #include "host/data/fetch.hpp"
 #include "host/data/synthetic.hpp"
 #include "host/system/output.hpp"
-#include "host/system/program.hpp"
 #include "layers/error.hpp"
 
 namespace {
@@ -31,15 +29,14 @@ struct Fetch {
   std::string directory;
   FetchOptions options;
 
-  void add_to(CLI::App& app) {
-    CLI::App* command = app.add_subcommand("fetch", "Get CIFAR-10 or CIFAR-100 (170 MB each) and unpack it");
-    command->add_option("SET", set, "what to fetch: cifar10 or cifar100")
-        ->required()
-        ->check(CLI::IsMember({"cifar10", "cifar100"}));
-    command->add_option("DIR", directory, "where to; made if need be")->required();
-    command->add_option("--from", options.from, "a copy of the archive that you have already");
-    command->add_option("--url", options.download.url, "a mirror of the archive (default: its home page)");
-    command->footer(
+  void add_to(CommandLine& line) {
+    const OptionGroup command = line.command("fetch", "Get CIFAR-10 or CIFAR-100 (170 MB each) and unpack it",
+                                             [this] { return run(); });
+    command.add("SET", &set, "what to fetch: cifar10 or cifar100").required().one_of({"cifar10", "cifar100"});
+    command.add("DIR", &directory, "where to; made if need be").required();
+    command.add("--from", &options.from, "a copy of the archive that you have already");
+    command.add("--url", &options.download.url, "a mirror of the archive (default: its home page)");
+    command.footer(
         "A copy in DIR, or the one named by --from, is used before anything is downloaded. A download that\n"
         "was cut goes on where it stopped: run the same command again. Whatever arrives must have the size\n"
         "and the MD5 of the real archive. The host is often slow or down; then try later, or bring the file\n"
@@ -48,25 +45,25 @@ struct Fetch {
         "data/cifar-10-batches-bin\n"
         "  dataset fetch cifar10 data --from ~/cifar-10-binary.tar.gz\n"
         "  build/release/bin/compare_norms --data data         then train on it");
-    command->final_callback([this] { run(); });
   }
 
-  void run() {
+  int run() {
     options.archive = archive_of(set);
     options.download.progress = stderr;
     const FetchResult result = fetch_set(directory, options);
     say("{}: {}\n", result.folder.string(), result.told);
+    return 0;
   }
 };
 
 struct Info {
   std::string set = "synthetic";
 
-  void add_to(CLI::App& app) {
-    CLI::App* command = app.add_subcommand("info", "Print what is in a set: counts, channels, checksum");
-    command->add_option("SET", set, "the set")->capture_default_str();
-    command->footer(what_is_a_set);
-    command->final_callback([this] { run(); });
+  void add_to(CommandLine& line) {
+    const OptionGroup command =
+        line.command("info", "Print what is in a set: counts, channels, checksum", [this] { return run(); });
+    command.add("SET", &set, "the set");
+    command.footer(what_is_a_set);
   }
 
   static void print_split(const char* name, const Images& images, const std::vector<std::string>& classes) {
@@ -81,11 +78,12 @@ struct Info {
         s.deviation[2]);
   }
 
-  void run() const {
+  [[nodiscard]] int run() const {
     const Dataset dataset = load_dataset(set);
     say("set    {}\nsource {}\nsha256 {}  (all records)\n", dataset.name, dataset.source, dataset.digest);
     print_split("train", dataset.train, dataset.class_names);
     print_split("test", dataset.test, dataset.class_names);
+    return 0;
   }
 };
 
@@ -95,25 +93,24 @@ struct Synthetic {
   int train = synthetic_train_images;
   int test = synthetic_test_images;
 
-  void add_to(CLI::App& app) {
-    const CLI::Range images(1, 1'000'000);
-    CLI::App* command =
-        app.add_subcommand("synthetic", "Write the synthetic set in CIFAR-10's binary layout");
-    command->add_option("DIR", directory, "a new or empty directory")->required();
-    command->add_option("--seed", seed, "the seed it is drawn from")->capture_default_str();
-    command->add_option("--train", train, "training images")->capture_default_str()->check(images);
-    command->add_option("--test", test, "test images")->capture_default_str()->check(images);
-    command->footer(
+  void add_to(CommandLine& line) {
+    const OptionGroup command = line.command(
+        "synthetic", "Write the synthetic set in CIFAR-10's binary layout", [this] { return run(); });
+    command.add("DIR", &directory, "a new or empty directory").required();
+    command.add("--seed", &seed, "the seed it is drawn from");
+    command.add("--train", &train, "training images").within(1, 1'000'000);
+    command.add("--test", &test, "test images").within(1, 1'000'000);
+    command.footer(
         "Training draws the set by itself (--data synthetic); the files are for other programs. They have\n"
         "CIFAR-10's layout, with fewer records a file; records.txt says how many.");
-    command->final_callback([this] { run(); });
   }
 
-  void run() const {
+  [[nodiscard]] int run() const {
     const Dataset dataset = make_synthetic(seed, train, test);
     cifar::write_directory(directory, dataset);
     say("{}: {} training and {} test images, {}\nsha256 {}\n", directory, dataset.train.count,
         dataset.test.count, dataset.source, dataset.digest);
+    return 0;
   }
 };
 
@@ -123,51 +120,33 @@ struct Show {
   bool of_test = false;
   ContactSheetOptions options;
 
-  void add_to(CLI::App& app) {
-    CLI::App* command = app.add_subcommand("show", "Draw a contact sheet (PNG): a row for each class");
-    command->add_option("SET", set, "the set")->required();
-    command->add_option("PNG", file, "the picture to write")->required();
-    command->add_flag("--test", of_test, "show test images, not training images");
-    command->add_option("--columns", options.columns, "images per class")->capture_default_str();
-    command->add_option("--magnify", options.magnification, "screen pixels per pixel")->capture_default_str();
-    command->add_flag("--force", options.overwrite, "replace an existing file");
-    command->footer(what_is_a_set);
-    command->final_callback([this] { run(); });
+  void add_to(CommandLine& line) {
+    const OptionGroup command =
+        line.command("show", "Draw a contact sheet (PNG): a row for each class", [this] { return run(); });
+    command.add("SET", &set, "the set").required();
+    command.add("PNG", &file, "the picture to write").required();
+    command.flag("--test", &of_test, "show test images, not training images");
+    command.add("--columns", &options.columns, "images per class");
+    command.add("--magnify", &options.magnification, "screen pixels per pixel");
+    command.flag("--force", &options.overwrite, "replace an existing file");
+    command.footer(what_is_a_set);
   }
 
-  void run() const {
+  [[nodiscard]] int run() const {
     const Dataset dataset = load_dataset(set);
     const int classes = static_cast<int>(dataset.class_names.size());
     write_contact_sheet(file, of_test ? dataset.test : dataset.train, classes, options);
     say("{}: rows from the top: {}\n", file, fmt::join(dataset.class_names, ", "));
+    return 0;
   }
 };
-
-int run(int argc, char** argv) {
-  CLI::App app("Gets, makes, describes and shows the image sets that Normlab trains on.", "dataset");
-  app.require_subcommand(1);
-  app.set_version_flag("--version", version_text("dataset"), "Print version, revision and build");
-  app.footer("Exit status: 0 done, 1 failed, 2 wrong usage. `dataset COMMAND --help` tells more.");
-  Fetch fetch;
-  Info info;
-  Synthetic synthetic;
-  Show show;
-  fetch.add_to(app);
-  info.add_to(app);
-  synthetic.add_to(app);
-  show.add_to(app);
-  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
-    command->set_version_flag("--version", version_text("dataset"), "Print version, revision and build");
-  try {
-    parse(app, argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return refusal(app, error);
-  }
-  return 0;
-}
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return normlab::run_guarded("dataset", [&] { return run(argc, argv); });
+  CommandLine line("dataset", "Gets, makes, describes and shows the image sets that Normlab trains on.");
+  line.footer("Exit status: 0 done, 1 failed, 2 wrong usage. `dataset COMMAND --help` tells more.");
+  std::tuple<Fetch, Info, Synthetic, Show> commands;
+  std::apply([&](auto&... command) { (command.add_to(line), ...); }, commands);
+  return line.run(argc, argv);
 }

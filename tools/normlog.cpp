@@ -1,12 +1,9 @@
 // normlog: looks into what runs have recorded. Exit status 0 done, 1 failed or damaged, 2 wrong usage.
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <tuple>
-#include <utility>
 #include <vector>
 
 #include "experiments/common/command_line.hpp"
@@ -25,7 +22,6 @@
 #include "host/report/tensorboard.hpp"
 #include "host/system/output.hpp"
 #include "host/system/paths.hpp"
-#include "host/system/program.hpp"
 #include "host/system/shell_word.hpp"
 #include "layers/error.hpp"
 
@@ -83,7 +79,7 @@ void print_notes(const std::vector<std::string>& notes) {
   for (const std::string& note : notes) say("note: {}\n", note);
 }
 
-// Each command declares itself on `app`, and runs; run() returns the exit status.
+// Each command declares itself on `line`; run() returns the exit status.
 
 constexpr const char* paths_help = "A study, or runs";
 
@@ -92,14 +88,14 @@ struct Csv {
   fs::path out;
   bool allow_damage = false;
 
-  CLI::App* add_to(CLI::App& app) {
-    CLI::App* command =
-        app.add_subcommand("csv", "Write epochs.csv, steps.csv, runs.csv (and layers.csv, histograms.csv)");
-    command->add_option("PATH", paths, paths_help)->required();
-    command->add_option("--out", out, "Directory for the CSV files (default: csv/ in the study or run)");
-    command->add_flag("--allow-damage", allow_damage,
-                      "Exit with 0 though something was damaged; it is said all the same");
-    return command;
+  void add_to(CommandLine& line) {
+    const OptionGroup command =
+        line.command("csv", "Write epochs.csv, steps.csv, runs.csv (and layers.csv, histograms.csv)",
+                     [this] { return run(); });
+    command.add("PATH", &paths, paths_help).required();
+    command.add("--out", &out, "Directory for the CSV files (default: csv/ in the study or run)");
+    command.flag("--allow-damage", &allow_damage,
+                 "Exit with 0 though something was damaged; it is said all the same");
   }
 
   [[nodiscard]] int run() const {
@@ -114,11 +110,11 @@ struct Csv {
 struct Summary {
   Paths paths;
 
-  CLI::App* add_to(CLI::App& app) {
-    CLI::App* command = app.add_subcommand(
-        "summary", "Print accuracy, intervals, paired differences and speed for each norm");
-    command->add_option("PATH", paths, paths_help)->required();
-    return command;
+  void add_to(CommandLine& line) {
+    const OptionGroup command =
+        line.command("summary", "Print accuracy, intervals, paired differences and speed for each norm",
+                     [this] { return run(); });
+    command.add("PATH", &paths, paths_help).required();
   }
 
   [[nodiscard]] int run() const {
@@ -132,12 +128,12 @@ struct Summary {
 struct Compare {
   fs::path a, b;
 
-  CLI::App* add_to(CLI::App& app) {
-    CLI::App* command =
-        app.add_subcommand("compare", "Print two studies side by side: accuracy, loss, speed, settings");
-    command->add_option("A", a, "A study")->required();
-    command->add_option("B", b, "Another, with the same norms and seeds")->required();
-    return command;
+  void add_to(CommandLine& line) {
+    const OptionGroup command =
+        line.command("compare", "Print two studies side by side: accuracy, loss, speed, settings",
+                     [this] { return run(); });
+    command.add("A", &a, "A study").required();
+    command.add("B", &b, "Another, with the same norms and seeds").required();
   }
 
   [[nodiscard]] int run() const {
@@ -154,14 +150,14 @@ struct Plot {
   std::string data;
   std::string formats = "svg,png";
 
-  CLI::App* add_to(CLI::App& app) {
-    CLI::App* command = app.add_subcommand(
-        "plot", "Draw curves, layers, distributions, sweeps, confusion matrices, misclassified images");
-    command->add_option("PATH", paths, paths_help)->required();
-    command->add_option("--out", out, "Directory for the pictures (default: plots/ in the study)");
-    as_list(command->add_option("--format", formats, "svg, png, or both: svg,png"))->capture_default_str();
-    command->add_option("--data", data, data_help);
-    return command;
+  void add_to(CommandLine& line) {
+    const OptionGroup command = line.command(
+        "plot", "Draw curves, layers, distributions, sweeps, confusion matrices, misclassified images",
+        [this] { return run(); });
+    command.add("PATH", &paths, paths_help).required();
+    command.add("--out", &out, "Directory for the pictures (default: plots/ in the study)");
+    command.add("--format", &formats, "svg, png, or both: svg,png").list();
+    command.add("--data", &data, data_help);
   }
 
   [[nodiscard]] int run() const {
@@ -183,13 +179,12 @@ struct Report {
   fs::path out;
   std::string data;
 
-  CLI::App* add_to(CLI::App& app) {
-    CLI::App* command =
-        app.add_subcommand("report", "Write one HTML page: verdict, table, pictures, configuration");
-    command->add_option("PATH", paths, paths_help)->required();
-    command->add_option("--out", out, "The page (default: report.html in the study, its pictures in plots/)");
-    command->add_option("--data", data, data_help);
-    return command;
+  void add_to(CommandLine& line) {
+    const OptionGroup command = line.command(
+        "report", "Write one HTML page: verdict, table, pictures, configuration", [this] { return run(); });
+    command.add("PATH", &paths, paths_help).required();
+    command.add("--out", &out, "The page (default: report.html in the study, its pictures in plots/)");
+    command.add("--data", &data, data_help);
   }
 
   [[nodiscard]] int run() const {
@@ -210,15 +205,15 @@ struct Tensorboard {
   fs::path out;
   std::string data;
 
-  CLI::App* add_to(CLI::App& app) {
-    CLI::App* command = app.add_subcommand(
-        "tensorboard", "Write event files for TensorBoard: scalars, histograms, misclassified images");
-    command->add_option("PATH", paths, paths_help)->required();
-    command->add_option("--out", out,
-                        "Directory for them, one below it for each run (default: tensorboard/ in the\n"
-                        "study); rows that an earlier export wrote there are not written again");
-    command->add_option("--data", data, data_help);
-    return command;
+  void add_to(CommandLine& line) {
+    const OptionGroup command = line.command(
+        "tensorboard", "Write event files for TensorBoard: scalars, histograms, misclassified images",
+        [this] { return run(); });
+    command.add("PATH", &paths, paths_help).required();
+    command.add("--out", &out,
+                "Directory for them, one below it for each run (default: tensorboard/ in the\n"
+                "study); rows that an earlier export wrote there are not written again");
+    command.add("--data", &data, data_help);
   }
 
   [[nodiscard]] int run() const {
@@ -238,11 +233,11 @@ struct Tensorboard {
 struct Verify {
   Paths paths;
 
-  CLI::App* add_to(CLI::App& app) {
-    CLI::App* command =
-        app.add_subcommand("verify", "Read every byte: say which files are good, and what damage costs");
-    command->add_option("PATH", paths, "A study, runs, or their files")->required();
-    return command;
+  void add_to(CommandLine& line) {
+    const OptionGroup command =
+        line.command("verify", "Read every byte: say which files are good, and what damage costs",
+                     [this] { return run(); });
+    command.add("PATH", &paths, "A study, runs, or their files").required();
   }
 
   [[nodiscard]] int run() const {
@@ -260,12 +255,12 @@ struct Verify {
 struct Digests {
   Paths paths;
 
-  CLI::App* add_to(CLI::App& app) {
-    CLI::App* command = app.add_subcommand(
+  void add_to(CommandLine& line) {
+    const OptionGroup command = line.command(
         "digest",
-        "Print SHA-256 and name of each run: equal where names, shapes and bits of all final parameters are");
-    command->add_option("PATH", paths, paths_help)->required();
-    return command;
+        "Print SHA-256 and name of each run: equal where names, shapes and bits of all final parameters are",
+        [this] { return run(); });
+    command.add("PATH", &paths, paths_help).required();
   }
 
   [[nodiscard]] int run() const {
@@ -293,11 +288,11 @@ struct Digests {
 struct Info {
   Paths paths;
 
-  CLI::App* add_to(CLI::App& app) {
-    CLI::App* command =
-        app.add_subcommand("info", "Print channels, rows, blocks, damage, configuration and parameters");
-    command->add_option("PATH", paths, "A study, a run, a metrics.nlog or a .safetensors file")->required();
-    return command;
+  void add_to(CommandLine& line) {
+    const OptionGroup command =
+        line.command("info", "Print channels, rows, blocks, damage, configuration and parameters",
+                     [this] { return run(); });
+    command.add("PATH", &paths, "A study, a run, a metrics.nlog or a .safetensors file").required();
   }
 
   [[nodiscard]] int run() const {
@@ -318,29 +313,11 @@ struct Info {
   }
 };
 
-int run(int argc, char** argv) {
-  CLI::App app(description, "normlog");
-  app.require_subcommand(1);
-  app.set_version_flag("--version", version_text("normlog"), "Print version, revision and build");
-  std::tuple<Csv, Summary, Compare, Plot, Report, Tensorboard, Verify, Digests, Info> commands;
-  std::vector<std::pair<CLI::App*, std::function<int()>>> known;
-  std::apply([&](auto&... one) { (known.emplace_back(one.add_to(app), [&one] { return one.run(); }), ...); },
-             commands);
-  for (const auto& [command, body] : known)
-    command->set_version_flag("--version", version_text("normlog"), "Print version, revision and build");
-  try {
-    parse(app, argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return refusal(app, error);
-  }
-  for (const auto& [command, body] : known) {
-    if (command->parsed()) return body();
-  }
-  return 2;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  return normlab::run_guarded("normlog", [&] { return run(argc, argv); });
+  CommandLine line("normlog", description);
+  std::tuple<Csv, Summary, Compare, Plot, Report, Tensorboard, Verify, Digests, Info> commands;
+  std::apply([&](auto&... command) { (command.add_to(line), ...); }, commands);
+  return line.run(argc, argv);
 }

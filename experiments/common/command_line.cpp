@@ -1,5 +1,6 @@
 #include "experiments/common/command_line.hpp"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <optional>
 #include <set>
@@ -30,10 +31,10 @@ bool is_flag(const CLI::Option& option) {
 }
 
 /// The options that people set: those in groups.
-std::vector<CLI::Option*> options_of(CLI::App& app) {
-  std::vector<CLI::Option*> all;
-  for (CLI::App* group : app.get_subcommands([](CLI::App*) { return true; })) {
-    for (CLI::Option* option : group->get_options())
+std::vector<const CLI::Option*> options_of(const CLI::App& app) {
+  std::vector<const CLI::Option*> all;
+  for (const CLI::App* group : app.get_subcommands([](const CLI::App*) { return true; })) {
+    for (const CLI::Option* option : group->get_options())
       if (option->get_name() != kHelp) all.push_back(option);
   }
   return all;
@@ -45,7 +46,7 @@ std::string value_of(const CLI::Option& option) {
   return is_flag(option) ? "false" : option.get_default_str();
 }
 
-void set(CLI::Option& option, const std::string& value) {
+void set_value(CLI::Option& option, const std::string& value) {
   option.clear();
   option.add_result(value);
   option.run_callback();
@@ -80,16 +81,15 @@ std::optional<std::string> spelled(const toml::node& node, const CLI::Option& op
   return std::nullopt;
 }
 
-}  // namespace
-
-std::string command_of(CLI::App& app) {
+/// The options that were typed, as a command line for the shell.
+std::string command_of(const CLI::App& app) {
   std::string line = app.get_name();
   const auto word = [&](const std::string& text) {
     line += ' ';
     line += shell_word(text);
   };
-  std::vector<CLI::Option*> options = app.get_options();
-  for (CLI::Option* option : options_of(app)) options.push_back(option);
+  std::vector<const CLI::Option*> options = app.get_options();
+  for (const CLI::Option* option : options_of(app)) options.push_back(option);
   for (const CLI::Option* option : options) {
     if (option->count() == 0) continue;
     word(option->get_name());
@@ -99,9 +99,101 @@ std::string command_of(CLI::App& app) {
   return line;
 }
 
-RunConfig values_of(CLI::App& app, const std::vector<std::string>& without) {
+/// The names of all options that take lists, those of commands, too.
+void add_lists(const CLI::App& app, std::set<std::string>& names) {
+  for (const CLI::Option* option : app.get_options())
+    if (option->get_type_name() == kList) names.insert(option->get_name());
+  for (const CLI::App* part : app.get_subcommands([](const CLI::App*) { return true; }))
+    add_lists(*part, names);
+}
+
+}  // namespace
+
+const Option& Option::required() const {
+  option_->required();
+  return *this;
+}
+
+const Option& Option::list() const {
+  option_->type_name(kList);
+  return *this;
+}
+
+const Option& Option::within(int least, int most) const {
+  option_->check(CLI::Range(least, most));
+  return *this;
+}
+
+const Option& Option::within(double least, double most) const {
+  option_->check(CLI::Range(least, most));
+  return *this;
+}
+
+const Option& Option::one_of(const std::vector<std::string>& words) const {
+  option_->check(CLI::IsMember(words));
+  return *this;
+}
+
+Option OptionGroup::add(const std::string& name, Target target, const std::string& help) const {
+  return std::visit(
+      [&](auto* value) {
+        CLI::Option* option = app_->add_option(name, *value, help);
+        // What --help shows as the default; a path would stand there in quotes.
+        if constexpr (std::is_arithmetic_v<std::remove_pointer_t<decltype(value)>> ||
+                      std::is_same_v<decltype(value), std::string*>)
+          option->capture_default_str();
+        return Option(*option);
+      },
+      target);
+}
+
+void OptionGroup::flag(const std::string& name, bool* target, const std::string& help) const {
+  app_->add_flag(name, *target, help);
+}
+
+void OptionGroup::footer(const std::string& text) const {
+  app_->footer(text);
+}
+
+CommandLine::CommandLine(const std::string& program, const std::string& description)
+    : CommandLine(program, std::make_unique<CLI::App>(description, program)) {}
+
+CommandLine::CommandLine(std::string program, std::unique_ptr<CLI::App> app)
+    : OptionGroup(*app), program_(std::move(program)), owned_(std::move(app)) {}
+
+CommandLine::~CommandLine() = default;
+
+OptionGroup CommandLine::group(const std::string& title) {
+  for (CLI::App* group : app_->get_subcommands([](CLI::App*) { return true; }))
+    if (group->get_name().empty() && group->get_group() == title) return OptionGroup(*group);
+  return OptionGroup(*app_->add_option_group(title));
+}
+
+OptionGroup CommandLine::command(const std::string& name, const std::string& help,
+                                 std::function<int()> body) {
+  CLI::App* command = app_->add_subcommand(name, help);
+  command->set_version_flag("--version", version_text(program_), "Print version, revision and build");
+  commands_.emplace_back(command, std::move(body));
+  return OptionGroup(*command);
+}
+
+void CommandLine::remove(const std::string& name) {
+  for (CLI::App* group : app_->get_subcommands([](CLI::App*) { return true; })) {
+    if (CLI::Option* option = group->get_option_no_throw(name)) group->remove_option(option);
+  }
+}
+
+bool CommandLine::is_set(const std::string& option) const {
+  return app_->get_option(option)->count() > 0;
+}
+
+void CommandLine::set(const std::string& option, const std::string& value) {
+  set_value(*app_->get_option(option), value);
+}
+
+RunConfig CommandLine::values(const std::vector<std::string>& without) const {
   RunConfig values;
-  for (const CLI::Option* option : options_of(app)) {
+  for (const CLI::Option* option : options_of(*app_)) {
     const std::string name = option->get_name().substr(2);
     if (std::find(without.begin(), without.end(), name) != without.end()) continue;
     const std::string value = value_of(*option);
@@ -119,20 +211,12 @@ RunConfig values_of(CLI::App& app, const std::vector<std::string>& without) {
   return values;
 }
 
-void set_option(CLI::App& app, const std::string& name, const std::string& value) {
-  set(*app.get_option(name), value);
-}
-
-CLI::Option* as_list(CLI::Option* option) {
-  return option->type_name(kList);
-}
-
-OtherDefaults::OtherDefaults(CLI::App& app, const OptionValues& values) : app_(app) {
+OtherDefaults::OtherDefaults(CommandLine& line, const OptionValues& values) : app_(*line.app_) {
   for (const auto& [name, value] : values) {
-    CLI::Option& option = *app.get_option(name);
+    CLI::Option& option = *app_.get_option(name);
     if (option.count() > 0 || value_of(option) == value) continue;
     before_.emplace_back(name, value_of(option));
-    set(option, value);
+    set_value(option, value);
     text_ += fmt::format("{}{} {}", text_.empty() ? "" : " ", name, value);
   }
 }
@@ -140,12 +224,12 @@ OtherDefaults::OtherDefaults(CLI::App& app, const OptionValues& values) : app_(a
 OtherDefaults::~OtherDefaults() {
   for (const auto& [name, value] : before_) {
     CLI::Option& option = *app_.get_option(name);
-    set(option, value);
+    set_value(option, value);
     option.clear();
   }
 }
 
-void apply_config_file(CLI::App& app, const std::filesystem::path& file, const std::string& origin) {
+void CommandLine::apply_file(const std::filesystem::path& file, const std::string& origin) {
   const std::string path = file.string();
   std::string text;
   try {
@@ -160,12 +244,12 @@ void apply_config_file(CLI::App& app, const std::filesystem::path& file, const s
     throw UsageError("{} {}:{}:{}: {}", origin, path, error.line, error.column, error.what());
   }
   std::set<std::string> known;
-  for (const CLI::Option* option : options_of(app)) known.insert(option->get_name().substr(2));
+  for (const CLI::Option* option : options_of(*app_)) known.insert(option->get_name().substr(2));
   for (auto&& [key, node] : table) {
     const std::string name = toml_string(key.str());
     if (name == kHelp.substr(2)) continue;  // stood in the files of earlier revisions
     const toml::source_position at = node.source().begin;
-    CLI::Option* option = known.contains(name) ? app.get_option("--" + name) : nullptr;
+    CLI::Option* option = known.contains(name) ? app_->get_option("--" + name) : nullptr;
     if (option == nullptr) {
       throw UsageError("{} {}:{}:{}: unknown key '{}'; keys are: {}", origin, path, at.line, at.column, name,
                        fmt::join(known, ", "));
@@ -174,7 +258,7 @@ void apply_config_file(CLI::App& app, const std::filesystem::path& file, const s
     const std::optional<std::string> value = spelled(node, *option);
     try {
       if (!value) throw CLI::ConversionError("");
-      set(*option, *value);
+      set_value(*option, *value);
     } catch (const CLI::Error&) {
       const std::string type = option->get_type_name();
       throw UsageError("{} {}:{}:{}: '{}' wants {}", origin, path, at.line, at.column, name,
@@ -187,19 +271,8 @@ void apply_config_file(CLI::App& app, const std::filesystem::path& file, const s
   }
 }
 
-namespace {
-
-/// The names of all options that take lists, those of commands, too.
-void add_lists(const CLI::App& app, std::set<std::string>& names) {
-  for (const CLI::Option* option : app.get_options())
-    if (option->get_type_name() == kList) names.insert(option->get_name());
-  for (const CLI::App* part : app.get_subcommands([](const CLI::App*) { return true; }))
-    add_lists(*part, names);
-}
-
-}  // namespace
-
-int refusal(const CLI::App& app, const CLI::ParseError& error) {
+int CommandLine::refuse(const CLI::ParseError& error) const {
+  const CLI::App& app = *app_;
   if (error.get_exit_code() == 0) {  // --help, --version
     std::ostringstream text;
     static_cast<void>(app.exit(error, text, text));
@@ -239,16 +312,10 @@ int refusal(const CLI::App& app, const CLI::ParseError& error) {
   return 2;
 }
 
-std::string version_text(const std::string& program) {
-  return fmt::format("{} (Normlab) {}\nrevision {}, {}", program, NORMLAB_VERSION, revision(),
-                     build_description());
-}
-
-void parse(CLI::App& app, int argc, char** argv) {
+void CommandLine::parse(int argc, char** argv) {
   std::set<std::string> lists;
-  add_lists(app, lists);
+  add_lists(*app_, lists);
   std::vector<std::string> arguments;
-  const bool has_commands = app.get_require_subcommand_min() > 0;
   bool is_of_list = false, has_begun = false;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
@@ -263,28 +330,41 @@ void parse(CLI::App& app, int argc, char** argv) {
     }
     // CLI11 would take a path in brackets for a list of paths.
     const bool is_bracketed = argument.starts_with('[') && argument.ends_with(']');
-    arguments.push_back(is_bracketed && has_commands ? "./" + argument : argument);
+    arguments.push_back(is_bracketed && !commands_.empty() ? "./" + argument : argument);
   }
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
-  app.parse(std::move(arguments));
+  app_->parse(std::move(arguments));
+  typed_ = command_of(*app_);
 }
 
-int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
+int CommandLine::run(int argc, char** argv, const std::function<int()>& body) {
   std::string config;
-  app.add_option("--config", config, "TOML file with options of the same names; the command line wins");
-  app.set_version_flag("--version", version_text(app.get_name()), "Print version, revision and build");
-  return run_guarded(app.get_name(), [&] {
+  if (commands_.empty()) {
+    add("--config", &config, "TOML file with options of the same names; the command line wins");
+  } else {
+    app_->require_subcommand(1);
+  }
+  app_->set_version_flag("--version", version_text(program_), "Print version, revision and build");
+  return run_guarded(program_, [&] {
     try {
-      parse(app, argc, argv);
-      if (!config.empty()) apply_config_file(app, config);
+      parse(argc, argv);
+      if (!config.empty()) apply_file(config);
+      for (const auto& [command, its_body] : commands_)
+        if (command->parsed()) return its_body();
       return body();
     } catch (const CLI::ParseError& error) {
-      return refusal(app, error);
+      return refuse(error);
     } catch (const UsageError& error) {
-      say_error("{}: {}\nTry '{} --help'.\n", app.get_name(), error.what(), app.get_name());
+      if (!commands_.empty()) throw;  // the help of commands is short, and says nothing of what is in paths
+      say_error("{}: {}\nTry '{} --help'.\n", program_, error.what(), program_);
       return 2;
     }
   });
+}
+
+std::string version_text(const std::string& program) {
+  return fmt::format("{} (Normlab) {}\nrevision {}, {}", program, NORMLAB_VERSION, revision(),
+                     build_description());
 }
 
 }  // namespace normlab

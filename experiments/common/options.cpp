@@ -205,110 +205,94 @@ void StudyOptions::check() const {
   }
 }
 
-void add_study_options(CLI::App& app, StudyOptions& o, const std::vector<std::string>& without) {
-  o.experiment = app.get_name();
-  app.parse_complete_callback([&app, &o] { o.command = command_of(app); });
-  app.option_defaults()->always_capture_default();
-  const auto group = [&](const char* name) { return app.add_option_group(name); };
+void add_study_options(CommandLine& line, StudyOptions& o, const std::vector<std::string>& without) {
+  o.experiment = line.program();
 
-  CLI::App* what = group("What is compared");
-  as_list(what->add_option("--norms", o.norms,
-                           "Normalizations, separated by commas: none, bn (batch), ln (layer),\n"
-                           "ln-elementwise (layer, gamma and beta per element), gn:G (group, G groups),\n"
-                           "in (instance), rms, rms-elementwise (gamma per element)"));
-  as_list(what->add_option("--seeds", o.seeds, kSeedsHelp));
-  what->add_option("--net", o.net, kNetHelp);
-  what->add_option("--width", o.width, "Multiplies the network's channels");
+  const OptionGroup what = line.group("What is compared");
+  what.add("--norms", &o.norms,
+           "Normalizations, separated by commas: none, bn (batch), ln (layer),\n"
+           "ln-elementwise (layer, gamma and beta per element), gn:G (group, G groups),\n"
+           "in (instance), rms, rms-elementwise (gamma per element)")
+      .list();
+  what.add("--seeds", &o.seeds, kSeedsHelp).list();
+  what.add("--net", &o.net, kNetHelp);
+  what.add("--width", &o.width, "Multiplies the network's channels");
 
-  CLI::App* data = group("Data");
-  data->add_option("--data", o.data,
-                   "synthetic (drawn on the spot), a directory with CIFAR-10's or CIFAR-100's binary\n"
-                   "files, or cifar-10-binary.tar.gz itself (`dataset fetch cifar10 DIR` gets it)");
-  data->add_option("--limit-train", o.limit_train, "Use fewer training images (0: all)");
-  data->add_option("--limit-test", o.limit_test, "Use fewer test images (0: all)");
-  data->add_option("--val", o.val,
-                   "Hold out this many training images, chosen by the seed, and report on them:\n"
-                   "choose settings there, never on the test set");
-  data->add_flag("--augment", o.augment, "Random crops (pad 4) and horizontal flips");
+  const OptionGroup data = line.group("Data");
+  data.add("--data", &o.data,
+           "synthetic (drawn on the spot), a directory with CIFAR-10's or CIFAR-100's binary\n"
+           "files, or cifar-10-binary.tar.gz itself (`dataset fetch cifar10 DIR` gets it)");
+  data.add("--limit-train", &o.limit_train, "Use fewer training images (0: all)");
+  data.add("--limit-test", &o.limit_test, "Use fewer test images (0: all)");
+  data.add("--val", &o.val,
+           "Hold out this many training images, chosen by the seed, and report on them:\n"
+           "choose settings there, never on the test set");
+  data.flag("--augment", &o.augment, "Random crops (pad 4) and horizontal flips");
 
-  CLI::App* how = group("Training");
-  how->add_option("--epochs", o.epochs, "Passes over the training images");
-  how->add_option("--batch-size", o.batch_size, "Images in a step");
-  how->add_option("--micro-batch", o.micro_batch,
-                  "Takes a batch in parts of this many images and adds up their gradients (0: whole):\n"
-                  "memory for the part, and the same step but for bn, which sees only the part");
-  how->add_option("--optimizer", o.optimizer, "sgd or adamw");
-  as_list(
-      how->add_option("--lr", o.lr,
-                      "Peak learning rate; by norm where they must differ: 0.1,none=0.02,gn=0.05,gn:8=0.02\n"
-                      "(the default was found on held-out training images, see README.md)"));
-  how->add_option("--schedule", o.schedule,
-                  "constant; step (/10 at 1/2 and 3/4); cosine; onecycle (PyTorch's OneCycleLR,\n"
-                  "which also cycles the momentum 0.95 - 0.85 - 0.95)");
-  how->add_option("--momentum", o.momentum, "SGD's momentum, AdamW's beta1 (onecycle sets its own)");
-  how->add_flag("--nesterov", o.nesterov, "Nesterov's momentum");
-  how->add_option("--weight-decay", o.weight_decay, "On all parameters");
-  how->add_option("--label-smoothing", o.label_smoothing, "Mass spread over all classes");
-  how->add_option("--clip", o.clip, "Largest norm of the whole gradient (0: no clipping)");
-  how->add_option("--init", o.init, "he, lecun, xavier, torch (PyTorch's default) or orthogonal");
+  const OptionGroup how = line.group("Training");
+  how.add("--epochs", &o.epochs, "Passes over the training images");
+  how.add("--batch-size", &o.batch_size, "Images in a step");
+  how.add("--micro-batch", &o.micro_batch,
+          "Takes a batch in parts of this many images and adds up their gradients (0: whole):\n"
+          "memory for the part, and the same step but for bn, which sees only the part");
+  how.add("--optimizer", &o.optimizer, "sgd or adamw");
+  how.add("--lr", &o.lr,
+          "Peak learning rate; by norm where they must differ: 0.1,none=0.02,gn=0.05,gn:8=0.02\n"
+          "(the default was found on held-out training images, see README.md)")
+      .list();
+  how.add("--schedule", &o.schedule,
+          "constant; step (/10 at 1/2 and 3/4); cosine; onecycle (PyTorch's OneCycleLR,\n"
+          "which also cycles the momentum 0.95 - 0.85 - 0.95)");
+  how.add("--momentum", &o.momentum, "SGD's momentum, AdamW's beta1 (onecycle sets its own)");
+  how.flag("--nesterov", &o.nesterov, "Nesterov's momentum");
+  how.add("--weight-decay", &o.weight_decay, "On all parameters");
+  how.add("--label-smoothing", &o.label_smoothing, "Mass spread over all classes");
+  how.add("--clip", &o.clip, "Largest norm of the whole gradient (0: no clipping)");
+  how.add("--init", &o.init, "he, lecun, xavier, torch (PyTorch's default) or orthogonal");
 
-  CLI::App* inside = group("What is looked at inside the network");
-  inside->add_option("--diagnose", o.diagnose,
-                     "Epochs from one diagnosis to the next (0: none): gradients, weights, updates and\n"
-                     "activations of each layer; training itself stays the same, to the bit");
-  as_list(
-      inside->add_option("--diagnose-steps", o.diagnose_steps, "Diagnose after these steps, too: 1,10,100"));
-  inside->add_option("--profile-steps", o.profile_steps,
-                     "With --device cuda and one run: steps A to B (100:102) are a window for tools/profile");
+  const OptionGroup inside = line.group("What is looked at inside the network");
+  inside.add("--diagnose", &o.diagnose,
+             "Epochs from one diagnosis to the next (0: none): gradients, weights, updates and\n"
+             "activations of each layer; training itself stays the same, to the bit");
+  inside.add("--diagnose-steps", &o.diagnose_steps, "Diagnose after these steps, too: 1,10,100").list();
+  inside.add("--profile-steps", &o.profile_steps,
+             "With --device cuda and one run: steps A to B (100:102) are a window for tools/profile");
 
-  CLI::App* run = group("Where and how fast");
-  run->add_option("--device", o.device,
-                  "cpu, cuda, or auto: the CPU for now (cuda has not run on a GPU yet)");
-  run->add_option("--precision", o.precision,
-                  "fp32, or bf16: activations and their gradients take 2 bytes (sums, statistics,\n"
-                  "parameters and the optimizer stay fp32); needs a CPU with AVX512-BF16 or AMX; on a GPU\n"
-                  "also tf32: fp32 whose products have 10 bits");
-  run->add_option(
-      "--bn", o.bn,
-      "On a GPU, who computes batch norm: own (like the CPU's: shifted sums, fused ReLU), or cudnn\n"
-      "to compare with");
-  run->add_option(
-      "--conv", o.conv,
-      "On the CPU, how convolutions are computed: auto (the fastest, 3x3 by Winograd's algorithm:\n"
-      "a NaN or an outlier damages up to three neighbours), or direct (by the definition, as\n"
-      "PyTorch does; a step takes more than twice as long)");
-  run->add_option(
-      "--checkpoint-every", o.checkpoint_every,
-      "Also save a run's state after each so many steps (0: after each epoch): what a killed run\n"
-      "goes on from");
-  run->add_option(
-      "--keep", o.keep,
-      "Checkpoints of a run that stay: where the newest is damaged, --resume takes the one before");
-  run->add_flag(
-      "--durable", o.durable,
-      "Brings the log to the disk (fdatasync) whenever it is written, about once a second, so that\n"
-      "it survives the loss of power, too; checkpoints always do");
-  run->add_option("--threads", o.threads, "Processors to use (0: all); results do not depend on it");
-  run->add_option("--jobs", o.jobs,
-                  "Runs side by side: a number, or auto for one on each processor while memory lasts.\n"
-                  "Processors that find no run of their own help the others; results do not depend on it");
-  run->add_flag("--full", o.full, "The whole study: see the last line of what is printed first");
-  run->add_option(
-      "--resume", o.resume,
-      "Go on with the study in this directory: with its options, where none are typed; runs that\n"
-      "ended stay as they are");
-  run->add_flag(
-      "--allow-other-cpu", o.allow_other_cpu,
-      "With --resume: runs that were begun on another CPU, instruction set, device or build go on,\n"
-      "too. Their bits are then nobody's; config.toml, runs.csv and the report say so");
-  run->add_option("--out", o.out,
-                  "New or empty directory for the results (default: runs/<experiment>-<time>)");
+  const OptionGroup run = line.group("Where and how fast");
+  run.add("--device", &o.device, "cpu, cuda, or auto: the CPU for now (cuda has not run on a GPU yet)");
+  run.add("--precision", &o.precision,
+          "fp32, or bf16: activations and their gradients take 2 bytes (sums, statistics,\n"
+          "parameters and the optimizer stay fp32); needs a CPU with AVX512-BF16 or AMX; on a GPU\n"
+          "also tf32: fp32 whose products have 10 bits");
+  run.add("--bn", &o.bn,
+          "On a GPU, who computes batch norm: own (like the CPU's: shifted sums, fused ReLU), or cudnn\n"
+          "to compare with");
+  run.add("--conv", &o.conv,
+          "On the CPU, how convolutions are computed: auto (the fastest, 3x3 by Winograd's algorithm:\n"
+          "a NaN or an outlier damages up to three neighbours), or direct (by the definition, as\n"
+          "PyTorch does; a step takes more than twice as long)");
+  run.add("--checkpoint-every", &o.checkpoint_every,
+          "Also save a run's state after each so many steps (0: after each epoch): what a killed run\n"
+          "goes on from");
+  run.add("--keep", &o.keep,
+          "Checkpoints of a run that stay: where the newest is damaged, --resume takes the one before");
+  run.flag("--durable", &o.durable,
+           "Brings the log to the disk (fdatasync) whenever it is written, about once a second, so that\n"
+           "it survives the loss of power, too; checkpoints always do");
+  run.add("--threads", &o.threads, "Processors to use (0: all); results do not depend on it");
+  run.add("--jobs", &o.jobs,
+          "Runs side by side: a number, or auto for one on each processor while memory lasts.\n"
+          "Processors that find no run of their own help the others; results do not depend on it");
+  run.flag("--full", &o.full, "The whole study: see the last line of what is printed first");
+  run.add("--resume", &o.resume,
+          "Go on with the study in this directory: with its options, where none are typed; runs that\n"
+          "ended stay as they are");
+  run.flag("--allow-other-cpu", &o.allow_other_cpu,
+           "With --resume: runs that were begun on another CPU, instruction set, device or build go on,\n"
+           "too. Their bits are then nobody's; config.toml, runs.csv and the report say so");
+  run.add("--out", &o.out, "New or empty directory for the results (default: runs/<experiment>-<time>)");
 
-  for (CLI::App* options : {what, data, how, inside, run}) {
-    for (const std::string& name : without) {
-      if (CLI::Option* option = options->get_option_no_throw(name)) options->remove_option(option);
-    }
-  }
+  for (const std::string& name : without) line.remove(name);
 }
 
 }  // namespace normlab

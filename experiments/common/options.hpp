@@ -1,7 +1,6 @@
 #pragma once
 // What every experiment lets its users choose.
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -17,7 +16,7 @@ namespace normlab {
 /// As typed; check() finds what CLI11 cannot.
 struct StudyOptions {
   std::string experiment;  ///< the program's name
-  std::string command;     ///< the command line, for the record; add_study_options sees to it
+  std::string command;     ///< the command line, for the record
   std::string device = "auto";
   std::string precision = "fp32";
   std::string bn = "own";
@@ -102,8 +101,11 @@ inline constexpr const char* kNetHelp =
     "Network: net_a (46,010 parameters with bn), plain:D (D blocks, 32 channels), or resnet:D\n"
     "(residual, D = 20 with 272,474 parameters, 56, or any 6 n + 2)";
 
-/// Declares the options on `app`, with their help, all but those named `without`: an experiment that sweeps
+class CommandLine;
+
+/// Declares the options on `line`, with their help, all but those named `without`: an experiment that sweeps
 /// --lrs has no --lr.
-void add_study_options(CLI::App& app, StudyOptions& options, const std::vector<std::string>& without = {});
+void add_study_options(CommandLine& line, StudyOptions& options,
+                       const std::vector<std::string>& without = {});
 
 }  // namespace normlab

@@ -170,9 +170,9 @@ void check_machine(const StudyOptions& options, const RunDirectory& directory, c
 
 }  // namespace
 
-void write_study_file(CLI::App& app, const StudyDirectory& study) {
+void write_study_file(CommandLine& line, const StudyDirectory& study) {
   const std::filesystem::path file = study.path() / kStudyFile;
-  RunConfig values = values_of(app, kNotOfTheStudy);
+  RunConfig values = line.values(kNotOfTheStudy);
   // What was asked before stays asked: a later --resume without options goes on with all of it.
   if (is_there(file)) {
     const RunConfig before = RunConfig::read(file);
@@ -183,7 +183,7 @@ void write_study_file(CLI::App& app, const StudyDirectory& study) {
   atomic_write_file(file, values.to_toml());
 }
 
-void restore_options(CLI::App& app, const StudyOptions& options) {
+void restore_options(CommandLine& line, const StudyOptions& options) {
   if (!options.out.empty()) throw UsageError("--resume goes on in the directory it names; leave --out out");
   const std::filesystem::path file = std::filesystem::path(options.resume) / kStudyFile;
   if (!is_there(file)) {
@@ -193,16 +193,16 @@ void restore_options(CLI::App& app, const StudyOptions& options) {
         options.resume, kStudyFile);
   }
   const std::string maker = experiment_of(options.resume);
-  if (!maker.empty() && maker != app.get_name())
+  if (!maker.empty() && maker != line.program())
     throw UsageError("--resume {}: that study was made by {}, this is {}", options.resume, maker,
-                     app.get_name());
+                     line.program());
   const bool typed_full = options.full;
   const RunConfig study = RunConfig::read(file);
   if (typed_full && study.text("full") == "false") {
     throw UsageError("--resume {}: that study was made without --full; leave one of the two out",
                      options.resume);
   }
-  apply_config_file(app, file, "--resume");
+  line.apply_file(file, "--resume");
 }
 
 Remaining remaining_runs(const StudyDirectory& study, const StudyOptions& options,

@@ -13,11 +13,11 @@
 namespace normlab {
 
 /// Writes every option as it stands that decides what the study finds.
-void write_study_file(CLI::App& app, const StudyDirectory& study);
+void write_study_file(CommandLine& line, const StudyDirectory& study);
 
 /// Options that were not typed become those of the study. Throws UsageError where the directory holds no
 /// study, or where --full is typed and the study was made without.
-void restore_options(CLI::App& app, const StudyOptions& options);
+void restore_options(CommandLine& line, const StudyOptions& options);
 
 /// What a study directory still lacks.
 struct Remaining {

@@ -173,8 +173,8 @@ void find_rates(const StudyOptions& options, const Dataset& data, const StudyDir
 }
 
 /// One line on what --full would do.
-std::string full_line(CLI::App& app, const Experiment& experiment, Planner& planner) {
-  const OtherDefaults full(app, experiment.full);
+std::string full_line(CommandLine& line, const Experiment& experiment, Planner& planner) {
+  const OtherDefaults full(line, experiment.full);
   if (full.text().empty()) return "";
   const std::vector<RunSpec> runs = experiment.runs();
   return fmt::format("--full: {}: {} runs, about {}\n", full.text(), runs.size(),
@@ -196,24 +196,23 @@ int say_interrupted(const std::string& name, const std::filesystem::path& progra
 }
 
 /// `program`: how this one was called.
-int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment,
+int run_study(CommandLine& line, StudyOptions& options, const Experiment& experiment,
               const std::filesystem::path& program) {
   const auto begin = std::chrono::steady_clock::now();
+  options.command = line.typed();
   handle_signals();
-  if (!options.resume.empty()) restore_options(app, options);
-  if (options.full) OtherDefaults(app, experiment.full).keep();
+  if (!options.resume.empty()) restore_options(line, options);
+  if (options.full) OtherDefaults(line, experiment.full).keep();
   if (options.finds_lr() && !experiment.finds_lr)
     throw UsageError("--lr auto: {} needs rates, such as 0.1; compare_norms can find them",
                      options.experiment);
   // The study is gone on with, and looked at, from other directories, too.
-  if (const std::string place = place_of(options.data); place != options.data)
-    set_option(app, "--data", place);
+  if (const std::string place = place_of(options.data); place != options.data) line.set("--data", place);
   const bool is_drawn = options.data.starts_with("synthetic");
   if (!options.resume.empty() && !is_drawn && !is_there(options.data))
     throw UsageError("--resume {}: its data set '{}' is not there any more; --data DIR says where it is now",
                      options.resume, options.data);
-  if (app.get_option("--out")->count() > 0 && options.out.empty())
-    throw UsageError("--out: it is empty; name a directory");
+  if (line.is_set("--out") && options.out.empty()) throw UsageError("--out: it is empty; name a directory");
   options.check();
   std::vector<RunSpec> all = experiment.runs();
   check_runs(options, all);
@@ -229,7 +228,7 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
   }
   std::vector<RunSpec>& runs = remaining.runs;
   const StudyPlan plan = planner.plan(runs);
-  const std::string full = options.full ? "" : full_line(app, experiment, planner);
+  const std::string full = options.full ? "" : full_line(line, experiment, planner);
   if (interrupted()) {
     say_error("{}: interrupted ({}) before anything was begun\n", options.experiment,
               ::strsignal(interrupt_signal()));
@@ -244,7 +243,7 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
     study = StudyDirectory::create(
         name, options.out.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.out));
   }
-  write_study_file(app, *study);
+  write_study_file(line, *study);
   say("{}: {} of {} on {}: {} training and {} test images\n", name, counted(all.size(), "run"),
       counted(static_cast<std::size_t>(options.epochs), "epoch"), data.source, data.train.count - options.val,
       data.test.count);
@@ -305,9 +304,9 @@ int run_study(CLI::App& app, StudyOptions& options, const Experiment& experiment
 
 }  // namespace
 
-int run_experiment(CLI::App& app, int argc, char** argv, StudyOptions& options,
+int run_experiment(CommandLine& line, int argc, char** argv, StudyOptions& options,
                    const Experiment& experiment) {
-  return run_program(app, argc, argv, [&] { return run_study(app, options, experiment, argv[0]); });
+  return line.run(argc, argv, [&] { return run_study(line, options, experiment, argv[0]); });
 }
 
 }  // namespace normlab

@@ -26,6 +26,7 @@ struct Experiment {
 
 /// The body of every main: parses the command line, says what it will do and what --full would do, trains
 /// every run, and prints what came out and where it lies. Returns the exit status.
-int run_experiment(CLI::App& app, int argc, char** argv, StudyOptions& options, const Experiment& experiment);
+int run_experiment(CommandLine& line, int argc, char** argv, StudyOptions& options,
+                   const Experiment& experiment);
 
 }  // namespace normlab
