@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <regex>
 #include <set>
 #include <sstream>
@@ -13,6 +15,7 @@
 
 #include "host/record/log_reader.hpp"
 #include "host/record/run_config.hpp"
+#include "host/system/program.hpp"
 #include "tests/support/users_machine.hpp"
 
 namespace normlab {
@@ -355,6 +358,25 @@ TEST_F(UsersMachines, ASmallStackIsEnough) {
                                                 kilobytes, program("compare_norms"), small()));
     EXPECT_EQ(study.status, 0) << kilobytes << study.output;
   }
+}
+
+/// Half a MiB, each page of it.
+[[gnu::noinline]] int use_stack() {
+  volatile char block[std::size_t{512} << 10];
+  for (std::size_t i = 0; i < sizeof block; i += 1024) block[i] = 1;
+  return block[0] == 1 ? 0 : 1;
+}
+
+/// How much kernels need differs between processors; this does not.
+TEST_F(UsersMachines, ASmallStackIsWidened) {
+  const auto work = [] {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_STACK, &limit);
+    limit.rlim_cur = std::size_t{256} << 10;
+    ::setrlimit(RLIMIT_STACK, &limit);
+    std::exit(run_guarded("test", use_stack));
+  };
+  EXPECT_EXIT(work(), ::testing::ExitedWithCode(0), "");
 }
 
 TEST_F(UsersMachines, ATemporaryDirectoryThatIsNotThereIsNamed) {
