@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <string_view>
 
 #include "layers/add.hpp"
 #include "layers/batch_norm.hpp"

@@ -11,6 +11,7 @@
 #include <sstream>
 #include <vector>
 
+#include "tests/support/places.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -134,7 +135,7 @@ TEST(Bench, SummaryMeasuresNothing) {
 /// Whoever has a --net takes all networks, and says so.
 TEST(Bench, EveryProgramWithANetNamesThemAll) {
   int programs = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(NORMLAB_BIN_DIR)) {
+  for (const auto& entry : std::filesystem::directory_iterator(test::bin_dir())) {
     if (!entry.is_regular_file()) continue;
     const std::string help = run_program(entry.path().filename().string() + " --help").output;
     const std::size_t at = help.find("--net TEXT");

@@ -13,8 +13,10 @@
 #include <cstdlib>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "tests/support/kernel_sources.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/program.hpp"
 
 namespace normlab {
@@ -23,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::KernelSource;
 
-const fs::path kRoot = NORMLAB_SOURCE_DIR;
+const fs::path kRoot = test::source_dir();
 
 const std::vector<KernelSource>& sources() {
   static const std::vector<KernelSource> kernels = testing::kernels_in_sources(kRoot / "cuda");

@@ -14,6 +14,7 @@
 #include "tests/simt/simt.hpp"
 #include "tests/support/kernel_sources.hpp"
 #include "tests/support/layer_check.hpp"
+#include "tests/support/places.hpp"
 
 namespace normlab {
 namespace {
@@ -165,7 +166,7 @@ TEST(CudaKernels, EachRanAndNoMemoryIsLeft) {
   std::set<std::string> ran;
   for (const auto& [name, launches] : simt::kernels()) ran.insert(name.substr(name.rfind(':') + 1));
   const std::set<std::string> all =
-      testing::names_of(testing::kernels_in_sources(std::filesystem::path(NORMLAB_SOURCE_DIR) / "cuda"));
+      testing::names_of(testing::kernels_in_sources(std::filesystem::path(test::source_dir()) / "cuda"));
   EXPECT_GT(all.size(), 30U);
   for (const std::string& name : all) EXPECT_TRUE(ran.contains(name)) << name << " never ran";
   EXPECT_EQ(simt::live_allocations(), 0U);

@@ -6,6 +6,7 @@
 
 #include "host/record/log_reader.hpp"
 #include "host/record/run_results.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -21,7 +22,7 @@ ProgramResult on_small_disk(int kibibytes, const std::string& script) {
       fmt::format("unshare -rm sh -c 'disk=$(mktemp -d) && mount -t tmpfs -o size={}k none $disk || exit 77; "
                   "cd {} && {{ {} }}; "
                   "status=$?; umount $disk; rmdir $disk; exit $status'",
-                  kibibytes, NORMLAB_BIN_DIR, script));
+                  kibibytes, test::bin_dir(), script));
 }
 
 #define SKIP_WITHOUT_NAMESPACES()             \
@@ -38,7 +39,7 @@ TEST(FullDisk, StopsAStudyWithAClearErrorAndItGoesOnWithRoom) {
   SKIP_WITHOUT_NAMESPACES();
   const test::TemporaryDirectory directory;
   const auto whole = directory / "whole";
-  ASSERT_EQ(run_command(fmt::format("cd {} && ./compare_norms {} --out {}", NORMLAB_BIN_DIR, kOptions,
+  ASSERT_EQ(run_command(fmt::format("cd {} && ./compare_norms {} --out {}", test::bin_dir(), kOptions,
                                     whole.string()))
                 .status,
             0);
@@ -87,7 +88,7 @@ TEST(FullDisk, LeavesNoHalfTable) {
   SKIP_WITHOUT_NAMESPACES();
   const test::TemporaryDirectory directory;
   const std::string whole = (directory / "whole").string();
-  ASSERT_EQ(run_command(fmt::format("cd {} && ./compare_norms {} --out {}", NORMLAB_BIN_DIR, kOptions, whole))
+  ASSERT_EQ(run_command(fmt::format("cd {} && ./compare_norms {} --out {}", test::bin_dir(), kOptions, whole))
                 .status,
             0);
   const std::string tables = (directory / "csv").string();

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "tests/fuzz/targets.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 namespace normlab {
@@ -20,7 +21,7 @@ std::vector<std::uint8_t> bytes_of_file(const std::filesystem::path& path) {
 class Fuzz : public ::testing::TestWithParam<fuzz::Target> {};
 
 TEST_P(Fuzz, TheCorpusIsHarmless) {
-  const auto corpus = std::filesystem::path(NORMLAB_SOURCE_DIR) / "tests/fuzz/corpus" / GetParam().name;
+  const auto corpus = std::filesystem::path(test::source_dir()) / "tests/fuzz/corpus" / GetParam().name;
   std::mt19937 random(1);
   int files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(corpus)) {

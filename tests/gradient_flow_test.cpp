@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
+#include <utility>
 
 #include "host/record/diagnostic_channels.hpp"
 #include "host/record/log_reader.hpp"

@@ -10,12 +10,17 @@
 #include <map>
 #include <regex>
 #include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/support/places.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kRoot = NORMLAB_SOURCE_DIR;
+const fs::path kRoot = normlab::test::source_dir();
 
 struct Include {
   std::string file, header;
@@ -75,6 +80,15 @@ TEST(House, OneDnnHasOneHome) {
   expect_none("host", "dnnl", {"host/onednn.hpp", "host/onednn.cpp"});
 }
 
+/// Headers that take as long to compile as a whole program have a home each.
+TEST(House, HeavyHeadersHaveAHome) {
+  for (const char* room : {"host", "experiments", "tools"}) {
+    expect_none(room, "CLI/", {"experiments/common/command_line.cpp"});
+    expect_none(room, "nlohmann/", {"host/record/safetensors.cpp"});
+    expect_none(room, "regex", {"host/report/tensorboard.cpp"});
+  }
+}
+
 TEST(House, AnOperationHasOneNameEverywhere) {
   for (const char* name : {"conv2d", "group_norm", "batch_norm", "relu", "max_pool", "global_avg_pool",
                            "circular_pad", "add", "linear", "softmax_cross_entropy", "optimizer"}) {
@@ -108,6 +122,87 @@ TEST(House, FilesCanBeReadInOneGo) {
       EXPECT_LE(lines, 450) << entry.path();
     }
   }
+}
+
+/// What a file must include to say this. Headers that CMakeLists.txt precompiles would hide it from the
+/// compiler.
+const std::map<std::string, std::string> kUses = {
+    {"algorithm",
+     R"(std::(ranges::)?(stable_)?(sort|min|max|minmax|clamp|find(_if)?|count(_if)?|(any|all|none)_of|copy(_n)?|fill(_n)?|transform|reverse|unique|(max|min|minmax)_element|equal|(lower|upper)_bound|binary_search|nth_element|partial_sort|shuffle|remove_if|generate|mismatch|search|rotate|is_sorted|for_each)\s*[(<])"},
+    {"array", R"(std::array\b)"},
+    {"cmath",
+     R"(std::(sqrt|abs|exp|log|pow|isfinite|isnan|isinf|floor|ceil|l?l?round|fabs|cos|sin|log2|log10|tanh|fma|ldexp|frexp|hypot|nextafter|signbit|copysign|fmod|trunc|nearbyint|erf|cbrt|expm1|log1p)\s*\()"},
+    {"cstdint", R"(std::u?int(8|16|32|64)_t\b)"},
+    {"filesystem", R"(std::filesystem\b)"},
+    {"fmt/format.h", R"(\bfmt::\w)"},
+    {"functional", R"(std::(function|c?ref|hash|greater|less|plus)\b)"},
+    {"gtest/gtest.h", R"(\b(TEST(_[FP])?|(EXPECT|ASSERT)_\w+)\s*\()"},
+    {"map", R"(std::(multi)?map\b)"},
+    {"memory", R"(std::((unique|shared|weak)_ptr|make_(unique|shared)|addressof)\b)"},
+    {"optional", R"(std::(optional|nullopt)\b)"},
+    {"set", R"(std::(multi)?set\b)"},
+    {"span", R"(std::span\b)"},
+    {"string", R"(std::(to_)?string\b)"},
+    {"string_view", R"(std::string_view\b)"},
+    {"utility", R"(std::(pair|move|swap|exchange|forward|make_pair|in_range|cmp_less|as_const)\b)"},
+    {"vector", R"(std::vector\b)"},
+};
+
+std::string text_of(const fs::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// The headers in <> that a file includes, itself or by the project's headers.
+const std::set<std::string>& system_headers(const fs::path& path) {
+  static const std::regex pattern(R"!(#\s*include\s*(?:<([^>]+)>|"([^"]+)"))!");
+  static std::map<fs::path, std::set<std::string>> known;
+  const auto [place, is_new] = known.try_emplace(path);
+  if (!is_new) return place->second;
+  const std::string text = text_of(path);
+  std::set<std::string> all;
+  for (std::sregex_iterator it(text.begin(), text.end(), pattern); it != std::sregex_iterator(); ++it) {
+    if ((*it)[1].matched) all.insert((*it)[1]);
+    if ((*it)[2].matched) all.merge(std::set(system_headers(kRoot / (*it)[2].str())));
+  }
+  return place->second = std::move(all);
+}
+
+TEST(House, FilesIncludeWhatTheyUse) {
+  const std::regex comment("//[^\n]*"), literal(R"!("(\\.|[^"\\\n])*")!");
+  std::map<std::string, std::regex> uses;
+  for (const auto& [header, use] : kUses) uses.emplace(header, use);
+  int files = 0;
+  for (const char* room : {"layers", "host", "cuda", "experiments", "tools", "tests"}) {
+    for (const auto& entry : fs::recursive_directory_iterator(kRoot / room)) {
+      const fs::path& path = entry.path();
+      if (path.extension() != ".cpp" && path.extension() != ".hpp") continue;
+      ++files;
+      const std::string text =
+          std::regex_replace(std::regex_replace(text_of(path), comment, ""), literal, "\"\"");
+      for (const auto& [header, use] : uses) {
+        if (system_headers(path).contains(header)) continue;
+        std::smatch found;
+        EXPECT_FALSE(std::regex_search(text, found, use))
+            << fs::relative(path, kRoot) << " uses " << found.str() << " without <" << header << ">";
+      }
+    }
+  }
+  EXPECT_GT(files, 300);
+}
+
+TEST(House, EveryPrecompiledHeaderIsLookedFor) {
+  const std::string text = text_of(kRoot / "CMakeLists.txt");
+  std::smatch list;
+  ASSERT_TRUE(std::regex_search(text, list, std::regex(R"(set\(common_headers([^)]*)\))")));
+  const std::string headers = list[1];
+  const std::regex header("<([^>]+)>");
+  int count = 0;
+  for (std::sregex_iterator it(headers.begin(), headers.end(), header); it != std::sregex_iterator(); ++it) {
+    ++count;
+    EXPECT_TRUE(kUses.contains((*it)[1])) << (*it)[1];
+  }
+  EXPECT_GE(count, 10);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "host/isa.hpp"
 #include "host/record/run_config.hpp"
 #include "host/report/parameter_digest.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -23,7 +24,7 @@ namespace fs = std::filesystem;
 using testing::ProgramResult;
 using testing::run_command;
 
-const fs::path kFile = fs::path(NORMLAB_SOURCE_DIR) / "tests/data/parameter_digests.txt";
+const fs::path kFile = fs::path(test::source_dir()) / "tests/data/parameter_digests.txt";
 
 bool asked_for(const char* variable) {
   const char* value = std::getenv(variable);
@@ -81,9 +82,9 @@ class ParameterBits : public ::testing::TestWithParam<Isa> {
     const fs::path out = directory / "study";
     const ProgramResult trained =
         run_command(fmt::format("NORMLAB_ISA={} {}/compare_norms --device cpu {} --out {}",
-                                isa_name(GetParam()), NORMLAB_BIN_DIR, study.options, out.string()));
+                                isa_name(GetParam()), test::bin_dir(), study.options, out.string()));
     ASSERT_EQ(trained.status, 0) << trained.output;
-    const ProgramResult found = run_command(NORMLAB_BIN_DIR "/normlog digest " + out.string());
+    const ProgramResult found = run_command(test::bin_dir() + "/normlog digest " + out.string());
     ASSERT_EQ(found.status, 0) << found.output;
     const RunConfig config = RunConfig::parse(test::read_text(out / "bn-seed0/config.toml"), "config.toml");
     const std::string title =
@@ -168,12 +169,12 @@ TEST(ParameterDigest, IsOfNamesTypesShapesAndDataInTheOrderOfNames) {
 TEST(ParameterDigest, NormlogPrintsALineForEachRun) {
   const test::TemporaryDirectory directory;
   const fs::path out = directory / "study";
-  const std::string train = NORMLAB_BIN_DIR
+  const std::string train = test::bin_dir() +
                             "/compare_norms --device cpu --norms none,gn:4 --seeds 1 --epochs 1 "
                             "--limit-train 64 --limit-test 20 --out " +
                             out.string();
   ASSERT_EQ(run_command(train).status, 0);
-  const std::string digest = NORMLAB_BIN_DIR "/normlog digest " + out.string();
+  const std::string digest = test::bin_dir() + "/normlog digest " + out.string();
   const ProgramResult whole = run_command(digest);
   EXPECT_EQ(whole.status, 0);
   std::string expected;

@@ -12,6 +12,7 @@
 #include "host/record/run_results.hpp"
 #include "host/record/safetensors.hpp"
 #include "layers/error.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -338,7 +339,7 @@ TEST_F(ResumeMidway, AnotherInstructionSetNeedsToBeAllowedAndIsMarked) {
   const std::string isa = RunConfig::read(run() / "config.toml").text("isa");
   if (!isa.starts_with("avx")) GTEST_SKIP() << "this processor has only one instruction set";
   const std::string other =
-      "cd " NORMLAB_BIN_DIR " && NORMLAB_ISA=portable ./compare_norms --resume " + out("s");
+      "cd " + test::bin_dir() + " && NORMLAB_ISA=portable ./compare_norms --resume " + out("s");
   const ProgramResult refused = testing::run_command(other);
   EXPECT_EQ(refused.status, 2) << refused.output;
   EXPECT_HAS(refused.output, "bn-seed0 was begun with isa '" + isa + "', here '");

@@ -11,6 +11,7 @@
 #include "tests/reference/golden.hpp"
 #include "tests/reference/norms.hpp"
 #include "tests/support/layer_check.hpp"
+#include "tests/support/places.hpp"
 
 namespace normlab {
 namespace {
@@ -75,7 +76,7 @@ struct Case {
 /// `what` is the result's name in sums.txt.
 void expect_exact(const std::vector<float>& actual, const Values& expected, const Values& size,
                   const std::string& what) {
-  static const reference::Golden golden(NORMLAB_SOURCE_DIR "/tests/reference/golden/sums.txt");
+  static const reference::Golden golden(test::source_dir() + "/tests/reference/golden/sums.txt");
   const double allowed = std::max(4 * golden.value(what), kTwoUnits);
   testing::expect_within(actual, expected, testing::scaled(size, allowed), what);
 }

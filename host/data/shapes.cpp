@@ -1,5 +1,6 @@
 #include "host/data/shapes.hpp"
 
+#include <cmath>
 #include <cstdlib>
 
 #include "host/data/fixed_point.hpp"

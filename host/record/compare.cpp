@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "host/record/figure_text.hpp"
 #include "host/record/run_identity.hpp"

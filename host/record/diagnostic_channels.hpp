@@ -26,6 +26,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "host/record/metric_log.hpp"
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <utility>
 
 #include "host/record/csv.hpp"
 #include "host/record/diagnostic_channels.hpp"

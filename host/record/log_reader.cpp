@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "host/record/crc32c.hpp"
 #include "host/record/log_format.hpp"

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "host/record/log_packer.hpp"
 #include "layers/error.hpp"

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <tuple>
+#include <utility>
 
 #include "host/record/file.hpp"
 #include "host/record/toml_text.hpp"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include "host/record/arms.hpp"
 #include "host/record/figure_text.hpp"

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "host/record/arms.hpp"
 #include "host/record/figure_text.hpp"

@@ -1,6 +1,7 @@
 #include "host/report/layer_channels.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "host/record/arms.hpp"
 #include "host/record/run_identity.hpp"

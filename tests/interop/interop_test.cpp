@@ -17,6 +17,7 @@
 #include "layers/networks.hpp"
 #include "layers/softmax_cross_entropy.hpp"
 #include "tests/support/layer_check.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -29,7 +30,7 @@ using testing::ProgramResult;
 ProgramResult run_python(const std::string& script, const std::string& arguments) {
   const char* interpreter = std::getenv("NORMLAB_PYTHON");
   const std::string python = interpreter != nullptr && *interpreter != '\0' ? interpreter : "python3";
-  return testing::run_command("'" + python + "' '" NORMLAB_SOURCE_DIR "/tests/interop/" + script + "' " +
+  return testing::run_command("'" + python + "' '" + test::source_dir() + "/tests/interop/" + script + "' " +
                               arguments);
 }
 
@@ -164,7 +165,7 @@ TEST_F(Interop, PyTorchComputesTheSameLogits) {
       runs += " " + run.string();
     }
   }
-  EXPECT_PYTHON("load_parameters.py", "'" NORMLAB_SOURCE_DIR "/tools' " + data().string() + runs);
+  EXPECT_PYTHON("load_parameters.py", "'" + test::source_dir() + "/tools' " + data().string() + runs);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <limits>
 #include <thread>
+#include <utility>
 
 #include "host/record/log_reader.hpp"
 #include "layers/error.hpp"

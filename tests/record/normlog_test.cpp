@@ -12,6 +12,7 @@
 #include "host/record/log_format.hpp"
 #include "host/record/safetensors.hpp"
 #include "tests/record/sample_study.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 namespace normlab {
@@ -24,7 +25,7 @@ struct Answer {
 
 Answer normlog(const std::string& arguments) {
   Answer answer;
-  FILE* pipe = ::popen((NORMLAB_BIN_DIR "/normlog " + arguments + " 2>&1").c_str(), "r");
+  FILE* pipe = ::popen((test::bin_dir() + "/normlog " + arguments + " 2>&1").c_str(), "r");
   if (pipe == nullptr) return answer;
   char part[4096];
   for (std::size_t got = 0; (got = ::fread(part, 1, sizeof part, pipe)) > 0;) answer.text.append(part, got);
@@ -38,7 +39,7 @@ class Normlog : public ::testing::Test {
   std::string study = (directory / "study").string();
 
   void SetUp() override {
-    if (!std::filesystem::exists(NORMLAB_BIN_DIR "/normlog")) GTEST_SKIP() << "normlog is not built";
+    if (!std::filesystem::exists(test::bin_dir() + "/normlog")) GTEST_SKIP() << "normlog is not built";
     const auto made = StudyDirectory::create("x", directory / "study");
     test::write_run(made, {"bn", 0, {0.5, 0.75}});
     test::write_run(made, {"gn:4", 0, {0.5, 0.7}});

@@ -11,6 +11,7 @@
 #include "host/record/run_config.hpp"
 #include "host/record/safetensors.hpp"
 #include "host/record/verify.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -23,7 +24,7 @@ using testing::run_program;
 
 std::vector<fs::path> released() {
   std::vector<fs::path> all;
-  for (const auto& entry : fs::directory_iterator(fs::path(NORMLAB_SOURCE_DIR) / "tests/record/released"))
+  for (const auto& entry : fs::directory_iterator(fs::path(test::source_dir()) / "tests/record/released"))
     all.push_back(entry.path());
   return all;
 }

@@ -8,6 +8,7 @@
 
 #include "layers/philox.hpp"
 #include "tests/reference/network.hpp"
+#include "tests/support/places.hpp"
 
 namespace normlab::reference {
 
@@ -72,13 +73,9 @@ class Golden {
   std::map<std::string, Entry> entries_;
 };
 
-/// A file of tests/reference/golden/. CMake defines where the sources are.
+/// A file of tests/reference/golden/.
 inline std::string golden_path(const std::string& file) {
-#ifdef NORMLAB_SOURCE_DIR
-  return std::string(NORMLAB_SOURCE_DIR) + "/tests/reference/golden/" + file;
-#else
-  return "tests/reference/golden/" + file;
-#endif
+  return test::source_dir() + "/tests/reference/golden/" + file;
 }
 
 // --- the golden trajectories: batch 32, lr 0.001, momentum 0.9, no weight decay ----------------------------

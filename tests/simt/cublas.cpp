@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "tests/simt/library.hpp"
 #include "tests/simt/memory.hpp"

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <regex>
 #include <set>
@@ -22,6 +23,7 @@
 #include "layers/steps.hpp"
 #include "tests/simt/simt.hpp"
 #include "tests/support/kernel_sources.hpp"
+#include "tests/support/places.hpp"
 
 namespace normlab {
 namespace {
@@ -228,7 +230,7 @@ TEST(CudaKernelsCovered, AsManyAsThereAre) {
     if (name.starts_with(prefix)) ran.insert(name.substr(prefix.size()));
   }
   const std::set<std::string> all =
-      testing::names_of(testing::kernels_in_sources(fs::path(NORMLAB_SOURCE_DIR) / "cuda"));
+      testing::names_of(testing::kernels_in_sources(fs::path(test::source_dir()) / "cuda"));
   for (const std::string& name : all) EXPECT_TRUE(ran.contains(name)) << name << " did not run";
   for (const std::string& name : ran) EXPECT_TRUE(all.contains(name)) << name << " is not in cuda/";
 }

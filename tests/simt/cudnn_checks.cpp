@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "tests/simt/cudnn.hpp"
 #include "tests/simt/memory.hpp"

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "simt/runtime.hpp"
 #include "tests/simt/machine.hpp"

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "cuda_bf16.h"
 #include "tests/simt/machine.hpp"

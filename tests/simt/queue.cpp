@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "tests/simt/machine.hpp"
 #include "tests/simt/memory.hpp"

@@ -1,6 +1,7 @@
 // Capture of streams into graphs, and their replay.
 
 #include <algorithm>
+#include <utility>
 
 #include "simt/runtime.hpp"
 #include "tests/simt/machine.hpp"

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <numeric>
+#include <utility>
 
 #include "simt/device.hpp"
 #include "tests/simt/fiber.hpp"

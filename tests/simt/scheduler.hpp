@@ -2,6 +2,7 @@
 // Runs a kernel: block after block in random order, the threads of a block as fibers.
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
 

@@ -1,6 +1,7 @@
 // Grids, blocks, warps and shared memory: right kernels give right results whatever the order, and every
 // misuse that is promised to be reported is.
 
+#include <cmath>
 #include <numeric>
 #include <thread>
 

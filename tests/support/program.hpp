@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <string>
 
+#include "tests/support/places.hpp"
+
 namespace normlab::testing {
 
 struct ProgramResult {
@@ -32,7 +34,7 @@ inline ProgramResult run_command(const std::string& line) {
 
 /// `command` is the program's name and arguments, for the shell.
 inline ProgramResult run_program(const std::string& command) {
-  return run_command("cd \"" + std::string(NORMLAB_BIN_DIR) + "\" && ./" + command);
+  return run_command("cd \"" + test::bin_dir() + "\" && ./" + command);
 }
 
 /// The same on a terminal of a given size; presses Ctrl-C when `interrupt_at` was seen.
@@ -43,7 +45,7 @@ inline ProgramResult run_on_terminal(const std::string& command, int columns, in
   size.ws_col = static_cast<unsigned short>(columns);
   size.ws_row = static_cast<unsigned short>(rows);
   int terminal = -1;
-  const std::string line = "cd \"" + std::string(NORMLAB_BIN_DIR) + "\" && exec " + command;
+  const std::string line = "cd \"" + test::bin_dir() + "\" && exec " + command;
   const pid_t child = forkpty(&terminal, nullptr, nullptr, &size);
   if (child < 0) return result;
   if (child == 0) {

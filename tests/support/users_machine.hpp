@@ -12,17 +12,18 @@
 #include <thread>
 #include <utility>
 
+#include "tests/support/places.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 namespace normlab::testing {
 
 inline std::string program_path(const std::string& name) {
-  return fmt::format("{}/{}", NORMLAB_BIN_DIR, name);
+  return fmt::format("{}/{}", test::bin_dir(), name);
 }
 /// The shell's word for a program of this project.
 inline std::string program(const std::string& name) {
-  return fmt::format("'{}/{}'", NORMLAB_BIN_DIR, name);
+  return fmt::format("'{}/{}'", test::bin_dir(), name);
 }
 
 /// What a line for the shell needs in front to run without the privileges of root, whom no permission stops;

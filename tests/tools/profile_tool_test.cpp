@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/places.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -16,8 +17,8 @@ namespace {
 
 using testing::ProgramResult;
 
-const std::string kTool = "python3 '" NORMLAB_SOURCE_DIR "/tools/profile' ";
-const std::string kRecorded = NORMLAB_SOURCE_DIR "/tests/tools/recorded/";
+const std::string kTool = "python3 '" + test::source_dir() + "/tools/profile' ";
+const std::string kRecorded = test::source_dir() + "/tests/tools/recorded/";
 
 class ProfileTool : public ::testing::Test {
  protected:
@@ -124,7 +125,8 @@ TEST_F(ProfileTool, GivesOneClearError) {
 TEST_F(ProfileTool, SaysWhatIsMissing) {
   const ProgramResult result = testing::run_command(
       "python=$(python3 -c 'import sys; print(sys.executable)') && "
-      "PATH= \"$python\" '" NORMLAB_SOURCE_DIR "/tools/profile' nsys");
+      "PATH= \"$python\" '" +
+      test::source_dir() + "/tools/profile' nsys");
   EXPECT_EQ(result.status, 1) << result.output;
   for (const char* part : {"nsys is not on the PATH", "CUDA toolkit", "bench --device cuda --layers"})
     EXPECT_HAS(result.output, part);

@@ -5,6 +5,7 @@
 #include <regex>
 #include <sstream>
 
+#include "tests/support/places.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -13,7 +14,7 @@ namespace {
 
 using testing::run_command;
 
-const std::string kSource = NORMLAB_SOURCE_DIR;
+const std::string kSource = test::source_dir();
 const std::string kTool = "'" + kSource + "/tools/stage-deps' ";
 
 TEST(StageDeps, WrongUsageIsOneClearError) {
@@ -36,8 +37,10 @@ TEST(StageDeps, WrongUsageIsOneClearError) {
 
 /// Configures with nothing but the archive's environment; every package must come from it.
 TEST(StageDeps, WhatIsPackedIsWhatCMakeFinds) {
-  if (run_command("command -v dpkg-query xz objdump cmake ninja && dpkg-query -W libdnnl-dev").status != 0)
-    GTEST_SKIP() << "no Debian packages here, or no xz";
+  for (const char* tool : {"dpkg-query", "xz", "objdump", "cmake", "ninja"})
+    if (run_command(std::string("command -v ") + tool).status != 0) GTEST_SKIP() << "no " << tool << " here";
+  if (run_command("dpkg-query -W libdnnl-dev").status != 0)
+    GTEST_SKIP() << "no Debian package of oneDNN here";
   const test::TemporaryDirectory directory;
   const std::string at = directory.path().string();
   std::filesystem::create_directory(directory / "some");

@@ -2,6 +2,7 @@
 // What a kernel may say: qualifiers, its place in the grid, shared memory, barriers, warp operations,
 // atomics.
 
+#include <cstdint>
 #include <cstring>
 #include <source_location>
 #include <type_traits>
