@@ -37,6 +37,20 @@ function(normlab_find_cuda missing)
   endif()
 endfunction()
 
+# The compute capabilities of the GPUs that answer: "90-real".
+function(normlab_gpus_here result)
+  set(${result} "" PARENT_SCOPE)
+  execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader RESULT_VARIABLE status
+                  OUTPUT_VARIABLE lines ERROR_QUIET)
+  if(NOT status EQUAL 0)
+    return()
+  endif()
+  string(REGEX MATCHALL "[0-9]+\\.[0-9]+" gpus "${lines}")
+  list(TRANSFORM gpus REPLACE "([0-9]+)\\.([0-9]+)" "\\1\\2-real")
+  list(REMOVE_DUPLICATES gpus)
+  set(${result} ${gpus} PARENT_SCOPE)
+endfunction()
+
 # What is compiled for: Ampere, Hopper, from 12.8 on Blackwell, and PTX of the last for what comes after.
 function(normlab_default_architectures version result)
   if(version VERSION_GREATER_EQUAL 12.8)
