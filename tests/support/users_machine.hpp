@@ -56,9 +56,9 @@ class Background {
 
   [[nodiscard]] pid_t pid() const { return child_; }
   [[nodiscard]] std::string said() const { return test::read_text(said_); }
-  /// Whether the text was said within a minute.
+  /// Whether the text was said within five minutes.
   [[nodiscard]] bool says(const std::string& text) const {
-    for (int i = 0; i < 6000 && said().find(text) == std::string::npos; ++i)
+    for (int i = 0; i < 30000 && said().find(text) == std::string::npos; ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     return said().find(text) != std::string::npos;
   }
