@@ -33,7 +33,7 @@ class LibraryConv2dPlan : public Conv2dPlan {
   /// Its name for what computes this pass.
   [[nodiscard]] virtual std::string implementation(ConvPass pass, int samples) const = 0;
 };
-/// Any shape; null where there is no such implementation.
+/// Any shape; null where there is no such implementation but the definition.
 [[nodiscard]] std::unique_ptr<LibraryConv2dPlan> library_plan(HostBackend& backend, const Conv2dSpec& spec,
                                                               const Implementations& implementations);
 using MakeLibraryPlan = std::function<std::unique_ptr<LibraryConv2dPlan>(HostBackend&, const Conv2dSpec&,

@@ -15,17 +15,23 @@ bool in_disc(int u, int v, int radius) {
 }
 
 bool in_square(int u, int v, int half) {
-  return std::abs(u) <= half && std::abs(v) <= half;
+  return (std::abs(u) <= half) & (std::abs(v) <= half);
 }
 
-/// How many of the `sides` half planes that bound a regular polygon (of inner radius `inner`, one corner up)
-/// hold the point. All of them: inside the polygon. All but one: inside the star on its sides.
-int sides_passed(int u, int v, int sides, int inner) {
+/// How many of the half planes that bound a regular polygon (of inner radius `inner`, one corner up) hold the point.
+/// All of them: inside the polygon. All but one: inside the star on its sides.
+template <int sides>
+int sides_passed(int u, int v, int inner) {
+  constexpr auto normals = [] {
+    std::array<std::array<int, 2>, sides> all{};
+    for (int side = 0; side < sides; ++side) {
+      const int angle = fixed::quarter + fixed::turn * side / sides;  // down, then around
+      all[static_cast<std::size_t>(side)] = {fixed::cosine(angle), fixed::sine(angle)};
+    }
+    return all;
+  }();
   int passed = 0;
-  for (int side = 0; side < sides; ++side) {
-    const int normal = fixed::quarter + fixed::turn * side / sides;  // down, then around
-    passed += u * fixed::cosine(normal) + v * fixed::sine(normal) <= inner * fixed::one;
-  }
+  for (const auto& [x, y] : normals) passed += u * x + v * y <= inner * fixed::one ? 1 : 0;
   return passed;
 }
 
@@ -44,40 +50,58 @@ int in_cell(int coordinate, int width) {
   return (coordinate + 64 * width) % width - width / 2;
 }
 
-}  // namespace
-
-bool inside(Figure figure, int variant, int u, int v) {
+/// Calls `use` with the test of a figure: whether the point (u, v) lies in it. Tests have no branches, so that a loop
+/// over points becomes vector instructions.
+template <typename Use>
+[[gnu::always_inline]] inline int with_test(Figure figure, int variant, Use use) {
   switch (figure) {
     case Figure::disc:
-      return in_disc(u, v, r);
+      return use([](int u, int v) { return in_disc(u, v, r); });
     case Figure::ring:
-      return in_disc(u, v, r) && !in_disc(u, v, r * (8 + variant) / 16);
+      return use([hole = r * (8 + variant) / 16](int u, int v) { return in_disc(u, v, r) & !in_disc(u, v, hole); });
     case Figure::crescent:
-      return in_disc(u, v, r) && !in_disc(u - r * (7 + variant) / 16, v, r * 13 / 16);
+      return use([bite = r * (7 + variant) / 16](int u, int v) {
+        return in_disc(u, v, r) & !in_disc(u - bite, v, r * 13 / 16);
+      });
     case Figure::triangle:
-      return sides_passed(u, v, 3, r / 2) == 3;
+      return use([](int u, int v) { return sides_passed<3>(u, v, r / 2) == 3; });
     case Figure::square:
-      return in_square(u, v, r * 11 / 16);
+      return use([](int u, int v) { return in_square(u, v, r * 11 / 16); });
     case Figure::star:
-      return in_disc(u, v, r) && sides_passed(u, v, 5, r * 5 / 16 + r * variant / 64) >= 4;
-    case Figure::cross: {
-      const int arm = r * (4 + variant) / 16;
-      return in_square(u, v, r * 14 / 16) && (std::abs(u) <= arm || std::abs(v) <= arm);
-    }
-    case Figure::dots: {
-      const int pitch = r * 9 / 16 + r * (variant / 2) / 8;
-      return in_patch(variant, u, v) && in_disc(in_cell(u, pitch), in_cell(v, pitch), pitch * 9 / 32);
-    }
+      return use([inner = r * 5 / 16 + r * variant / 64](int u, int v) {
+        return in_disc(u, v, r) & (sides_passed<5>(u, v, inner) >= 4);
+      });
+    case Figure::cross:
+      return use([arm = r * (4 + variant) / 16](int u, int v) {
+        return in_square(u, v, r * 14 / 16) & ((std::abs(u) <= arm) | (std::abs(v) <= arm));
+      });
+    case Figure::dots:
+      return use([variant, pitch = r * 9 / 16 + r * (variant / 2) / 8](int u, int v) {
+        return in_patch(variant, u, v) & in_disc(in_cell(u, pitch), in_cell(v, pitch), pitch * 9 / 32);
+      });
     case Figure::stripes:
-      return in_patch(variant, u, v) && odd_band(u, r * 4 / 16 + r * (variant / 2) / 8);
-    case Figure::checks: {
-      const int width = r * 11 / 32;  // four to the side of a square patch
-      return in_patch(variant, u, v) && odd_band(u, width) != odd_band(v, width);
-    }
+      return use([variant, width = r * 4 / 16 + r * (variant / 2) / 8](int u, int v) {
+        return in_patch(variant, u, v) & odd_band(u, width);
+      });
+    case Figure::checks:
+      return use([variant](int u, int v) {
+        constexpr int width = r * 11 / 32;  // four to the side of a square patch
+        return in_patch(variant, u, v) & (odd_band(u, width) != odd_band(v, width));
+      });
     case Figure::bar:
-      return std::abs(u) <= r * 15 / 16 && std::abs(v) <= r * 5 / 16;
+      return use([](int u, int v) { return (std::abs(u) <= r * 15 / 16) & (std::abs(v) <= r * 5 / 16); });
   }
-  return false;
+  return 0;
+}
+
+}  // namespace
+
+int points_inside(Figure figure, int variant, const Coordinates& u, const Coordinates& v) {
+  return with_test(figure, variant, [&](auto test) {
+    int count = 0;
+    for (std::size_t i = 0; i < u.size(); ++i) count += test(u[i], v[i]) ? 1 : 0;
+    return count;
+  });
 }
 
 }  // namespace normlab

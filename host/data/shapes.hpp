@@ -29,9 +29,12 @@ inline constexpr std::array<const char*, figure_classes> figure_names = {
 /// The radius of the circle around a figure, in the figure's own units.
 inline constexpr int figure_radius = 1024;
 
-/// Whether the point (u, v) lies in `figure`, which is centred at the origin and fits in the circle of
-/// figure_radius; |u| and |v| at most 4 * figure_radius. `variant` chooses among the forms of a figure
-/// (proportions; for a texture, the outline it is cut to), in [0, 4).
-bool inside(Figure figure, int variant, int u, int v);
+/// Points in the units of a figure that is centred at the origin: |u| and |v| at most 4 * figure_radius.
+inline constexpr int point_count = 16;
+using Coordinates = std::array<int, point_count>;
+
+/// How many of the points (u[i], v[i]) lie in `figure`, which fits in the circle of figure_radius. `variant` chooses
+/// among the forms of a figure (proportions; for a texture, the outline it is cut to), in [0, 4).
+int points_inside(Figure figure, int variant, const Coordinates& u, const Coordinates& v);
 
 }  // namespace normlab

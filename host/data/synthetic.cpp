@@ -72,14 +72,14 @@ void paint(Canvas& canvas, const Placement& place, const Colour& colour) {
   const int bottom = std::min((place.y + place.radius) / grain, side - 1);
   for (int row = top; row <= bottom; ++row) {
     for (int column = left; column <= right; ++column) {
-      int covered = 0;
-      for (int point = 0; point < 16; ++point) {
-        const int dx = column * grain + 2 + point % 4 * 4 - place.x;
-        const int dy = row * grain + 2 + point / 4 * 4 - place.y;
-        const int u = (dx * cosine + dy * sine) / fixed::one;
-        const int v = (dy * cosine - dx * sine) / fixed::one;
-        covered += inside(place.figure, place.variant, u, v);
+      Coordinates u, v;
+      for (std::size_t point = 0; point < u.size(); ++point) {
+        const int dx = column * grain + 2 + static_cast<int>(point) % 4 * 4 - place.x;
+        const int dy = row * grain + 2 + static_cast<int>(point) / 4 * 4 - place.y;
+        u[point] = (dx * cosine + dy * sine) / fixed::one;
+        v[point] = (dy * cosine - dx * sine) / fixed::one;
       }
+      const int covered = points_inside(place.figure, place.variant, u, v);
       if (covered == 0) continue;
       for (std::size_t c = 0; c < 3; ++c) {
         int& value = canvas[at(c, row, column)];

@@ -128,6 +128,13 @@ TEST(FixedPoint, SineIsRoundedRight) {
   }
 }
 
+bool inside(Figure figure, int variant, int u, int v) {
+  Coordinates all_u, all_v;
+  all_u.fill(u);
+  all_v.fill(v);
+  return points_inside(figure, variant, all_u, all_v) == point_count;
+}
+
 /// The part of the circle around it that a figure fills.
 double filled(Figure figure, int variant) {
   int points = 0;

@@ -40,7 +40,9 @@ inline std::vector<std::string> backend_names(std::optional<DataType> type = {})
   std::vector<std::string> names;
   for (const char* name :
        {"cpu_blocked", "cpu_nhwc", "cpu_blocked_portable", "cpu_nhwc_avx2", "cpu_blocked_bf16",
-        "cpu_nhwc_bf16", "cpu_nhwc_portable_bf16", "cpu_blocked_avx2_bf16", "cpu_blocked_library",
+        "cpu_nhwc_bf16", "cpu_nhwc_portable_bf16", "cpu_blocked_avx2_bf16",
+        // In the other layout the library may have nothing.
+        HostBackend(1).blocked(DataType::f32) ? "cpu_blocked_library" : "cpu_nhwc_library",
         "cpu_nhwc_library_bf16", "cpu_blocked_direct", "cpu_nhwc_direct_bf16", "cpu_nhwc_avx2_direct",
         "cuda_emulated", "cuda_emulated_bf16", "cuda", "cuda_bf16"}) {
     if (has_part(name, "cuda") && !has_part(name, "emulated") && !why_no_cuda().empty()) continue;
