@@ -38,7 +38,7 @@ class CompareNorms : public ::testing::Test {
 
 TEST_F(CompareNorms, EqualBitsForAnyThreadsAndJobsAndWhenRunTwice) {
   const std::string what =
-      kSmall + "--norms none,bn,ln,ln-elementwise,gn:4,in,rms,rms-elementwise --seeds 1 --augment --val 40 ";
+      kSmall + "--norms none,bn,ln-elementwise,gn:4 --seeds 1 --augment --val 40 ";  // graph_test: all norms
   const std::vector<std::pair<std::string, std::string>> ways{{"one", "--threads 1"},
                                                               {"again", "--threads 1"},
                                                               {"two", "--threads 2 --jobs 1"},
@@ -65,7 +65,7 @@ TEST_F(CompareNorms, EqualBitsForAnyThreadsAndJobsAndWhenRunTwice) {
     }
     ++runs;
   }
-  EXPECT_EQ(runs, 8);
+  EXPECT_EQ(runs, 4);
 }
 
 TEST_F(CompareNorms, RecordsHowTheRateWasChosenAndNamesTheRates) {

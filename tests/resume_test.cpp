@@ -74,7 +74,7 @@ TEST_F(Resume, AfterKillEveryRunEndsWithTheBitsOfAnUndisturbedStudy) {
 // What an experiment measures on the way goes on, too: here a landscape every second step, with augmentation.
 TEST_F(Resume, MeasurementsGoOnInTheMiddleOfAnEpoch) {
   const std::string options =
-      "loss_landscape --limit-train 480 --limit-test 50 --epochs 2 --batch-size 16 --norms bn --augment "
+      "loss_landscape --limit-train 240 --limit-test 50 --epochs 2 --batch-size 16 --norms bn --augment "
       "--every 2 "
       "--checkpoint-every 3 --out ";
   ASSERT_EQ(run_program(options + out("whole")).status, 0);
@@ -94,8 +94,8 @@ TEST_F(Resume, MeasurementsGoOnInTheMiddleOfAnEpoch) {
 /// Testing goes on over thousands of images: a stop does not wait for them, since the epoch is saved before.
 TEST_F(Resume, AStopWhileTestingIsAtOnce) {
   const std::string options =
-      "compare_norms --norms bn --seeds 1 --threads 1 --width 3 --limit-train 60 --batch-size 30 --epochs 1 "
-      "--out ";
+      "compare_norms --norms bn --seeds 1 --threads 1 --width 3 --limit-train 60 --limit-test 1000 "
+      "--batch-size 30 --epochs 1 --out ";
   ASSERT_EQ(run_program(options + out("whole")).status, 0);
   const ProgramResult stopped =
       run_program(options + out("s") + " & pid=$!; while [ -e /proc/$pid/exe ] && [ ! -e " + out("s") +

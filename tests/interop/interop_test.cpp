@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdlib>
 #include <fstream>
+#include <memory>
 #include <numeric>
 #include <sstream>
 
@@ -34,23 +35,30 @@ ProgramResult run_python(const std::string& script, const std::string& arguments
                               arguments);
 }
 
-/// Passes, fails with the script's words, or skips with its reason.
-#define EXPECT_PYTHON(script, arguments)                                      \
-  do {                                                                        \
-    const ProgramResult python = run_python(script, arguments);               \
-    if (python.status == 127) GTEST_SKIP() << "no Python: " << python.output; \
-    if (python.status == 77) GTEST_SKIP() << python.output;                   \
-    ASSERT_EQ(python.status, 0) << python.output;                             \
-    std::printf("%s", python.output.c_str());                                 \
+/// Passes, or fails with the script's words.
+#define EXPECT_PYTHON(script, arguments)                        \
+  do {                                                          \
+    const ProgramResult python = run_python(script, arguments); \
+    ASSERT_EQ(python.status, 0) << python.output;               \
+    std::printf("%s", python.output.c_str());                   \
   } while (false)
 
 constexpr int kTestImages = 120;
 
-/// A data set on disk, which the scripts read, too, and a study of all norms on it.
+/// Skips, before anything is trained for a script, where what it imports is missing.
+#define SKIP_WITHOUT(script)                                                                         \
+  do {                                                                                               \
+    const ProgramResult python = run_python(script, "");                                             \
+    if (python.status == 127 || python.status == 77) GTEST_SKIP() << "no Python: " << python.output; \
+    make_studies();                                                                                  \
+  } while (false)
+
+/// A data set on disk, which the scripts read, too, and studies on it: of all norms, and of a residual network.
 class Interop : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() {
-    directory_ = new test::TemporaryDirectory;
+  static void make_studies() {
+    if (directory_) return;
+    directory_ = std::make_unique<test::TemporaryDirectory>();
     must("dataset synthetic " + data().string() + fmt::format(" --train 320 --test {}", kTestImages));
     must(
         "compare_norms --norms none,bn,ln,ln-elementwise,gn:4,in,rms,rms-elementwise --seeds 1 --epochs 2 "
@@ -59,7 +67,7 @@ class Interop : public ::testing::Test {
     must("compare_norms --net resnet:8 --norms none,bn,gn:4 --seeds 1 --epochs 1 --data " + data().string() +
          " --out " + residual().string());
   }
-  static void TearDownTestSuite() { delete directory_; }
+  static void TearDownTestSuite() { directory_.reset(); }
 
   static ProgramResult must(const std::string& command) {
     ProgramResult result = testing::run_program(command);
@@ -70,12 +78,11 @@ class Interop : public ::testing::Test {
   static fs::path study() { return *directory_ / "study"; }
   static fs::path residual() { return *directory_ / "residual"; }
 
-  static test::TemporaryDirectory* directory_;
+  static inline std::unique_ptr<test::TemporaryDirectory> directory_;
 };
 
-test::TemporaryDirectory* Interop::directory_ = nullptr;
-
 TEST_F(Interop, PandasReadsTheTables) {
+  SKIP_WITHOUT("read_csv.py");
   const fs::path runs = *directory_ / "diverging";
   must("compare_norms --norms none --lr 1e9 --seeds 1 --epochs 2 --data " + data().string() + " --out " +
        runs.string());
@@ -85,6 +92,7 @@ TEST_F(Interop, PandasReadsTheTables) {
 }
 
 TEST_F(Interop, TensorboardReadsTheEvents) {
+  SKIP_WITHOUT("read_events.py");
   const fs::path logs = *directory_ / "events", csv = *directory_ / "csv of events";
   must("normlog tensorboard " + study().string() + " --out " + logs.string());
   must("normlog csv " + study().string() + " --out '" + csv.string() + "'");
@@ -151,6 +159,7 @@ void write_values(const fs::path& path, const std::vector<T>& values) {
 }
 
 TEST_F(Interop, PyTorchComputesTheSameLogits) {
+  SKIP_WITHOUT("load_parameters.py");
   const Dataset set = load_dataset(data().string());
   std::string runs;
   for (const fs::path& study : {study(), residual()}) {
