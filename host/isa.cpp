@@ -26,6 +26,14 @@ std::string isa_name(Isa isa) {
   return isa == Isa::avx512 ? "avx512" : isa == Isa::avx2 ? "avx2" : "portable";
 }
 
+std::string compiled_isas() {
+#if defined(__x86_64__)
+  return "portable, avx2 and avx512";
+#else
+  return "portable";
+#endif
+}
+
 std::optional<Isa> isa_from_environment() {
   const char* text = std::getenv("NORMLAB_ISA");
   if (text == nullptr || *text == '\0') return std::nullopt;

@@ -18,6 +18,8 @@ extern Isa active_isa;
 }
 [[nodiscard]] Isa best_isa();
 [[nodiscard]] std::string isa_name(Isa isa);
+/// Those that this build has kernels for, for people.
+[[nodiscard]] std::string compiled_isas();
 
 /// What the environment variable NORMLAB_ISA asks for (portable, avx2 or avx512): every HostBackend heeds it.
 [[nodiscard]] std::optional<Isa> isa_from_environment();

@@ -363,8 +363,8 @@ int CommandLine::run(int argc, char** argv, const std::function<int()>& body) {
 }
 
 std::string version_text(const std::string& program) {
-  return fmt::format("{} (Normlab) {}\nrevision {}, {}", program, NORMLAB_VERSION, revision(),
-                     build_description());
+  return fmt::format("{} (Normlab) {}\nrevision {}, {}\n{}", program, NORMLAB_VERSION, revision(),
+                     build_description(), kernels_description());
 }
 
 }  // namespace normlab

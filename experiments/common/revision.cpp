@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "host/isa.hpp"
 #include "normlab_revision.hpp"  // written by cmake/revision.cmake at each build
 
 namespace normlab {
@@ -17,6 +18,11 @@ std::string build_description() {
   const std::string compiler = fmt::format("gcc {}.{}", __GNUC__, __GNUC_MINOR__);
 #endif
   return fmt::format("{}, {}", compiler, NORMLAB_BUILD_TYPE);
+}
+
+std::string kernels_description() {
+  return fmt::format("kernels for {} (this CPU: {}), {}", compiled_isas(), isa_name(best_isa()),
+                     NORMLAB_CUDA_KERNELS);
 }
 
 }  // namespace normlab

@@ -8,5 +8,7 @@ namespace normlab {
 [[nodiscard]] std::string revision();
 /// Compiler and build type.
 [[nodiscard]] std::string build_description();
+/// The instruction sets and GPUs that there are kernels for, and which of the former this CPU has.
+[[nodiscard]] std::string kernels_description();
 
 }  // namespace normlab
