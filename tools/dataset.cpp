@@ -44,7 +44,7 @@ struct Fetch {
         "  dataset fetch cifar10 data                          download, unpack to "
         "data/cifar-10-batches-bin\n"
         "  dataset fetch cifar10 data --from ~/cifar-10-binary.tar.gz\n"
-        "  build/release/bin/compare_norms --data data         then train on it");
+        "  compare_norms --data data                           then train on it");
   }
 
   int run() {
