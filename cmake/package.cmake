@@ -1,0 +1,15 @@
+# cpack reads this before it begins, and again between installing and packing: see install.cmake.
+if(CPACK_NORMLAB_CUDA)
+  message(FATAL_ERROR "This build has CUDA, whose libraries come from no Debian package. Configure with "
+                      "-DNORMLAB_CUDA=OFF, or call cmake --workflow --preset package")
+endif()
+if(NOT CPACK_TEMPORARY_INSTALL_DIRECTORY)
+  return()
+endif()
+# Debian's policy asks for a changelog.
+set(changelog ${CPACK_TEMPORARY_INSTALL_DIRECTORY}/usr/share/doc/normlab/changelog.gz)
+string(CONCAT entry "normlab (${CPACK_PACKAGE_VERSION}) unstable; urgency=medium%n%n  * Revision %h: %s.%n%n"
+                    " -- ${CPACK_PACKAGE_CONTACT}  %cD")
+execute_process(COMMAND git -C ${CPACK_NORMLAB_SOURCE} log -1 "--format=${entry}" COMMAND gzip -9n
+                OUTPUT_FILE ${changelog} COMMAND_ERROR_IS_FATAL ANY)
+file(CHMOD ${changelog} PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
