@@ -8,8 +8,8 @@ if(NOT CPACK_TEMPORARY_INSTALL_DIRECTORY)
 endif()
 # Debian's policy asks for a changelog.
 set(changelog ${CPACK_TEMPORARY_INSTALL_DIRECTORY}/usr/share/doc/normlab/changelog.gz)
-string(CONCAT entry "normlab (${CPACK_PACKAGE_VERSION}) unstable; urgency=medium%n%n  * Revision %h: %s.%n%n"
+string(CONCAT entry "normlab (${CPACK_PACKAGE_VERSION}) unstable; urgency=medium%n%n  * Revision %h.%n%n"
                     " -- ${CPACK_PACKAGE_CONTACT}  %cD")
-execute_process(COMMAND git -C ${CPACK_NORMLAB_SOURCE} log -1 "--format=${entry}" COMMAND gzip -9n
+execute_process(COMMAND git -C ${CPACK_NORMLAB_SOURCE} log -1 --abbrev=12 "--format=${entry}" COMMAND gzip -9n
                 OUTPUT_FILE ${changelog} COMMAND_ERROR_IS_FATAL ANY)
 file(CHMOD ${changelog} PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
