@@ -256,7 +256,7 @@ void add_study_options(CommandLine& line, StudyOptions& o, const std::vector<std
              "activations of each layer; training itself stays the same, to the bit");
   inside.add("--diagnose-steps", &o.diagnose_steps, "Diagnose after these steps, too: 1,10,100").list();
   inside.add("--profile-steps", &o.profile_steps,
-             "With --device cuda and one run: steps A to B (100:102) are a window for tools/profile");
+             "With --device cuda and one run: steps A to B (100:102) are a window for nsys or ncu");
 
   const OptionGroup run = line.group("Where and how fast");
   run.add("--device", &o.device, "cpu, cuda, or auto: the CPU for now (cuda has not run on a GPU yet)");
