@@ -2,8 +2,8 @@
 include(GNUInstallDirs)
 install(TARGETS ${programs})
 set_target_properties(${programs} PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)  # libraries outside of the system's places
-foreach(file README.md docs/performance.md docs/report-desktop.png docs/report-phone.png host/record/FORMAT.md
-             examples/cifar10.toml examples/compare_norms.toml examples/learning_rate.toml tools/net_a.py)
+install(DIRECTORY docs examples DESTINATION ${CMAKE_INSTALL_DOCDIR})
+foreach(file README.md host/record/FORMAT.md tools/net_a.py)
   get_filename_component(folder ${file} DIRECTORY)
   install(FILES ${file} DESTINATION ${CMAKE_INSTALL_DOCDIR}/${folder})
 endforeach()
@@ -28,8 +28,8 @@ learning rate, gradient flow, initialization and the loss landscape. Results
 repeat to the bit.")
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_PACKAGE_DEPENDS "gnuplot-nox | gnuplot")   # draws the pictures
-set(CPACK_DEBIAN_PACKAGE_RECOMMENDS ca-certificates)       # lets dataset trust https
+set(CPACK_DEBIAN_PACKAGE_DEPENDS "gnuplot-nox | gnuplot")  # draws the pictures
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS ca-certificates)  # lets dataset trust https
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_STRIP_FILES ON)
