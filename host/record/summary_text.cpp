@@ -57,6 +57,7 @@ std::string title(std::span<const RunResults> runs) {
     if (key == "data") value = data_name(common_data(runs));
     if (key == "train_images" && value != "various")
       value = grouped(static_cast<std::int64_t>(runs.front().config.number(key).value_or(0)));
+    if (value == "1" && after.ends_with('s')) after.remove_suffix(1);
     text += fmt::format("{}{}{}{}", text.empty() ? "" : " · ", before, value, after);
   };
   add("", "experiment", "");
