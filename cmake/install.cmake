@@ -3,7 +3,7 @@ include(GNUInstallDirs)
 install(TARGETS ${programs})
 set_target_properties(${programs} PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)  # libraries outside of the system's places
 install(DIRECTORY docs examples DESTINATION ${CMAKE_INSTALL_DOCDIR})
-foreach(file README.md host/record/FORMAT.md tools/net_a.py)
+foreach(file README.md host/record/FORMAT.md tests/simt/README.md tools/net_a.py)
   get_filename_component(folder ${file} DIRECTORY)
   install(FILES ${file} DESTINATION ${CMAKE_INSTALL_DOCDIR}/${folder})
 endforeach()

@@ -59,7 +59,7 @@ std::vector<std::int64_t> steps_of(const Log& log, const std::string& channel) {
 
 TEST_F(GradientFlow, TrainsTheSameHoweverMuchIsLookedAt) {
   const std::string norms =
-      kSmall + "--norms none,bn,ln-elementwise,gn:4 --lr 0.05 --augment --clip 2 ";
+      kSmall + "--norms none,bn,ln-elementwise,gn:4,in,rms --lr 0.05 --augment --clip 2 ";
   for (const std::string& command :
        {"compare_norms" + norms + "--diagnose 0 --out " + out("blind"),
         "compare_norms" + norms + "--diagnose-steps 1,2,9 --threads 3 --out " + out("looked"),
@@ -67,7 +67,7 @@ TEST_F(GradientFlow, TrainsTheSameHoweverMuchIsLookedAt) {
     const ProgramResult result = run_program(command);
     ASSERT_EQ(result.status, 0) << result.output;
   }
-  for (const char* run : {"none", "bn", "ln-elementwise", "gn4"}) {
+  for (const char* run : {"none", "bn", "ln-elementwise", "gn4", "in", "rms"}) {
     const std::string name = fmt::format("{}-seed0", run);
     EXPECT_TRUE(parameters("blind", name) == parameters("looked", name)) << name;
     EXPECT_TRUE(parameters("blind", name) == parameters("landscape", name)) << name;

@@ -218,7 +218,7 @@ void expect_gradients_of_the_reference(const WholePass& ours, int samples) {
 
 TEST_P(WholeNetwork, GradientsMatchTheReference) {
   const auto& [backend_name, norm] = GetParam();
-  constexpr int kSamples = 7;  // shards of 2 and 4 leave a rest
+  constexpr int kSamples = 11;  // shards of 2 and 4, and the stretches of a GPU, leave a rest
   expect_gradients_of_the_reference(WholePass(backend_name, norm, kSamples), kSamples);
 }
 

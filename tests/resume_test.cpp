@@ -94,8 +94,8 @@ TEST_F(Resume, MeasurementsGoOnInTheMiddleOfAnEpoch) {
 /// Testing goes on over thousands of images: a stop does not wait for them, since the epoch is saved before.
 TEST_F(Resume, AStopWhileTestingIsAtOnce) {
   const std::string options =
-      "compare_norms --norms bn --seeds 1 --threads 1 --width 3 --limit-train 60 --limit-test 1000 "
-      "--batch-size 30 --epochs 1 --out ";
+      "compare_norms --norms bn --seeds 1 --threads 1 --width 3 --limit-train 60 --batch-size 30 --epochs 1 "
+      "--out ";
   ASSERT_EQ(run_program(options + out("whole")).status, 0);
   const ProgramResult stopped =
       run_program(options + out("s") + " & pid=$!; while [ -e /proc/$pid/exe ] && [ ! -e " + out("s") +

@@ -133,7 +133,7 @@ TEST_F(Install, ExamplesAreAccepted) {
 TEST_F(Install, TheReadmeFindsWhatItLinks) {
   const std::string text = test::read_text(documents() / "README.md");
   for (const std::string& file : all_of(text, R"((?:\]\(|src=")([a-zA-Z][\w/.-]+\.(?:md|png|toml)))"))
-    EXPECT_TRUE(file.starts_with("tests/") || fs::exists(documents() / file)) << file;
+    EXPECT_TRUE(fs::exists(documents() / file)) << file;
   EXPECT_HAS(test::read_text(documents() / "copyright"), "Copyright (c)");
 }
 
