@@ -15,7 +15,11 @@
 /// For lambdas, after the parameters.
 #define NORMLAB_INLINE_LAMBDA __attribute__((always_inline))
 
-#if defined(__x86_64__) && defined(__GNUC__)
+// Under AddressSanitizer the portable kernels, the same lines as all others, have every access checked: layers' tests run
+// those. With the others whole networks train ten times as fast as they would with checks.
+#if defined(__x86_64__) && defined(__GNUC__) && defined(__SANITIZE_ADDRESS__)
+#define NORMLAB_TARGET(arch) __attribute__((target(arch), no_sanitize("address", "undefined")))
+#elif defined(__x86_64__) && defined(__GNUC__)
 #define NORMLAB_TARGET(arch) __attribute__((target(arch)))
 #else
 #define NORMLAB_TARGET(arch)

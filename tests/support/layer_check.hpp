@@ -64,7 +64,7 @@ class TestBackend {
       using Blocks = HostBackend::Blocks;
       auto host =
           std::make_unique<HostBackend>(threads, has_part(name, "nhwc") ? Blocks::nhwc : Blocks::blocked);
-      force_isa(forced_isa_of(name).value_or(before_));
+      force_isa(forced_isa_of(name).value_or(usual_isa()));
       host->prefer_library(has_part(name, "library"));
       if (has_part(name, "direct")) host->set_convolutions(HostBackend::Convolutions::direct);
       backend_ = std::move(host);
@@ -80,6 +80,15 @@ class TestBackend {
   const DataType precision;
 
  private:
+  /// Under AddressSanitizer the kernels whose accesses are checked: see host/vector.hpp.
+  [[nodiscard]] Isa usual_isa() const {
+#ifdef __SANITIZE_ADDRESS__
+    return Isa::portable;
+#else
+    return before_;
+#endif
+  }
+
   const Isa before_ = normlab::isa();
   std::unique_ptr<Backend> backend_;
 };
