@@ -16,7 +16,7 @@
 #define NORMLAB_INLINE_LAMBDA __attribute__((always_inline))
 
 // Under AddressSanitizer the portable kernels, the same lines as all others, have every access checked: layers' tests run
-// those. With the others whole networks train ten times as fast as they would with checks.
+// those. With the others whole networks train at speed.
 #if defined(__x86_64__) && defined(__GNUC__) && defined(__SANITIZE_ADDRESS__)
 #define NORMLAB_TARGET(arch) __attribute__((target(arch), no_sanitize("address", "undefined")))
 #elif defined(__x86_64__) && defined(__GNUC__)
