@@ -11,12 +11,18 @@
 #include "host/isa.hpp"
 #include "layers/data_type.hpp"
 
+// Kernels are inlined into one function for each instruction set. UndefinedBehaviorSanitizer leaves what is inlined alone,
+// since loops over registers are none with its checks. AddressSanitizer checks every access of the portable kernels, the
+// same lines as all others, and leaves those alone: layers' tests run the portable ones, whole networks train at speed.
+#if defined(NORMLAB_SANITIZED) && defined(__GNUC__)
+#define NORMLAB_INLINE __attribute__((always_inline, no_sanitize("undefined"))) inline
+#define NORMLAB_INLINE_LAMBDA __attribute__((always_inline, no_sanitize("undefined")))
+#else
 #define NORMLAB_INLINE __attribute__((always_inline)) inline
 /// For lambdas, after the parameters.
 #define NORMLAB_INLINE_LAMBDA __attribute__((always_inline))
+#endif
 
-// Under AddressSanitizer the portable kernels, the same lines as all others, have every access checked: layers' tests run
-// those. With the others whole networks train at speed.
 #if defined(__x86_64__) && defined(__GNUC__) && defined(__SANITIZE_ADDRESS__)
 #define NORMLAB_TARGET(arch) __attribute__((target(arch), no_sanitize("address", "undefined")))
 #elif defined(__x86_64__) && defined(__GNUC__)

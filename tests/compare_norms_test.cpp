@@ -27,7 +27,7 @@ using testing::ProgramResult;
 using testing::run_on_terminal;
 using testing::run_program;
 
-const std::string kSmall = "compare_norms --limit-train 200 --limit-test 100 --epochs 2 --batch-size 33 ";
+const std::string kSmall = "compare_norms --limit-train 80 --limit-test 40 --epochs 2 --batch-size 17 ";
 
 class CompareNorms : public ::testing::Test {
  protected:
@@ -36,13 +36,11 @@ class CompareNorms : public ::testing::Test {
   test::TemporaryDirectory directory_;
 };
 
-TEST_F(CompareNorms, EqualBitsForAnyThreadsAndJobsAndWhenRunTwice) {
+TEST_F(CompareNorms, EqualBitsForAnyThreadsAndJobs) {
   const std::string what =
-      kSmall + "--norms none,bn,ln-elementwise,gn:4 --seeds 1 --augment --val 40 ";  // graph_test: all norms
+      kSmall + "--norms none,bn,ln-elementwise,gn:4 --seeds 1 --augment --val 20 ";  // graph_test: all norms
   const std::vector<std::pair<std::string, std::string>> ways{{"one", "--threads 1"},
-                                                              {"again", "--threads 1"},
                                                               {"two", "--threads 2 --jobs 1"},
-                                                              {"auto", "--threads 4 --jobs auto"},
                                                               {"three", "--threads 4 --jobs 3"},
                                                               {"seven", "--threads 7 --jobs 1"}};
   for (const auto& [name, threads] : ways) {
@@ -106,30 +104,30 @@ TEST_F(CompareNorms, TrainsInBf16OrSaysWhyNot) {
 }
 
 TEST_F(CompareNorms, RecordsWhatTheStudyPromises) {
-  const ProgramResult result = run_program(kSmall + "--norms bn,gn:4 --seeds 3,5 --val 40 --out " + out("s"));
+  const ProgramResult result = run_program(kSmall + "--norms bn,gn:4 --seeds 3,5 --val 20 --out " + out("s"));
   ASSERT_EQ(result.status, 0) << result.output;
   EXPECT_NE(result.output.find("4 runs"), std::string::npos) << result.output;
   const fs::path run = fs::path(out("s")) / "bn-seed5";
   const RunResults results = read_run(run);
   EXPECT_EQ(results.status, "done");
   EXPECT_EQ(results.norm, "bn");
-  EXPECT_EQ(results.config.text("train_images"), "160");
+  EXPECT_EQ(results.config.text("train_images"), "60");
   ASSERT_NE(results.last("val"), nullptr);
   ASSERT_NE(results.last("test"), nullptr);
   EXPECT_EQ(results.last("test")->epoch, 2);
   const Log log = read_log(run / "metrics.nlog");
   const std::vector<Prediction> predictions = log.last_predictions("test.predictions");
-  ASSERT_EQ(predictions.size(), 100U);
+  ASSERT_EQ(predictions.size(), 40U);
   double correct = 0;
   for (const Prediction& p : predictions) correct += p.predicted == p.label ? 1 : 0;
-  EXPECT_DOUBLE_EQ(correct / 100, results.last("test")->accuracy.value());
-  EXPECT_EQ(step_results(log).size(), 2U * 5);
+  EXPECT_DOUBLE_EQ(correct / 40, results.last("test")->accuracy.value());
+  EXPECT_EQ(step_results(log).size(), 2U * 4);
   const TensorFile file = read_safetensors(run / "final.safetensors");
   for (const char* name : {"c1.conv.weight", "c1.norm.weight", "c1.norm.bias", "c1.norm.running_mean",
                            "c1.norm.running_var", "c1.norm.num_batches_tracked", "c11.conv.bias"}) {
     EXPECT_NE(file.find(name), nullptr) << name;
   }
-  EXPECT_EQ(file.find("c1.norm.num_batches_tracked")->integers(), std::vector<std::int64_t>{10});
+  EXPECT_EQ(file.find("c1.norm.num_batches_tracked")->integers(), std::vector<std::int64_t>{8});
   // Whoever evaluates them must know what the network's input is.
   const TensorFile checkpoint = read_safetensors(run / "checkpoint.safetensors");
   ASSERT_EQ(run_program("normlog csv " + out("s")).status, 0);
@@ -163,7 +161,7 @@ TEST_F(CompareNorms, PlainLinesWhereThereIsNoTerminal) {
 
 TEST_F(CompareNorms, OneScreenForAllRunsOnATerminal) {
   const ProgramResult result = run_on_terminal(
-      "env -u NO_COLOR TERM=xterm ./compare_norms --limit-train 400 --limit-test 100 --epochs 5 "
+      "env -u NO_COLOR TERM=xterm ./compare_norms --limit-train 160 --limit-test 40 --epochs 3 --diagnose 0 "
       "--norms none,bn,ln,gn:4,in --seeds 1 --threads 3 --out " +
           out("s"),
       110, 12);

@@ -30,7 +30,7 @@ ProgramResult on_small_disk(int kibibytes, const std::string& script) {
   GTEST_SKIP() << "no small disk can be mounted here (unshare -rm, mount -t tmpfs)"
 
 const std::string kOptions =
-    "--norms bn --seeds 1 --net plain:4 --epochs 2 --batch-size 20 --limit-train 400 --limit-test 100 "
+    "--norms bn --seeds 1 --net plain:4 --epochs 2 --batch-size 5 --limit-train 100 --limit-test 50 "
     "--threads 1 ";
 
 /// The disk is full after some KiB, wherever the study then is: writing a checkpoint, the log, a

@@ -18,6 +18,12 @@ namespace {
 
 using testing::run_program;
 
+#ifdef NORMLAB_SANITIZED
+#define AT_SPEED_ONLY() GTEST_SKIP() << "figures of many networks, which a sanitizer makes slow and not better"
+#else
+#define AT_SPEED_ONLY() static_cast<void>(0)
+#endif
+
 Laws mean_laws(const std::string& norm, bool circular, int seeds) {
   Laws mean;
   for (int seed = 0; seed < seeds; ++seed) {
@@ -34,6 +40,7 @@ Laws mean_laws(const std::string& norm, bool circular, int seeds) {
 }
 
 TEST(InitLaws, BatchNorm) {
+  AT_SPEED_ONLY();
   const Laws laws = mean_laws("bn", true, 5);
   const double theory = std::sqrt(std::numbers::pi / (std::numbers::pi - 1));
   EXPECT_NEAR(laws.growth, theory, 0.01 * theory);
@@ -46,6 +53,7 @@ TEST(InitLaws, BatchNorm) {
 
 /// The others whose figures vary little.
 TEST(InitLaws, InstanceAndGroupNorm) {
+  AT_SPEED_ONLY();
   const Laws in = mean_laws("in", true, 3);
   EXPECT_NEAR(in.growth, 1.222, 6 * 0.0005 + 0.0005);
   EXPECT_NEAR(in.cosine, 0.32, 6 * 0.0003 + 0.005);

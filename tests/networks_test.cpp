@@ -376,6 +376,12 @@ INSTANTIATE_TEST_SUITE_P(NetA, WholeNetworkBf16,
 
 class Trajectory : public WholeNetwork {};
 
+#ifdef NORMLAB_SANITIZED
+constexpr int kTrajectorySteps = 5;
+#else
+constexpr int kTrajectorySteps = 20;
+#endif
+
 /// batch 32, lr 0.001, momentum 0.9, no weight decay: parameters within 1e-4 (relative, L2) of PyTorch's
 /// after 5 steps and 3e-4 after 20, and within 2 % and 6 % of the way they went.
 TEST_P(Trajectory, FollowsPyTorch) {
@@ -387,7 +393,7 @@ TEST_P(Trajectory, FollowsPyTorch) {
   ours.set(start);
   Optimizer optimizer(*ours.graph, {OptimizerOptions::Kind::sgd, false, 0, 0});
   const Values& losses = golden.values("trajectory/" + norm + "/losses");
-  for (int step = 0; step < 20; ++step) {
+  for (int step = 0; step < kTrajectorySteps; ++step) {
     const std::vector<float> values = testing::floats(reference::trajectory::input(step).v);
     const std::vector<int> labels = reference::trajectory::label_batch(step);
     const std::vector<std::int32_t> targets(labels.begin(), labels.end());

@@ -25,12 +25,22 @@ using testing::run_program;
 
 // (A process that ended and was not waited for still has a number, but no /proc/<pid>/exe.)
 const std::string kOptions =
-    "--limit-train 200 --limit-test 100 --epochs 2 --batch-size 33 --norms none,bn,gn:4 --seeds 1 --threads "
+    "--limit-train 100 --limit-test 50 --epochs 2 --batch-size 17 --norms none,bn,gn:4 --seeds 1 --threads "
     "2 ";
 
 class Resume : public ::testing::Test {
  protected:
   [[nodiscard]] std::string out(const std::string& name) const { return (directory_.path() / name).string(); }
+
+  /// A finished study of kOptions, which is trained once and copied.
+  [[nodiscard]] std::string trained(const std::string& name) const {
+    static const test::TemporaryDirectory made;
+    static const ProgramResult result =
+        run_program("compare_norms " + kOptions + "--out " + (made / "s").string());
+    EXPECT_EQ(result.status, 0) << result.output;
+    fs::copy(made / "s", out(name), fs::copy_options::recursive);
+    return out(name);
+  }
 
   /// Runs of both studies are equal but for what takes time.
   void expect_equal_studies(const std::string& a, const std::string& b) {
@@ -49,7 +59,6 @@ class Resume : public ::testing::Test {
 };
 
 TEST_F(Resume, AfterKillEveryRunEndsWithTheBitsOfAnUndisturbedStudy) {
-  ASSERT_EQ(run_program("compare_norms " + kOptions + "--out " + out("whole")).status, 0);
   // Killed once the first run ended: one is done, another is on its way or not begun.
   const ProgramResult killed = run_program("compare_norms " + kOptions + "--jobs 1 --out " + out("s") +
                                            " & pid=$!; while [ -e /proc/$pid/exe ] && [ ! -e " + out("s") +
@@ -63,7 +72,7 @@ TEST_F(Resume, AfterKillEveryRunEndsWithTheBitsOfAnUndisturbedStudy) {
   EXPECT_NE(resumed.output.find("resumed: 1 run finished already, 2 to do"), std::string::npos)
       << resumed.output;
   EXPECT_EQ(fs::last_write_time(out("s") + "/none-seed0/final.safetensors"), written) << "must stay as it is";
-  expect_equal_studies(out("whole"), out("s"));
+  expect_equal_studies(trained("whole"), out("s"));
 
   const ProgramResult again = run_program("compare_norms --resume " + out("s"));
   EXPECT_EQ(again.status, 0) << again.output;
@@ -74,7 +83,7 @@ TEST_F(Resume, AfterKillEveryRunEndsWithTheBitsOfAnUndisturbedStudy) {
 // What an experiment measures on the way goes on, too: here a landscape every second step, with augmentation.
 TEST_F(Resume, MeasurementsGoOnInTheMiddleOfAnEpoch) {
   const std::string options =
-      "loss_landscape --limit-train 240 --limit-test 50 --epochs 2 --batch-size 16 --norms bn --augment "
+      "loss_landscape --limit-train 120 --limit-test 50 --epochs 2 --batch-size 8 --norms bn --augment "
       "--every 2 "
       "--checkpoint-every 3 --out ";
   ASSERT_EQ(run_program(options + out("whole")).status, 0);
@@ -91,11 +100,11 @@ TEST_F(Resume, MeasurementsGoOnInTheMiddleOfAnEpoch) {
   expect_equal_studies(out("whole"), out("s"));
 }
 
-/// Testing goes on over thousands of images: a stop does not wait for them, since the epoch is saved before.
+/// Testing goes on over many images: a stop does not wait for them, since the epoch is saved before.
 TEST_F(Resume, AStopWhileTestingIsAtOnce) {
   const std::string options =
       "compare_norms --norms bn --seeds 1 --threads 1 --width 3 --limit-train 60 --batch-size 30 --epochs 1 "
-      "--out ";
+      "--limit-test 500 --out ";
   ASSERT_EQ(run_program(options + out("whole")).status, 0);
   const ProgramResult stopped =
       run_program(options + out("s") + " & pid=$!; while [ -e /proc/$pid/exe ] && [ ! -e " + out("s") +
@@ -110,9 +119,7 @@ TEST_F(Resume, AStopWhileTestingIsAtOnce) {
 }
 
 TEST_F(Resume, ARunWithoutACheckpointIsMovedAsideAndStartedAnew) {
-  ASSERT_EQ(run_program("compare_norms " + kOptions + "--out " + out("whole")).status, 0);
-  ASSERT_EQ(run_program("compare_norms " + kOptions + "--out " + out("s")).status, 0);
-  const fs::path run = fs::path(out("s")) / "bn-seed0";
+  const fs::path run = fs::path(trained("s")) / "bn-seed0";
   fs::remove(run / "checkpoint.safetensors");
   fs::remove(run / "final.safetensors");
   fs::resize_file(run / "metrics.nlog", fs::file_size(run / "metrics.nlog") / 2);  // no outcome
@@ -121,21 +128,20 @@ TEST_F(Resume, ARunWithoutACheckpointIsMovedAsideAndStartedAnew) {
   ASSERT_EQ(resumed.status, 0) << resumed.output;
   EXPECT_TRUE(test::read_text(fs::path(out("s")) / "bn-seed0.unfinished-1" / "metrics.nlog") == torn)
       << "nothing is lost";
-  expect_equal_studies(out("whole"), out("s"));  // which counts 3 runs
+  expect_equal_studies(trained("whole"), out("s"));  // which counts 3 runs
   EXPECT_TRUE(is_set_aside("bn-seed0.unfinished-12"));
   for (const char* name : {"bn-seed0", "bn-seed0.unfinished-", "bn-seed0.unfinished-1x", ""})
     EXPECT_FALSE(is_set_aside(name)) << name;
 }
 
 TEST_F(Resume, MoreSeedsAndNormsMayBeAsked) {
-  ASSERT_EQ(run_program("compare_norms " + kOptions + "--out " + out("s")).status, 0);
-  const ProgramResult more = run_program("compare_norms --seeds 2 --norms bn,in --resume " + out("s"));
+  const ProgramResult more = run_program("compare_norms --seeds 2 --norms bn,in --resume " + trained("s"));
   ASSERT_EQ(more.status, 0) << more.output;
   EXPECT_NE(more.output.find("1 run finished already, 3 to do"), std::string::npos) << more.output;
   EXPECT_EQ(find_runs(std::vector<fs::path>{out("s")}).size(), 6U);
   const RunConfig config = RunConfig::read(fs::path(out("s")) / "in-seed1" / "config.toml");
   EXPECT_EQ(config.text("epochs"), "2") << "options that are not typed are the study's";
-  EXPECT_EQ(config.text("batch_size"), "33");
+  EXPECT_EQ(config.text("batch_size"), "17");
   const RunConfig study = RunConfig::read(fs::path(out("s")) / "study.toml");
   EXPECT_EQ(study.text("norms"), "none,bn,gn:4,in") << "what was asked before is not forgotten";
   EXPECT_EQ(study.text("seeds"), "2");
@@ -145,8 +151,7 @@ TEST_F(Resume, MoreSeedsAndNormsMayBeAsked) {
 }
 
 TEST_F(Resume, RefusesWhatWasMadeOtherwiseAndSaysHow) {
-  ASSERT_EQ(run_program("compare_norms " + kOptions + "--out " + out("s")).status, 0);
-  const std::string before = test::read_text(out("s") + "/study.toml");
+  const std::string before = test::read_text(trained("s") + "/study.toml");
   const auto refused = [&](const std::string& arguments, const std::vector<std::string>& says,
                            const std::string& program = "compare_norms") {
     const ProgramResult result = run_program(program + " --resume " + out("s") + " " + arguments);
@@ -155,11 +160,11 @@ TEST_F(Resume, RefusesWhatWasMadeOtherwiseAndSaysHow) {
       EXPECT_NE(result.output.find(part), std::string::npos) << part << " in " << result.output;
   };
   refused("--epochs 3", {"--epochs 2", "3", out("s")});
-  refused("--batch-size 32", {"--batch-size 33", "32"});
+  refused("--batch-size 32", {"--batch-size 17", "32"});
   refused("--lr 0.5", {"--lr", "0.5"});
   refused("--conv direct", {"--conv auto", "direct"});
   refused("--init torch", {"--init he", "torch"});
-  refused("--limit-train 150", {"--limit-train 200", "150"});
+  refused("--limit-train 150", {"--limit-train 100", "150"});
   refused("--val 50", {"--val 0", "50"});
   refused("--norms in --weight-decay 0", {"--weight-decay 0.0005", "0"});  // also where no run repeats
   refused("--data synthetic:7", {"other images", "synthetic:7"});
@@ -174,7 +179,6 @@ TEST_F(Resume, RefusesWhatWasMadeOtherwiseAndSaysHow) {
 
 /// Studies from before there was a choice were convolved as auto does.
 TEST_F(Resume, AStudyOlderThanConvIsOneOfAuto) {
-  ASSERT_EQ(run_program("compare_norms " + kOptions + "--out " + out("s")).status, 0);
   const auto forget = [](const fs::path& file) {
     std::string text = test::read_text(file);
     const std::size_t line = text.find("conv = ");
@@ -182,7 +186,7 @@ TEST_F(Resume, AStudyOlderThanConvIsOneOfAuto) {
     text.erase(line, text.find('\n', line) + 1 - line);
     std::ofstream(file) << text;
   };
-  forget(fs::path(out("s")) / "study.toml");
+  forget(fs::path(trained("s")) / "study.toml");
   for (const auto& entry : fs::directory_iterator(out("s")))
     if (entry.is_directory()) forget(entry.path() / "config.toml");
   const std::string resume = "compare_norms --resume " + out("s");
@@ -199,7 +203,7 @@ class ResumeMidway : public Resume {
   static void SetUpTestSuite() {
     made_ = std::make_unique<test::TemporaryDirectory>();
     const std::string options =
-        "--limit-train 200 --limit-test 100 --epochs 8 --batch-size 33 --norms bn --seeds 1 --threads 1 ";
+        "--limit-train 100 --limit-test 100 --epochs 8 --batch-size 17 --norms bn --seeds 1 --threads 1 ";
     const std::string whole = (*made_ / "whole").string(), killed = (*made_ / "s").string();
     ASSERT_EQ(run_program("compare_norms " + options + "--out " + whole).status, 0);
     const ProgramResult result = run_program(
@@ -362,9 +366,8 @@ TEST_F(ResumeMidway, AnotherInstructionSetNeedsToBeAllowedAndIsMarked) {
 }
 
 TEST_F(Resume, DurableLogsHoldTheSame) {
-  ASSERT_EQ(run_program("compare_norms " + kOptions + "--out " + out("whole")).status, 0);
   ASSERT_EQ(run_program("compare_norms " + kOptions + "--durable --keep 1 --out " + out("s")).status, 0);
-  expect_equal_studies(out("whole"), out("s"));
+  expect_equal_studies(trained("whole"), out("s"));
   EXPECT_EQ(RunDirectory(fs::path(out("s")) / "bn-seed0").checkpoints().newest_first().size(), 1U);
   EXPECT_EQ(RunDirectory(fs::path(out("whole")) / "bn-seed0").checkpoints().newest_first().size(), 2U);
   EXPECT_EQ(run_program("compare_norms --keep 0").status, 2);

@@ -193,7 +193,7 @@ TEST(RangeTests, GiveLargeBatchesEnoughSteps) {
 
 TEST_F(Sweeps, AutomaticRatesAreFoundRecordedAndRepeatable) {
   const std::string what =
-      "compare_norms --limit-train 200 --limit-test 50 --epochs 1 --norms bn --groups 2,4 --seeds 1 --lr "
+      "compare_norms --limit-train 80 --limit-test 20 --epochs 1 --norms bn --groups 2,4 --seeds 1 --lr "
       "auto ";
   const ProgramResult one = run_program(what + "--threads 1 --out " + out("one"));
   ASSERT_EQ(one.status, 0) << one.output;
@@ -216,8 +216,8 @@ TEST_F(Sweeps, AutomaticRatesAreFoundRecordedAndRepeatable) {
 /// A network too deep to train: nothing may be called its best rate, and its runs are marked for ever.
 TEST_F(Sweeps, RatesAtChanceAreNoWinners) {
   const std::string what =
-      "compare_norms --net plain:30 --width 0.25 --init torch --norms none --seeds 1 --limit-train 200 "
-      "--limit-test 50 "
+      "compare_norms --net plain:30 --width 0.25 --init torch --norms none --seeds 1 --limit-train 100 "
+      "--limit-test 20 "
       "--epochs 1 --lr auto --out " +
       out("s");
   const ProgramResult result = run_program(what);
