@@ -97,31 +97,27 @@ std::size_t HostBackend::bytes(Shape shape, DataType type, Layout layout) const 
 }
 
 void HostBackend::upload(const float* values, Tensor to) {
-  const Shape& s = to.shape;
-  const HostLayout at = layout(to);
-  const bool is_image = to.layout == Layout::image;
+  const int channels = to.shape.c, pixels = to.shape.pixels();
+  const int written = to.layout == Layout::image ? channels : layout(to).padded_channels();
   with_storage(to.type, [&]<typename T>(Stored<T>) {
-    for (int n = 0; n < s.n; ++n) {
-      for (int c = 0; c < (is_image ? s.c : at.padded_channels()); ++c) {
-        for (int p = 0; p < s.pixels(); ++p) {
-          to.as<T>()[is_image ? image_at(to, n, c, p) : at.at(n, c, p)] =
-              static_cast<T>(c < s.c ? *values++ : 0.0F);
-        }
+    for (int n = 0; n < to.shape.n; ++n) {
+      for (int c = 0; c < written; ++c) {
+        const auto [first, step] = plane(to, n, c);
+        T* at = to.as<T>() + first;
+        for (int p = 0; p < pixels; ++p) at[p * step] = static_cast<T>(c < channels ? *values++ : 0.0F);
       }
     }
   });
 }
 
 void HostBackend::download(Tensor from, float* values) {
-  const Shape& s = from.shape;
-  const HostLayout at = layout(from);
-  const bool is_image = from.layout == Layout::image;
+  const int pixels = from.shape.pixels();
   with_storage(from.type, [&]<typename T>(Stored<T>) {
-    for (int n = 0; n < s.n; ++n) {
-      for (int c = 0; c < s.c; ++c) {
-        for (int p = 0; p < s.pixels(); ++p) {
-          *values++ = static_cast<float>(from.as<T>()[is_image ? image_at(from, n, c, p) : at.at(n, c, p)]);
-        }
+    for (int n = 0; n < from.shape.n; ++n) {
+      for (int c = 0; c < from.shape.c; ++c) {
+        const auto [first, step] = plane(from, n, c);
+        const T* at = from.as<T>() + first;
+        for (int p = 0; p < pixels; ++p) *values++ = static_cast<float>(at[p * step]);
       }
     }
   });

@@ -122,11 +122,16 @@ class HostBackend : public Backend {
 
   [[nodiscard]] HostLayout layout(const Tensor& tensor) const { return {tensor.shape, blocked(tensor.type)}; }
 
-  /// Where a value of an image lies: channel planes beside blocks, NHWC beside NHWC.
-  [[nodiscard]] std::ptrdiff_t image_at(const Tensor& x, int n, int c, int p) const {
-    const std::ptrdiff_t pixels = x.shape.pixels();
-    return blocked(x.type) ? (n * std::ptrdiff_t{x.shape.c} + c) * pixels + p
-                           : (n * pixels + p) * x.shape.c + c;
+  /// Where the values of one channel of a sample lie: the first, and from pixel to pixel.
+  struct Plane {
+    std::ptrdiff_t first, step;
+  };
+  /// Of an image, channel planes beside blocks and NHWC beside NHWC.
+  [[nodiscard]] Plane plane(const Tensor& x, int n, int c) const {
+    if (x.layout != Layout::image) return {layout(x).at(n, c, 0), layout(x).pixel};
+    const std::ptrdiff_t pixels = x.shape.pixels(), channels = x.shape.c;
+    return blocked(x.type) ? Plane{(n * channels + c) * pixels, 1}
+                           : Plane{n * pixels * channels + c, channels};
   }
 
   bool heeded_;  ///< the environment, before anything else

@@ -6,12 +6,9 @@ namespace normlab {
 void HostBackend::load_images(const LoadImages& args) {
   const ImageSet& images = *args.images;
   const int h = images.h, w = images.w, pixels = h * w;
-  const bool is_image = args.x.layout == Layout::image;
-  const HostLayout at = layout(args.x);
   Augmentation augmentation = args.augmentation;
   if (args.epoch != nullptr) augmentation.epoch = *args.epoch;
   with_storage(args.x.type, [&]<typename T>(Stored<T>) {
-    T* x = args.x.as<T>();
     for (int c = 0; c < images.c; ++c) {
       const auto channel = static_cast<std::size_t>(c);
       T value[256];
@@ -22,25 +19,26 @@ void HostBackend::load_images(const LoadImages& args) {
       for (int n = 0; n < args.x.shape.n; ++n) {
         const std::uint32_t index = args.indices[n];
         const Placement placement = place(augmentation, index);
-        const std::uint8_t* plane =
+        const std::uint8_t* pixels_of =
             images.pixels + (static_cast<std::size_t>(index) * static_cast<std::size_t>(images.c) + channel) *
                                 static_cast<std::size_t>(pixels);
+        const auto [first, step] = plane(args.x, n, c);
+        T* x = args.x.as<T>() + first;
         for (int row = 0; row < h; ++row) {
           const int from_row = row + placement.down;
           for (int column = 0; column < w; ++column) {
             const int from_column = (placement.flip ? w - 1 - column : column) + placement.right;
             const bool inside = from_row >= 0 && from_row < h && from_column >= 0 && from_column < w;
-            const int p = row * w + column;
-            x[is_image ? image_at(args.x, n, c, p) : at.at(n, c, p)] =
-                value[inside ? plane[from_row * w + from_column] : 0];
+            x[(row * w + column) * step] = value[inside ? pixels_of[from_row * w + from_column] : 0];
           }
         }
       }
     }
-    if (is_image) return;
+    if (args.x.layout == Layout::image) return;
     for (int n = 0; n < args.x.shape.n; ++n) {  // a native input has padding channels
-      for (int c = images.c; c < at.padded_channels(); ++c) {
-        for (int p = 0; p < pixels; ++p) x[at.at(n, c, p)] = T(0.0F);
+      for (int c = images.c; c < layout(args.x).padded_channels(); ++c) {
+        const auto [first, step] = plane(args.x, n, c);
+        for (int p = 0; p < pixels; ++p) args.x.as<T>()[first + p * step] = T(0.0F);
       }
     }
   });

@@ -11,9 +11,10 @@
 #include "host/isa.hpp"
 #include "layers/data_type.hpp"
 
-// Kernels are inlined into one function for each instruction set. UndefinedBehaviorSanitizer leaves what is inlined alone,
-// since loops over registers are none with its checks. AddressSanitizer checks every access of the portable kernels, the
-// same lines as all others, and leaves those alone: layers' tests run the portable ones, whole networks train at speed.
+// Kernels are inlined into one function for each instruction set. UndefinedBehaviorSanitizer leaves what is
+// inlined alone, since loops over registers are none with its checks. AddressSanitizer checks every access of
+// the portable kernels, the same lines as all others, and leaves those alone: layers' tests run the portable
+// ones, whole networks train at speed.
 #if defined(NORMLAB_SANITIZED) && defined(__GNUC__)
 #define NORMLAB_INLINE __attribute__((always_inline, no_sanitize("undefined"))) inline
 #define NORMLAB_INLINE_LAMBDA __attribute__((always_inline, no_sanitize("undefined")))

@@ -27,7 +27,8 @@ using testing::ProgramResult;
 using testing::run_on_terminal;
 using testing::run_program;
 
-const std::string kSmall = "compare_norms --limit-train 80 --limit-test 40 --epochs 2 --batch-size 17 ";
+const std::string kSmall =
+    "compare_norms --limit-train 80 --limit-test 40 --epochs 2 --batch-size 17 --diagnose 0 ";
 
 class CompareNorms : public ::testing::Test {
  protected:
@@ -37,8 +38,9 @@ class CompareNorms : public ::testing::Test {
 };
 
 TEST_F(CompareNorms, EqualBitsForAnyThreadsAndJobs) {
-  const std::string what =
-      kSmall + "--norms none,bn,ln-elementwise,gn:4 --seeds 1 --augment --val 20 ";  // graph_test: all norms
+  const std::string what = kSmall +
+                           "--norms none,bn,ln-elementwise,gn:4 --seeds 1 "  // graph_test: all norms
+                           "--augment --val 20 --diagnose-steps 5 ";
   const std::vector<std::pair<std::string, std::string>> ways{{"one", "--threads 1"},
                                                               {"two", "--threads 2 --jobs 1"},
                                                               {"three", "--threads 4 --jobs 3"},
@@ -366,8 +368,10 @@ TEST_F(CompareNorms, AFullDiskStopsWithAClearErrorAndLosesNothing) {
     GTEST_SKIP() << "mounting a small tmpfs needs root";
   }
   // Large enough for one run's log, too small for its parameters or for the second run.
-  const ProgramResult result =
-      run_program(kSmall + "--norms bn,in --seeds 1 --threads 1 --out " + disk + "/s");
+  const ProgramResult result = run_program(
+      "compare_norms --limit-train 80 --limit-test 40 --epochs 2 --batch-size 17 --norms bn,in "
+      "--seeds 1 --threads 1 --out " +
+      disk + "/s");
   EXPECT_EQ(result.status, 1) << result.output;
   EXPECT_NE(result.output.find("space"), std::string::npos) << result.output;
   EXPECT_NE(result.output.find(disk), std::string::npos) << result.output;

@@ -25,8 +25,8 @@ using testing::run_program;
 
 // (A process that ended and was not waited for still has a number, but no /proc/<pid>/exe.)
 const std::string kOptions =
-    "--limit-train 100 --limit-test 50 --epochs 2 --batch-size 17 --norms none,bn,gn:4 --seeds 1 --threads "
-    "2 ";
+    "--limit-train 100 --limit-test 50 --epochs 2 --diagnose 2 --batch-size 17 --norms none,bn,gn:4 "
+    "--seeds 1 --threads 2 ";
 
 class Resume : public ::testing::Test {
  protected:
@@ -120,7 +120,7 @@ TEST_F(Resume, AStopWhileTestingIsAtOnce) {
 
 TEST_F(Resume, ARunWithoutACheckpointIsMovedAsideAndStartedAnew) {
   const fs::path run = fs::path(trained("s")) / "bn-seed0";
-  fs::remove(run / "checkpoint.safetensors");
+  for (const auto& path : RunDirectory(run).checkpoints().newest_first()) fs::remove(path);
   fs::remove(run / "final.safetensors");
   fs::resize_file(run / "metrics.nlog", fs::file_size(run / "metrics.nlog") / 2);  // no outcome
   const std::string torn = test::read_text(run / "metrics.nlog");
@@ -203,7 +203,8 @@ class ResumeMidway : public Resume {
   static void SetUpTestSuite() {
     made_ = std::make_unique<test::TemporaryDirectory>();
     const std::string options =
-        "--limit-train 100 --limit-test 100 --epochs 8 --batch-size 17 --norms bn --seeds 1 --threads 1 ";
+        "--limit-train 100 --limit-test 100 --epochs 8 --diagnose 4 --batch-size 17 --norms bn --seeds 1 "
+        "--threads 1 ";
     const std::string whole = (*made_ / "whole").string(), killed = (*made_ / "s").string();
     ASSERT_EQ(run_program("compare_norms " + options + "--out " + whole).status, 0);
     const ProgramResult result = run_program(

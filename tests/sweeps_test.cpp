@@ -193,7 +193,8 @@ TEST(RangeTests, GiveLargeBatchesEnoughSteps) {
 
 TEST_F(Sweeps, AutomaticRatesAreFoundRecordedAndRepeatable) {
   const std::string what =
-      "compare_norms --limit-train 80 --limit-test 20 --epochs 1 --norms bn --groups 2,4 --seeds 1 --lr "
+      "compare_norms --limit-train 80 --limit-test 20 --epochs 1 --diagnose 0 --norms bn --groups 2,4 "
+      "--seeds 1 --lr "
       "auto ";
   const ProgramResult one = run_program(what + "--threads 1 --out " + out("one"));
   ASSERT_EQ(one.status, 0) << one.output;
@@ -234,7 +235,8 @@ TEST_F(Sweeps, RatesAtChanceAreNoWinners) {
 }
 
 TEST_F(Sweeps, FullSetsWhatIsNotTyped) {
-  const std::string what = "compare_norms --limit-train 50 --limit-test 20 --norms none --batch-size 50 ";
+  const std::string what =
+      "compare_norms --limit-train 50 --limit-test 20 --norms none --batch-size 50 --diagnose 0 ";
   const ProgramResult small = run_program(what + "--seeds 1 --epochs 1 --out " + out("small"));
   EXPECT_EQ(small.output.find("--full"), std::string::npos) << "everything was typed";
   const ProgramResult half = run_program(what + "--epochs 1 --out " + out("half"));

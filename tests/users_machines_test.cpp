@@ -337,7 +337,7 @@ TEST_F(UsersMachines, ALimitOfFileSizesIsLikeAFullDisk) {
 
 TEST_F(UsersMachines, ALimitOfProcessorTimeLeavesTimeToSave) {
 #ifdef NORMLAB_SANITIZED
-  const std::string limit = "ulimit -t 40; exec ";
+  const std::string limit = "ulimit -t 12; exec ";
 #else
   const std::string limit = "ulimit -t 6; exec ";
 #endif
