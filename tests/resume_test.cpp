@@ -100,11 +100,12 @@ TEST_F(Resume, MeasurementsGoOnInTheMiddleOfAnEpoch) {
   expect_equal_studies(out("whole"), out("s"));
 }
 
-/// Testing goes on over many images: a stop does not wait for them, since the epoch is saved before.
+/// Testing goes on over many images, a thousand at a time: a stop does not wait for the rest, since the epoch
+/// is saved before.
 TEST_F(Resume, AStopWhileTestingIsAtOnce) {
   const std::string options =
-      "compare_norms --norms bn --seeds 1 --threads 1 --width 3 --limit-train 60 --batch-size 30 --epochs 1 "
-      "--limit-test 500 --out ";
+      "compare_norms --norms bn --seeds 1 --threads 1 --width 2 --limit-train 60 --batch-size 30 --epochs 1 "
+      "--limit-test 1200 --out ";
   ASSERT_EQ(run_program(options + out("whole")).status, 0);
   const ProgramResult stopped =
       run_program(options + out("s") + " & pid=$!; while [ -e /proc/$pid/exe ] && [ ! -e " + out("s") +
