@@ -11,13 +11,14 @@
 #include "host/isa.hpp"
 #include "layers/data_type.hpp"
 
-// Kernels are inlined into one function for each instruction set. UndefinedBehaviorSanitizer leaves what is
-// inlined alone, since loops over registers are none with its checks. AddressSanitizer checks every access of
-// the portable kernels, the same lines as all others, and leaves those alone: layers' tests run the portable
-// ones, whole networks train at speed.
+// Kernels are inlined into one function for each instruction set. Of UndefinedBehaviorSanitizer's checks,
+// those of indices and of overflow are left out there: with them loops over registers stay loops.
+// AddressSanitizer checks every access of the portable kernels, which are the same lines as the others and
+// which layers' tests run then; whole networks train with the others, unchecked and at speed.
 #if defined(NORMLAB_SANITIZED) && defined(__GNUC__)
-#define NORMLAB_INLINE __attribute__((always_inline, no_sanitize("undefined"))) inline
-#define NORMLAB_INLINE_LAMBDA __attribute__((always_inline, no_sanitize("undefined")))
+#define NORMLAB_UNCHECKED no_sanitize("bounds"), no_sanitize("signed-integer-overflow")
+#define NORMLAB_INLINE __attribute__((always_inline, NORMLAB_UNCHECKED)) inline
+#define NORMLAB_INLINE_LAMBDA __attribute__((always_inline, NORMLAB_UNCHECKED))
 #else
 #define NORMLAB_INLINE __attribute__((always_inline)) inline
 /// For lambdas, after the parameters.

@@ -37,12 +37,14 @@ class CompareNorms : public ::testing::Test {
   test::TemporaryDirectory directory_;
 };
 
-TEST_F(CompareNorms, EqualBitsForAnyThreadsAndJobs) {
+TEST_F(CompareNorms, EqualBitsForAnyThreadsAndJobsAndWhenRunTwice) {
   const std::string what = kSmall +
                            "--norms none,bn,ln-elementwise,gn:4 --seeds 1 "  // graph_test: all norms
                            "--augment --val 20 --diagnose-steps 5 ";
   const std::vector<std::pair<std::string, std::string>> ways{{"one", "--threads 1"},
+                                                              {"again", "--threads 1"},
                                                               {"two", "--threads 2 --jobs 1"},
+                                                              {"auto", "--threads 4 --jobs auto"},
                                                               {"three", "--threads 4 --jobs 3"},
                                                               {"seven", "--threads 7 --jobs 1"}};
   for (const auto& [name, threads] : ways) {

@@ -1,4 +1,4 @@
-// What the graph promises whatever the layers: equal bits for any number of threads, one
+// What the graph promises whatever the layers: equal bits for any number of threads and for a second run, one
 // result for any shard size, memory that does not grow with the batch, and checks.
 
 #include "layers/graph.hpp"
@@ -88,6 +88,10 @@ TEST_P(GraphNorms, EqualBitsWhenWorkersComeAndGoBetweenPasses) {
     };
     EXPECT_TRUE(train(GetParam(), 7, 0, "net_a", DataType::f32, change) == one);
   }
+}
+
+TEST_P(GraphNorms, EqualBitsWhenRunTwice) {
+  EXPECT_TRUE(train(GetParam(), 1) == by_one_thread(GetParam()));
 }
 
 TEST_P(GraphNorms, EqualBitsInBf16) {
