@@ -218,4 +218,23 @@ TEST(House, LongTestsAreThoseOfTheReadme) {
   EXPECT_EQ(named[0], named[1]);
 }
 
+/// `a | head` and `a | grep -q` leave before `a` has said all, which then ends with SIGPIPE: under pipefail
+/// the line fails, now and then.
+TEST(House, NoPipeOfAScriptIsLeftEarly) {
+  const std::regex leaves(R"(\|\s*(head\b|grep (-\S+ )*-[a-zA-Z]*q|sed (-\S+ )*['"]?[0-9]*q))");
+  int scripts = 0;
+  for (const char* room : {"tools", "tests"}) {
+    for (const auto& entry : fs::recursive_directory_iterator(kRoot / room)) {
+      if (!entry.is_regular_file() || entry.path().has_extension()) continue;
+      const std::string text = text_of(entry.path());
+      if (!text.starts_with("#!/usr/bin/env bash\n")) continue;
+      ++scripts;
+      EXPECT_NE(text.find("set -euo pipefail\n"), std::string::npos) << entry.path();
+      std::smatch match;
+      EXPECT_FALSE(std::regex_search(text, match, leaves)) << entry.path() << ": " << match.str();
+    }
+  }
+  EXPECT_GE(scripts, 9);
+}
+
 }  // namespace
