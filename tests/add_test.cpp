@@ -4,6 +4,7 @@
 
 #include "layers/conv2d.hpp"
 #include "layers/relu.hpp"
+#include "layers/softmax_cross_entropy.hpp"
 #include "tests/reference/layers.hpp"
 #include "tests/support/layer_check.hpp"
 

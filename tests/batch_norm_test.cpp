@@ -5,6 +5,7 @@
 
 #include "layers/batch_norm.hpp"
 
+#include "experiments/common/backends.hpp"
 #include "layers/group_norm.hpp"
 #include "tests/reference/norms.hpp"
 #include "tests/support/layer_check.hpp"

@@ -9,6 +9,7 @@
 #include <map>
 #include <sstream>
 
+#include "experiments/common/backends.hpp"
 #include "tests/support/emulated_backend.hpp"
 #include "tests/support/faulty_library.hpp"
 #include "tests/support/program.hpp"

@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <optional>
+#include <regex>
+#include <sstream>
 #include <thread>
 #include <utility>
 

@@ -4,8 +4,10 @@
 
 #include "layers/conv2d.hpp"
 
+#include "layers/softmax_cross_entropy.hpp"
 #include "tests/support/conv_plan.hpp"
 #include "tests/support/conv_tolerance.hpp"
+#include "tests/support/emulated_backend.hpp"
 
 namespace normlab {
 namespace {

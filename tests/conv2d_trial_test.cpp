@@ -132,6 +132,8 @@ TEST(LibraryTrial, ARunSaysWhatFailed) {
   std::filesystem::create_directories(directory / spec.name());
   HostBackend host(1);
   host.prefer_library(true);
+  if (!library_plan(host, {.x = {4, 3, 32, 32}, .out_channels = 32}, {}))
+    GTEST_SKIP() << "oneDNN has nothing for blocks of 16 channels on this CPU";
   host.set_library(
       testing::faulty_library(ConvPass::backward_weights, Faulty::Fault::reads_scratch, Which::first));
   StudyPlan plan;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <set>
 
+#include "experiments/common/backends.hpp"
 #include "layers/circular_pad.hpp"
 #include "layers/conv2d.hpp"
 #include "layers/group_norm.hpp"

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "experiments/common/backends.hpp"
 #include "experiments/common/diagnostics.hpp"
 #include "experiments/common/probe.hpp"
 #include "host/gram.hpp"

@@ -10,6 +10,7 @@
 #include "layers/initialize.hpp"
 #include "layers/networks.hpp"
 #include "layers/optimizer.hpp"
+#include "layers/softmax_cross_entropy.hpp"
 #include "tests/support/layer_check.hpp"
 
 namespace normlab {

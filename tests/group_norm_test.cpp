@@ -5,6 +5,7 @@
 
 #include "layers/group_norm.hpp"
 
+#include "layers/softmax_cross_entropy.hpp"
 #include "tests/reference/norms.hpp"
 #include "tests/support/layer_check.hpp"
 #include "tests/support/norm_tolerance.hpp"

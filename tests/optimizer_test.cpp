@@ -4,6 +4,7 @@
 #include "layers/optimizer.hpp"
 
 #include "layers/linear.hpp"
+#include "layers/softmax_cross_entropy.hpp"
 #include "tests/reference/optimizer.hpp"
 #include "tests/support/layer_check.hpp"
 

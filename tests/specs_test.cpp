@@ -10,6 +10,8 @@
 #include "layers/linear.hpp"
 #include "layers/max_pool.hpp"
 #include "layers/relu.hpp"
+#include "layers/softmax_cross_entropy.hpp"
+#include "tests/support/emulated_backend.hpp"
 #include "tests/support/layer_check.hpp"
 
 namespace normlab {

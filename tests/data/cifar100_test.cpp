@@ -6,7 +6,9 @@
 #include <gtest/gtest.h>
 
 #include "host/data/dataset.hpp"
+#include "host/data/digest.hpp"
 #include "host/data/fetch.hpp"
+#include "host/data/files.hpp"
 #include "layers/error.hpp"
 #include "tests/data/tiny_archive.hpp"
 #include "tests/support/program.hpp"

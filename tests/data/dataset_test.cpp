@@ -14,6 +14,8 @@
 #include "host/data/archive.hpp"
 #include "host/data/cifar.hpp"
 #include "host/data/contact_sheet.hpp"
+#include "host/data/digest.hpp"
+#include "host/data/files.hpp"
 #include "host/data/synthetic.hpp"
 #include "layers/error.hpp"
 #include "tests/data/tiny_archive.hpp"

@@ -6,6 +6,7 @@
 
 #include <chrono>
 
+#include "host/data/files.hpp"
 #include "layers/error.hpp"
 #include "tests/data/http_server.hpp"
 #include "tests/data/tiny_archive.hpp"

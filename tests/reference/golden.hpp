@@ -2,10 +2,6 @@
 // The golden values of PyTorch in float64 (golden/README.md), and the inputs of the golden trajectories,
 // which both sides compute from the same formulas on Philox integers.
 
-#include <cstdlib>
-#include <fstream>
-#include <sstream>
-
 #include "layers/philox.hpp"
 #include "tests/reference/network.hpp"
 #include "tests/support/places.hpp"
@@ -15,68 +11,27 @@ namespace normlab::reference {
 /// A file of lines `name dims : values`, dims like 2x3x4 (or 1), `#` beginning a comment.
 class Golden {
  public:
-  explicit Golden(const std::string& path) {
-    std::ifstream file(path);
-    if (!file)
-      throw std::runtime_error("cannot read " + path + " (made by tests/reference/golden/make_golden.py)");
-    for (std::string line; std::getline(file, line);) {
-      if (line.empty() || line[0] == '#') continue;
-      std::istringstream words(line);
-      std::string name;
-      std::string dims;
-      std::string word;
-      words >> name >> dims >> word;
-      if (word != ":") throw std::runtime_error(path + ": a line without a colon: " + line.substr(0, 60));
-      Entry& entry = entries_[name];
-      std::istringstream sizes(dims);
-      std::size_t count = 1;
-      for (std::string size; std::getline(sizes, size, 'x');) {
-        entry.dims.push_back(std::stoi(size));
-        count *= static_cast<std::size_t>(entry.dims.back());
-      }
-      while (words >> word) entry.values.push_back(std::strtod(word.c_str(), nullptr));
-      if (entry.values.size() != count) throw std::runtime_error(path + ": " + name + " has another size");
-    }
-  }
+  explicit Golden(const std::string& path);
 
   bool has(const std::string& name) const { return entries_.count(name) != 0; }
   const Values& values(const std::string& name) const { return find(name).values; }
   double value(const std::string& name) const { return values(name).at(0); }
   const std::vector<int>& dims(const std::string& name) const { return find(name).dims; }
-  Tensor tensor(const std::string& name) const {
-    std::vector<int> d = dims(name);
-    d.resize(4, 1);
-    return {d[0], d[1], d[2], d[3], values(name)};
-  }
+  Tensor tensor(const std::string& name) const;
   /// The names that begin with `prefix`, without it, up to the next slash; sorted, each once.
-  std::vector<std::string> below(const std::string& prefix) const {
-    std::vector<std::string> names;
-    for (const auto& [name, entry] : entries_) {
-      if (name.rfind(prefix, 0) != 0) continue;
-      const std::string rest = name.substr(prefix.size());
-      const std::string part = rest.substr(0, rest.find('/'));
-      if (names.empty() || names.back() != part) names.push_back(part);
-    }
-    return names;
-  }
+  std::vector<std::string> below(const std::string& prefix) const;
 
  private:
   struct Entry {
     std::vector<int> dims;
     Values values;
   };
-  const Entry& find(const std::string& name) const {
-    const auto it = entries_.find(name);
-    if (it == entries_.end()) throw std::runtime_error("no golden value " + name);
-    return it->second;
-  }
+  const Entry& find(const std::string& name) const;
   std::map<std::string, Entry> entries_;
 };
 
 /// A file of tests/reference/golden/.
-inline std::string golden_path(const std::string& file) {
-  return test::source_dir() + "/tests/reference/golden/" + file;
-}
+std::string golden_path(const std::string& file);
 
 // --- the golden trajectories: batch 32, lr 0.001, momentum 0.9, no weight decay ----------------------------
 
@@ -90,50 +45,16 @@ inline constexpr double kMomentum = 0.9;
 enum Stream : std::uint32_t { parameters = 1, pixels = 2, labels = 3, signs = 4 };
 
 /// 2 u - 1 for a uniform u in (0, 1); exact in double.
-inline double symmetric(Philox& bits) {
-  return 2.0 * bits.uniform() - 1.0;
-}
+double symmetric(Philox& bits);
 
 /// Weights: He-scaled uniform, (2u - 1) sqrt(6 / fan_in). Gamma: 0.5 + u. Beta and biases: (2u - 1) / 8. Each
 /// tensor has its own stream, numbered in the order of parameters_of.
-inline Named initial_parameters(const Network& network) {
-  Named result;
-  std::uint32_t tensor = 0;
-  for (const Parameter& parameter : parameters_of(network)) {
-    Philox bits(kSeed, Purpose::probe, tensor++, Stream::parameters);
-    const bool gamma = parameter.name.find(".norm.weight") != std::string::npos;
-    const double scale = parameter.fan_in ? std::sqrt(6.0 / static_cast<double>(parameter.fan_in)) : 0.125;
-    Values& values = result[parameter.name];
-    values.resize(parameter.count);
-    for (double& value : values) value = gamma ? 0.5 + bits.uniform() : symmetric(bits) * scale;
-  }
-  return result;
-}
+Named initial_parameters(const Network& network);
 
 /// The batch of a step (from 0): random bytes, standardized as CIFAR-10's pixels are.
-inline std::vector<std::uint8_t> bytes(int step) {
-  Philox bits(kSeed, Purpose::probe, static_cast<std::uint32_t>(step), Stream::pixels);
-  std::vector<std::uint8_t> result(static_cast<std::size_t>(kBatch) * 3 * 32 * 32);
-  for (auto& byte : result) byte = static_cast<std::uint8_t>(bits.next() >> 24);
-  return result;
-}
-inline Tensor input(int step) {
-  constexpr std::array<double, 3> mean{.4914, .4822, .4465};
-  constexpr std::array<double, 3> deviation{.247, .2435, .2616};
-  Tensor x(kBatch, 3, 32, 32);
-  const auto raw = bytes(step);
-  for_each(x, [&](int, int c, int, int, std::size_t i) {
-    const auto k = static_cast<std::size_t>(c);
-    x.v[i] = (raw[i] / 255.0 - mean[k]) / deviation[k];
-  });
-  return x;
-}
-inline std::vector<int> label_batch(int step) {
-  Philox bits(kSeed, Purpose::probe, static_cast<std::uint32_t>(step), Stream::labels);
-  std::vector<int> result(kBatch);
-  for (int& label : result) label = static_cast<int>(bits.below(10));
-  return result;
-}
+std::vector<std::uint8_t> bytes(int step);
+Tensor input(int step);
+std::vector<int> label_batch(int step);
 
 inline constexpr int kProjections = 64;        // of the whole parameter vector
 inline constexpr int kTensorProjections = 16;  // of each tensor
@@ -145,30 +66,10 @@ struct Projections {
   Values whole = Values(kProjections, 0.0);
   Named tensors;
 };
-inline Projections project(const Network& network, const Named& start, const Named& now) {
-  Projections result;
-  std::uint32_t tensor = 0;
-  for (const Parameter& parameter : parameters_of(network)) {
-    Philox bits(kSeed, Purpose::probe, tensor++, Stream::signs);
-    Values& own = result.tensors[parameter.name];
-    own.assign(kTensorProjections, 0.0);
-    for (std::size_t i = 0; i < parameter.count; ++i) {
-      const double change = now.at(parameter.name).at(i) - start.at(parameter.name).at(i);
-      const std::uint64_t low = bits.next();
-      const std::uint64_t word = low | std::uint64_t{bits.next()} << 32;
-      const std::uint32_t of_tensor = bits.next();
-      bits.next();
-      for (std::size_t k = 0; k < kProjections; ++k) result.whole[k] += (word >> k & 1) ? change : -change;
-      for (std::size_t k = 0; k < kTensorProjections; ++k) own[k] += (of_tensor >> k & 1) ? change : -change;
-    }
-  }
-  return result;
-}
+Projections project(const Network& network, const Named& start, const Named& now);
 
 /// The estimated L2 distance between two vectors, from their projections.
-inline double projected_distance(const Values& a, const Values& b) {
-  return l2_distance(a, b) / std::sqrt(static_cast<double>(a.size()));
-}
+double projected_distance(const Values& a, const Values& b);
 
 /// How far a run's parameters `now` are from the golden ones after `steps` (5 or 20) steps.
 struct Distance {
@@ -177,23 +78,8 @@ struct Distance {
   std::string worst_name;
   double change = 0;  // of the whole vector, relative to the norm of the golden change since the start
 };
-inline Distance distance(const Golden& golden, const std::string& norm, int steps, const Network& network,
-                         const Named& start, const Named& now) {
-  const std::string prefix = "trajectory/" + norm + "/" + std::to_string(steps) + "/";
-  const Projections mine = project(network, start, now);
-  Distance result;
-  const double whole = projected_distance(mine.whole, golden.values(prefix + "projections"));
-  result.whole = whole / golden.value(prefix + "norm");
-  result.change = whole / golden.value(prefix + "change");
-  for (const auto& [name, projections] : mine.tensors) {
-    const double relative = projected_distance(projections, golden.values(prefix + name + "/projections")) /
-                            golden.value(prefix + name + "/norm");
-    if (relative <= result.worst_tensor) continue;
-    result.worst_tensor = relative;
-    result.worst_name = name;
-  }
-  return result;
-}
+Distance distance(const Golden& golden, const std::string& norm, int steps, const Network& network,
+                  const Named& start, const Named& now);
 
 }  // namespace trajectory
 }  // namespace normlab::reference

@@ -21,15 +21,8 @@ struct Tensor {
   Values v;
 
   Tensor() = default;
-  Tensor(int n_, int c_, int h_, int w_, double fill = 0.0) : n(n_), c(c_), h(h_), w(w_) {
-    if (n < 1 || c < 1 || h < 1 || w < 1) throw std::invalid_argument("reference: empty tensor");
-    v.assign(static_cast<std::size_t>(n) * per_sample(), fill);
-  }
-  Tensor(int n_, int c_, int h_, int w_, Values values) : n(n_), c(c_), h(h_), w(w_), v(std::move(values)) {
-    if (v.size() != static_cast<std::size_t>(n) * per_sample()) {
-      throw std::invalid_argument("reference: " + std::to_string(v.size()) + " values for another shape");
-    }
-  }
+  Tensor(int n_, int c_, int h_, int w_, double fill = 0.0);
+  Tensor(int n_, int c_, int h_, int w_, Values values);
 
   std::size_t per_sample() const {
     return static_cast<std::size_t>(c) * static_cast<std::size_t>(h) * static_cast<std::size_t>(w);
@@ -53,9 +46,7 @@ struct Tensor {
   }
 };
 
-inline void require(bool condition, const char* what) {
-  if (!condition) throw std::invalid_argument(std::string("reference: ") + what);
-}
+void require(bool condition, const char* what);
 
 /// Calls f(n, c, h, w, flat index) for every element, in memory order.
 template <typename F>
@@ -72,32 +63,13 @@ void for_each(const Tensor& x, F&& f) {
 
 /// |x|, element by element: conv2d(absolute(x), absolute(weight)) is the sum of |a_i b_i| that the
 /// tolerances of the tests are relative to.
-inline Values absolute(Values values) {
-  for (double& value : values) value = std::abs(value);
-  return values;
-}
-inline Tensor absolute(Tensor x) {
-  x.v = absolute(std::move(x.v));
-  return x;
-}
+Values absolute(Values values);
+Tensor absolute(Tensor x);
 
-inline double largest(const Values& values) {
-  double result = 0;
-  for (const double value : values) result = std::max(result, std::abs(value));
-  return result;
-}
+double largest(const Values& values);
 
 /// The L2 norm of a - b, and of a.
-inline double l2_distance(const Values& a, const Values& b) {
-  require(a.size() == b.size(), "l2_distance of two sizes");
-  long double sum = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) sum += static_cast<long double>(a[i] - b[i]) * (a[i] - b[i]);
-  return static_cast<double>(std::sqrt(sum));
-}
-inline double l2_norm(const Values& a) {
-  long double sum = 0;
-  for (const double value : a) sum += static_cast<long double>(value) * value;
-  return static_cast<double>(std::sqrt(sum));
-}
+double l2_distance(const Values& a, const Values& b);
+double l2_norm(const Values& a);
 
 }  // namespace normlab::reference

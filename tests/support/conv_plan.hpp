@@ -1,13 +1,6 @@
 #pragma once
 // Plans of convolutions run without a graph, and their definition, term by term.
 
-#include <gtest/gtest.h>
-
-#include <algorithm>
-#include <cmath>
-#include <cstring>
-
-#include "host/layout.hpp"
 #include "tests/reference/layers.hpp"
 #include "tests/support/layer_check.hpp"
 
@@ -22,19 +15,7 @@ struct PlanRun {
 
 class PlanRunner {
  public:
-  PlanRunner(Backend& backend, const Conv2dSpec& spec)
-      : backend_(backend),
-        spec_(spec),
-        plan_(backend.conv2d(spec)),
-        packed_(backend, plan_->packed_values() * sizeof(float)),
-        gradients_(backend, plan_->packed_gradients() * sizeof(float)),
-        scratch_(backend, plan_->scratch_bytes()),
-        x_(backend, backend.bytes(spec.x, spec.type, spec.x_layout)),
-        dx_(backend, x_.bytes()),
-        y_(backend, backend.bytes(spec.y(), spec.type, Layout::native)),
-        dy_(backend, y_.bytes()) {
-    if (backend.reads_host_memory()) std::memset(scratch_.data(), 0xFF, scratch_.bytes());  // nobody's: NaN
-  }
+  PlanRunner(Backend& backend, const Conv2dSpec& spec);
 
   PlanRun operator()(const reference::Tensor& x, const Values& weight, const Values& offset,
                      const reference::Tensor& dy, int calls = 1) {
@@ -66,21 +47,7 @@ class PlanRunner {
 
  private:
   /// On the CPU channels that only fill the last block of 16 are zeros, whatever the others are.
-  void expect_clear_padding(const Tensor& tensor, const char* what) const {
-    const auto* host = dynamic_cast<const HostBackend*>(&backend_);
-    if (host == nullptr) return;
-    const HostLayout at(tensor.shape, host->blocked(tensor.type));
-    with_storage(tensor.type, [&]<typename T>(Stored<T>) {
-      for (int n = 0; n < tensor.shape.n; ++n) {
-        for (int c = tensor.shape.c; c < at.padded_channels(); ++c) {
-          for (int p = 0; p < tensor.shape.pixels(); ++p) {
-            const auto value = static_cast<float>(tensor.as<T>()[at.at(n, c, p)]);
-            ASSERT_EQ(value, 0.0F) << what << "'s channel " << c << " of " << tensor.shape.c;
-          }
-        }
-      }
-    });
-  }
+  void expect_clear_padding(const Tensor& tensor, const char* what) const;
 
   Backend& backend_;
   Conv2dSpec spec_;
@@ -88,10 +55,8 @@ class PlanRunner {
   Buffer packed_, gradients_, scratch_, x_, dx_, y_, dy_;
 };
 
-inline PlanRun run_plan(Backend& backend, const Conv2dSpec& spec, const reference::Tensor& x,
-                        const Values& weight, const Values& offset, const reference::Tensor& dy, int calls) {
-  return PlanRunner(backend, spec)(x, weight, offset, dy, calls);
-}
+PlanRun run_plan(Backend& backend, const Conv2dSpec& spec, const reference::Tensor& x, const Values& weight,
+                 const Values& offset, const reference::Tensor& dy, int calls);
 
 /// Convolution term by term, with the sizes of what is summed up. Whether the zeros around the input multiply
 /// an infinity, which makes NaN, is left open: `open` marks where they could.
@@ -100,65 +65,13 @@ struct Definition {
   std::vector<bool> y_open, dx_open, dweight_open;
 
   Definition(const Conv2dSpec& spec, const reference::Tensor& x, const Values& weight, const Values& offset,
-             const reference::Tensor& dy)
-      : y(dy.size()),
-        dx(x.size()),
-        dweight(weight.size()),
-        y_size(y),
-        dx_size(dx),
-        dweight_size(dweight),
-        y_open(y.size()),
-        dx_open(dx.size()),
-        dweight_open(dweight.size()) {
-    const int k = spec.kernel;
-    std::vector<int> taps_of(x.size());  // that reach an input, in one pair of channels
-    reference::for_each(dy, [&](int n, int o, int h, int w, std::size_t out) {
-      if (spec.bias) y[out] += offset[static_cast<std::size_t>(o)];
-      for (int c = 0; c < x.c; ++c) {
-        for (int tap = 0; tap < k * k; ++tap) {
-          const int row = h * spec.stride - spec.padding + tap / k;
-          const int column = w * spec.stride - spec.padding + tap % k;
-          const auto at = static_cast<std::size_t>((o * x.c + c) * k * k + tap);
-          if (row < 0 || row >= x.h || column < 0 || column >= x.w) {
-            if (!std::isfinite(weight[at])) y_open[out] = true;
-            if (!std::isfinite(dy.v[out])) dweight_open[at] = true;
-            continue;
-          }
-          const std::size_t in = x.index(n, c, row, column);
-          if (o == 0) ++taps_of[in];
-          const auto add = [](double& sum, double& size, double a, double b) {
-            sum += a * b;
-            size += std::abs(a * b);
-          };
-          add(y[out], y_size[out], x.v[in], weight[at]);
-          add(dx[in], dx_size[in], dy.v[out], weight[at]);
-          add(dweight[at], dweight_size[at], x.v[in], dy.v[out]);
-        }
-      }
-    });
-    const bool is_finite = std::ranges::all_of(weight, [](double value) { return std::isfinite(value); });
-    for (std::size_t i = 0; i < dx.size(); ++i) dx_open[i] = !is_finite && taps_of[i] < k * k;
-  }
+             const reference::Tensor& dy);
 };
 
 /// NaN and infinities just where the definition has them; what is finite within `relative` of its size.
 /// `apart`: places where that is not asked.
-inline void expect_as_defined(DataType type, const std::vector<float>& actual, const Values& expected,
-                              const Values& size, const std::vector<bool>& open, const std::string& what,
-                              double relative, const std::vector<bool>& apart) {
-  ASSERT_EQ(actual.size(), expected.size()) << what;
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    if (apart[i] || (open[i] && std::isnan(actual[i]))) continue;
-    const auto value = static_cast<double>(actual[i]);
-    if (!std::isfinite(expected[i])) {
-      ASSERT_TRUE(std::isnan(expected[i]) ? std::isnan(value) : value == expected[i])
-          << what << "[" << i << "] is " << value << ", not " << expected[i];
-      continue;
-    }
-    const double rounding = type == DataType::bf16 ? std::abs(expected[i]) / 256 : 0;
-    ASSERT_LE(std::abs(value - expected[i]), relative * size[i] + 1.01 * rounding)
-        << what << "[" << i << "] is " << value << ", not " << expected[i] << ", of size " << size[i];
-  }
-}
+void expect_as_defined(DataType type, const std::vector<float>& actual, const Values& expected,
+                       const Values& size, const std::vector<bool>& open, const std::string& what,
+                       double relative, const std::vector<bool>& apart);
 
 }  // namespace normlab::testing

@@ -1,6 +1,6 @@
 #pragma once
-// Where things are. Functions, not macros: so no other file depends on where the checkout lies, and compiler caches
-// serve every clone.
+// Where things are. Functions, not macros: so no other file depends on where the checkout lies, and compiler
+// caches serve every clone.
 
 #include <string>
 
