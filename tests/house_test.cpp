@@ -205,19 +205,6 @@ TEST(House, EveryPrecompiledHeaderIsLookedFor) {
   EXPECT_GE(count, 10);
 }
 
-/// What README says was run once, at length, is what `tools/test --long` runs.
-TEST(House, LongTestsAreThoseOfTheReadme) {
-  const std::regex variable(R"(NORMLAB_[A-Z_]+=[0-9]+|long_run [0-9]+)");
-  std::set<std::string> named[2];
-  for (int i = 0; i < 2; ++i) {
-    const std::string text = text_of(kRoot / (i == 0 ? "README.md" : "tests/long"));
-    for (std::sregex_iterator it(text.begin(), text.end(), variable); it != std::sregex_iterator(); ++it)
-      named[i].insert(it->str());
-  }
-  EXPECT_GE(named[0].size(), 6U);
-  EXPECT_EQ(named[0], named[1]);
-}
-
 /// `a | head` and `a | grep -q` leave before `a` has said all, which then ends with SIGPIPE: under pipefail
 /// the line fails, now and then.
 TEST(House, NoPipeOfAScriptIsLeftEarly) {

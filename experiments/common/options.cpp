@@ -238,7 +238,7 @@ void add_study_options(CommandLine& line, StudyOptions& o, const std::vector<std
   how.add("--optimizer", &o.optimizer, "sgd or adamw");
   how.add("--lr", &o.lr,
           "Peak learning rate; by norm where they must differ: 0.1,none=0.02,gn=0.05,gn:8=0.02\n"
-          "(the default was found on held-out training images, see README.md)")
+          "(the default was found on held-out training images, see docs/findings.md)")
       .list();
   how.add("--schedule", &o.schedule,
           "constant; step (/10 at 1/2 and 3/4); cosine; onecycle (PyTorch's OneCycleLR,\n"

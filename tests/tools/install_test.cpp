@@ -8,6 +8,7 @@
 #include <regex>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "tests/support/places.hpp"
 #include "tests/support/program.hpp"
@@ -129,11 +130,17 @@ TEST_F(Install, ExamplesAreAccepted) {
   }
 }
 
-/// The files of this project that the README links lie where it says.
-TEST_F(Install, TheReadmeFindsWhatItLinks) {
-  const std::string text = test::read_text(documents() / "README.md");
-  for (const std::string& file : all_of(text, R"((?:\]\(|src=")([a-zA-Z][\w/.-]+\.(?:md|png|toml)))"))
-    EXPECT_TRUE(fs::exists(documents() / file)) << file;
+/// The files of this project that the README and the other pages link lie where they say.
+TEST_F(Install, PagesFindWhatTheyLink) {
+  std::vector<fs::path> pages = {documents() / "README.md"};
+  for (const std::string& name : names(documents() / "docs"))
+    if (name.ends_with(".md")) pages.push_back(documents() / "docs" / name);
+  EXPECT_GE(pages.size(), 9U);
+  for (const fs::path& page : pages) {
+    for (const std::string& file :
+         all_of(test::read_text(page), R"((?:\]\(|src=")((?:\.\./)?[a-zA-Z][\w/.-]+\.(?:md|png|toml)))"))
+      EXPECT_TRUE(fs::exists(page.parent_path() / file)) << page << ": " << file;
+  }
   EXPECT_HAS(test::read_text(documents() / "copyright"), "Copyright (c)");
 }
 
