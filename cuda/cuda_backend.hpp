@@ -20,7 +20,7 @@ struct CudaOptions {
 
 /// Empty where the device is there and can be used; else what is missing, for people.
 [[nodiscard]] std::string why_no_device(const CudaOptions& options = {});
-/// Throws Error if why_no_device() has something to say.
+/// Throws Error with the words of why_no_device() where there is no usable device.
 [[nodiscard]] std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options = {});
 
 }  // namespace normlab::NORMLAB_PLATFORM

@@ -156,7 +156,7 @@ class LawStudy {
     std::vector<std::jthread> others;
     try {
       for (int i = 1; i < jobs; ++i) others.emplace_back(work);
-    } catch (const std::system_error&) {  // no more threads to be had: the others do the work
+    } catch (const std::system_error&) {  // no more threads can be started: the others do the work
     }
     work();
   }

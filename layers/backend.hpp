@@ -78,8 +78,8 @@ class Replay {
   virtual void launch() = 0;
 };
 
-/// Batch norm by a library that takes a whole batch in one call: what partial sums would be reduced to stays
-/// in the library's own form, between a training pass and its backward pass.
+/// Batch norm by a library that takes a whole batch in one call: the statistics stay in the library's own
+/// form from the training pass to its backward pass.
 class BatchNormPlan {
  public:
   virtual ~BatchNormPlan() = default;
@@ -131,9 +131,9 @@ class Backend {
   [[nodiscard]] virtual int lanes() const = 0;
   [[nodiscard]] virtual int workers() const = 0;
   [[nodiscard]] virtual int active_workers() const { return workers(); }
-  /// 1 to workers(); results do not depend on it. A device whose workers are its own affair ignores it.
+  /// 1 to workers(); results do not depend on it. A device that schedules its own work ignores it.
   virtual void set_active_workers(int /*workers*/) {}
-  /// Whether little should cross from segment to segment: what must is stashed, the rest computed again.
+  /// Whether memory bandwidth is short: then only what must cross segments does, the rest is computed again.
   [[nodiscard]] virtual bool spares_memory() const = 0;
   virtual void run(int tasks, const std::function<void(int task, int worker)>& work) = 0;
   /// Whether operations are only enqueued when they return. What reads the device's memory waits for them.
@@ -156,7 +156,7 @@ class Backend {
   /// What plans chose where the library left a choice, as text that the backend of a resumed run is made
   /// with; empty: there was none.
   [[nodiscard]] virtual std::string choices() const = 0;
-  /// What people should know of the plans made so far: a line for each thing that did not go as usual.
+  /// What people should know of the plans made so far: a line for each thing that was out of the ordinary.
   [[nodiscard]] virtual std::vector<std::string> notes() const { return {}; }
   /// Null where batch norm is computed in the parts below, which is the default everywhere. Throws Error
   /// where the library cannot take the shape.

@@ -3,8 +3,8 @@
 //
 // A worker reads the clock once after each step of its work and charges the time since the last reading, so
 // nothing a worker does stays uncounted, and whatever is left of its time it waited for others. Each worker
-// writes its own sums: no locks. The clock is the host's, or of a device that works behind its back its own:
-// then readings are marks in its work, and their times are known when a pass has ended.
+// writes its own sums: no locks. The clock is the host's, or, on a device that works asynchronously, its own:
+// there a reading is a mark in its work, and its time is known when a pass has ended.
 
 #include <array>
 #include <chrono>
@@ -51,7 +51,7 @@ class Profile {
   void start(int worker);
   /// Charges a worker's time since start() or its last lap.
   void lap(int worker, int layer, Phase phase);
-  /// As lap() of worker 0, for work that all workers share under a roof of its own.
+  /// As lap() of worker 0, for work that all workers share and that is measured as a whole.
   void lap_of_all(int layer, Phase phase);
   /// While one lives, wall time counts. A null profile costs nothing.
   class Wall {

@@ -34,7 +34,7 @@ class DeviceImages {
   [[nodiscard]] int count() const { return images_.count; }
   [[nodiscard]] const Images& on_host() const { return images_; }
 
-  /// A batch of none, with what all of these images have in common.
+  /// An empty batch with what all batches of these images share: the images, mean and deviation.
   [[nodiscard]] Batch like() const {
     Batch batch;
     batch.images = &set_;

@@ -110,7 +110,7 @@ std::vector<RunOutcome> train_all(const StudyOptions& options, std::span<const R
     for (int seat = 1; seat < plan.jobs; ++seat) {
       try {
         others.emplace_back(work, seat);
-      } catch (const std::system_error&) {  // no more threads to be had: the other seats do the work
+      } catch (const std::system_error&) {  // no more threads can be started: the other seats do the work
         processors.leave(seat);
       }
     }

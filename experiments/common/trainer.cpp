@@ -351,7 +351,7 @@ class Run {
     directory_.write_config(c);
   }
 
-  /// A run that goes on elsewhere says so for ever.
+  /// Marks a run that was resumed on another machine: its configuration says so from now on.
   void mark_config() {
     RunConfig c = RunConfig::read(directory_.config());
     const RunConfig here = machine_of(backend_);

@@ -46,7 +46,7 @@ int with_enough_stack(const std::function<int()>& work) {
       int status = 1;
       std::thread([&] { status = work(); }).join();
       return status;
-    } catch (const std::system_error&) {  // no thread is to be had: the small stack must do
+    } catch (const std::system_error&) {  // no thread can be started: the small stack must do
     }
   }
 #endif
