@@ -1,4 +1,4 @@
-# `cmake --install` and the Debian package: the programs, their man pages, examples, the documentation and what it links.
+# `cmake --install` and the Debian package: the programs, their man pages, examples, the pages and what they link.
 include(GNUInstallDirs)
 install(TARGETS ${programs})
 set_target_properties(${programs} PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)  # libraries outside of the system's places

@@ -115,8 +115,9 @@ std::byte* CudaBackend::allocate(std::size_t bytes) {
   const cudaError_t status = cudaMalloc(&data, size);
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // it was heard
-    throw Error("out of GPU memory: {:.1f} MB could not be allocated on {}; use a smaller --batch-size or --width",
-                static_cast<double>(bytes) / 1e6, model_);
+    throw Error(
+        "out of GPU memory: {:.1f} MB could not be allocated on {}; use a smaller --batch-size or --width",
+        static_cast<double>(bytes) / 1e6, model_);
   }
   NORMLAB_CHECK(status);
   NORMLAB_CHECK(cudaMemsetAsync(data, 0, size, stream()));

@@ -77,7 +77,8 @@ std::byte* HostBackend::allocate(std::size_t bytes) {
   auto* data = fits ? static_cast<std::byte*>(std::aligned_alloc(alignment, rounded)) : nullptr;
   if (data == nullptr) {
     throw Error(
-        "out of memory: {:.1f} MB could not be allocated; use a smaller --batch-size or --width, fewer --jobs, or "
+        "out of memory: {:.1f} MB could not be allocated; use a smaller --batch-size or --width, fewer "
+        "--jobs, or "
         "raise the limit (ulimit -v)",
         static_cast<double>(bytes) / 1e6);
   }

@@ -82,7 +82,7 @@ class Graph {
   [[nodiscard]] const std::vector<Node>& nodes() const { return nodes_; }
   [[nodiscard]] const Shape& sample() const { return sample_; }
   [[nodiscard]] int shard_samples() const { return shard_samples_; }
-  /// How many shards a pass over so many samples has: as many workers can have work.
+  /// How many lanes a pass over so many samples has: as many workers can have work.
   [[nodiscard]] int lanes_of(int samples) const;
   [[nodiscard]] std::vector<const Parameter*> parameters() const;
   [[nodiscard]] std::vector<const State*> states() const;

@@ -1,6 +1,7 @@
 #pragma once
 // The CSV files that people load: epochs.csv, steps.csv, layers.csv, histograms.csv, runs.csv, with the
-// columns of docs/formats.md. One granularity a file, one header, LF, floats as %.9g, RFC 4180 quotes where needed.
+// columns of docs/formats.md. One granularity a file, one header, LF, floats as %.9g, RFC 4180 quotes where
+// needed.
 
 #include <filesystem>
 #include <span>
