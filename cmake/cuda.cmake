@@ -50,7 +50,7 @@ target_compile_options(
           -lineinfo
           -Xptxas=-warn-spills,-warn-lmem-usage,-Werror
           -Xcompiler=-Wall,-Wextra,-Wconversion,-Wno-psabi>)
-# For tests/compiled_code_test.cpp, which reads PTX where no disassembler is.
+# For tests/cuda/compiled_code_test.cpp, which reads PTX where no disassembler is.
 list(JOIN language " " NORMLAB_NVCC_LINE)
 string(PREPEND NORMLAB_NVCC_LINE "${CMAKE_CUDA_COMPILER} -std=c++20 ")
 string(APPEND NORMLAB_NVCC_LINE " -I${PROJECT_SOURCE_DIR} -I${PROJECT_SOURCE_DIR}/cuda/native -I${NORMLAB_CUDNN_INCLUDE}")

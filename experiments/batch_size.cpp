@@ -5,8 +5,8 @@
 
 #include <cmath>
 
-#include "experiments/common/study.hpp"
-#include "experiments/common/sweep_table.hpp"
+#include "experiments/study/study.hpp"
+#include "experiments/study/sweep_table.hpp"
 #include "host/record/figure_text.hpp"
 
 namespace {

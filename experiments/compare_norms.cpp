@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "experiments/common/study.hpp"
+#include "experiments/study/study.hpp"
 
 int main(int argc, char** argv) {
   using namespace normlab;

@@ -2,7 +2,7 @@
 // of each layer's parameters and of the loss at each block's output, step by step at first and then now and
 // then, and how activations are distributed before and after the norm.
 
-#include "experiments/common/study.hpp"
+#include "experiments/study/study.hpp"
 
 int main(int argc, char** argv) {
   using namespace normlab;

@@ -1,9 +1,9 @@
 // Does a norm make the loss smoother? Along the gradient at every few steps of training: the range of the
 // loss, the range of the change of the gradient, and the effective smoothness beta, for each norm (Santurkar
-// et al., "How does batch normalization help optimization?", NeurIPS 2018). experiments/common/landscape.hpp
+// et al., "How does batch normalization help optimization?", NeurIPS 2018). experiments/measure/landscape.hpp
 // has the definitions.
 
-#include "experiments/common/study.hpp"
+#include "experiments/study/study.hpp"
 
 int main(int argc, char** argv) {
   using namespace normlab;

@@ -61,14 +61,14 @@ TEST(House, ArrowsPointDownOnly) {
   expect_none("layers", "host/|cuda/|experiments/|tools/|tests/|" + kVendors);
   expect_none("host", "cuda/|experiments/|tools/|tests/");
   expect_none("cuda", "host/|experiments/|tools/|tests/|dnnl|oneapi|Eigen");
-  expect_none("experiments", "host/host_backend|cuda/|tools/|tests/|" + kVendors,
-              {"experiments/common/backends.cpp"});
-  expect_none("tools", "host/host_backend|cuda/|tests/|" + kVendors);
+  expect_none("experiments", "host/cpu/host_backend|cuda/|tools/|tests/|" + kVendors,
+              {"experiments/options/backends.cpp"});
+  expect_none("tools", "host/cpu/host_backend|cuda/|tests/|" + kVendors);
 }
 
 TEST(House, RecordsAndDataKnowNoDevice) {
   for (const char* room : {"host/data", "host/record", "host/report"})
-    expect_none(room, "host/[a-z_]+\\.hpp|" + kVendors);
+    expect_none(room, "host/cpu/|" + kVendors);
 }
 
 TEST(House, ReportsAreMadeOfRecordsAndData) {
@@ -77,13 +77,13 @@ TEST(House, ReportsAreMadeOfRecordsAndData) {
 }
 
 TEST(House, OneDnnHasOneHome) {
-  expect_none("host", "dnnl", {"host/onednn.hpp", "host/onednn.cpp"});
+  expect_none("host", "dnnl", {"host/cpu/onednn.hpp", "host/cpu/onednn.cpp"});
 }
 
 /// Headers that take as long to compile as a whole program have a home each.
 TEST(House, HeavyHeadersHaveAHome) {
   for (const char* room : {"host", "experiments", "tools"}) {
-    expect_none(room, "CLI/", {"experiments/common/command_line.cpp"});
+    expect_none(room, "CLI/", {"experiments/options/command_line.cpp"});
     expect_none(room, "nlohmann/", {"host/record/safetensors.cpp"});
     expect_none(room, "regex", {"host/report/tensorboard.cpp"});
   }
@@ -93,14 +93,14 @@ TEST(House, AnOperationHasOneNameEverywhere) {
   for (const char* name : {"conv2d", "group_norm", "batch_norm", "relu", "max_pool", "global_avg_pool",
                            "circular_pad", "add", "linear", "softmax_cross_entropy", "optimizer"}) {
     EXPECT_TRUE(fs::exists(kRoot / "layers" / fmt::format("{}.hpp", name))) << name;
-    EXPECT_TRUE(fs::exists(kRoot / "host" / fmt::format("{}.cpp", name))) << name;
+    EXPECT_TRUE(fs::exists(kRoot / "host/cpu" / fmt::format("{}.cpp", name))) << name;
     EXPECT_TRUE(fs::exists(kRoot / "cuda" / fmt::format("{}.cu", name))) << name;
-    EXPECT_TRUE(fs::exists(kRoot / "tests" / fmt::format("{}_test.cpp", name))) << name;
+    EXPECT_TRUE(fs::exists(kRoot / "tests/layers" / fmt::format("{}_test.cpp", name))) << name;
   }
 }
 
 /// What differs between nvcc and the emulator is found by the include path; the one #if about CUDA is in
-/// experiments/common/backends.cpp.
+/// experiments/options/backends.cpp.
 TEST(House, NoSeamsInCuda) {
   for (const auto& entry : fs::directory_iterator(kRoot / "cuda")) {
     if (!entry.is_regular_file()) continue;

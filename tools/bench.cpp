@@ -1,11 +1,11 @@
 // How fast training is, and how far from the machine's limit. Everything that is compared runs interleaved,
 // several rounds, and medians are reported: a shared machine has slow minutes.
 
-#include "experiments/common/command_line.hpp"
-#include "experiments/common/options.hpp"
-#include "experiments/common/run_spec.hpp"
+#include "experiments/options/command_line.hpp"
+#include "experiments/options/options.hpp"
+#include "experiments/training/run_spec.hpp"
 
-#include "host/limits.hpp"
+#include "host/cpu/limits.hpp"
 #include "host/system/output.hpp"
 #include "tools/bench/device.hpp"
 #include "tools/bench/tables.hpp"

@@ -4,7 +4,7 @@
 #include <tuple>
 #include <vector>
 
-#include "experiments/common/command_line.hpp"
+#include "experiments/options/command_line.hpp"
 #include "host/data/cifar.hpp"
 #include "host/data/contact_sheet.hpp"
 #include "host/data/dataset.hpp"

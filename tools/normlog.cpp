@@ -6,8 +6,8 @@
 #include <tuple>
 #include <vector>
 
-#include "experiments/common/command_line.hpp"
-#include "experiments/common/options.hpp"
+#include "experiments/options/command_line.hpp"
+#include "experiments/options/options.hpp"
 #include "host/record/compare.hpp"
 #include "host/record/csv.hpp"
 #include "host/record/file.hpp"

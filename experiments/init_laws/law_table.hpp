@@ -4,7 +4,7 @@
 #include <span>
 #include <string>
 
-#include "experiments/common/laws.hpp"
+#include "experiments/measure/laws.hpp"
 
 namespace normlab {
 

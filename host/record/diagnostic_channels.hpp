@@ -41,7 +41,7 @@ inline constexpr int kHistogramBins = 64;
 inline constexpr std::string_view kLayerPrefix = "layer.";
 inline constexpr std::string_view kBeforePrefix = "before.";
 inline constexpr std::string_view kAfterPrefix = "after.";
-/// Of the loss landscape along the gradient, see experiments/common/landscape.hpp.
+/// Of the loss landscape along the gradient, see experiments/measure/landscape.hpp.
 inline constexpr std::string_view kLandscapePrefix = "landscape.";
 
 /// The block that a layer belongs to: c1 of c1, c1.conv, c1.norm and c1.relu; s1.b1.c2 of s1.b1.c2.norm.

@@ -9,7 +9,7 @@
 #include <numeric>
 #include <sstream>
 
-#include "experiments/common/device_images.hpp"
+#include "experiments/training/device_images.hpp"
 #include "host/data/dataset.hpp"
 #include "host/record/log_reader.hpp"
 #include "host/record/run_config.hpp"
@@ -53,7 +53,8 @@ constexpr int kTestImages = 120;
     make_studies();                                                                                  \
   } while (false)
 
-/// A data set on disk, which the scripts read, too, and studies on it: of all norms, and of a residual network.
+/// A data set on disk, which the scripts read, too, and studies on it: of all norms, and of a residual
+/// network.
 class Interop : public ::testing::Test {
  protected:
   static void make_studies() {

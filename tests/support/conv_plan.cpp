@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "host/layout.hpp"
+#include "host/cpu/layout.hpp"
 
 namespace normlab::testing {
 

@@ -5,7 +5,7 @@
 #include <set>
 #include <utility>
 
-#include "host/conv2d.hpp"
+#include "host/cpu/conv2d.hpp"
 
 namespace normlab::testing {
 

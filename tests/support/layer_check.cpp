@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "experiments/common/backends.hpp"
+#include "experiments/options/backends.hpp"
 #include "layers/softmax_cross_entropy.hpp"
 #include "tests/support/emulated_backend.hpp"
 

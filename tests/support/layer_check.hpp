@@ -6,7 +6,7 @@
 #include <memory>
 #include <optional>
 
-#include "host/host_backend.hpp"
+#include "host/cpu/host_backend.hpp"
 #include "layers/graph.hpp"
 #include "tests/reference/gradient_check.hpp"
 #include "tests/reference/tensor.hpp"
@@ -38,7 +38,7 @@ class TestBackend {
   const DataType precision;
 
  private:
-  /// Under AddressSanitizer the kernels whose accesses are checked: see host/vector.hpp.
+  /// Under AddressSanitizer the kernels whose accesses are checked: see host/cpu/vector.hpp.
   [[nodiscard]] Isa usual_isa() const;
 
   const Isa before_ = normlab::isa();

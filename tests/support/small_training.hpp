@@ -1,7 +1,7 @@
 #pragma once
 // A training that the trainer ends within seconds on an emulated device, too.
 
-#include "experiments/common/trainer.hpp"
+#include "experiments/training/trainer.hpp"
 #include "host/data/synthetic.hpp"
 #include "tests/support/layer_check.hpp"
 

@@ -5,7 +5,7 @@
 
 #include <cstdlib>
 
-#include "experiments/common/backends.hpp"
+#include "experiments/options/backends.hpp"
 #include "tests/support/places.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/temporary_directory.hpp"

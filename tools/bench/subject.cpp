@@ -6,7 +6,7 @@
 #include <chrono>
 #include <numeric>
 
-#include "host/peak.hpp"
+#include "host/cpu/peak.hpp"
 #include "layers/initialize.hpp"
 #include "layers/philox.hpp"
 

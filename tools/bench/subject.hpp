@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "experiments/common/backends.hpp"
+#include "experiments/options/backends.hpp"
 #include "layers/networks.hpp"
 #include "layers/optimizer.hpp"
 #include "layers/profile.hpp"

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <numeric>
 
-#include "experiments/common/device_images.hpp"
+#include "experiments/training/device_images.hpp"
 #include "host/record/statistics.hpp"
 #include "layers/initialize.hpp"
 #include "layers/steps.hpp"

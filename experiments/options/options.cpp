@@ -1,0 +1,298 @@
+#include "experiments/options/options.hpp"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <string_view>
+
+#include "experiments/options/backends.hpp"
+#include "experiments/options/command_line.hpp"
+#include "experiments/training/profile_window.hpp"
+#include "host/cpu/limits.hpp"
+
+namespace normlab {
+
+namespace {
+
+template <typename Number>
+std::optional<Number> number(const std::string& text) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+void check_not_empty(const std::string& option, const std::string& text) {
+  if (split_list(text) == std::vector<std::string>{""})
+    throw UsageError("{}: the list is empty ('')", option);
+}
+
+template <typename Value>
+std::vector<Value> list_of(const std::string& option, const std::string& text, const char* what,
+                           std::optional<Value> (*parse)(const std::string&)) {
+  std::vector<Value> list;
+  check_not_empty(option, text);
+  for (const std::string& part : split_list(text)) {
+    const std::optional<Value> value = parse(part);
+    if (!value) throw UsageError("{}: '{}' is no {}; separate several by commas", option, part, what);
+    if (std::find(list.begin(), list.end(), *value) != list.end())
+      throw UsageError("{}: {} stands there twice", option, part);
+    list.push_back(*value);
+  }
+  return list;
+}
+
+}  // namespace
+
+std::vector<std::string> split_list(const std::string& text) {
+  const auto trimmed = [](std::string_view part) {
+    constexpr std::string_view space = " \t\r\n";
+    part.remove_prefix(std::min(part.find_first_not_of(space), part.size()));
+    return std::string(part.substr(0, part.find_last_not_of(space) + 1));
+  };
+  std::vector<std::string> parts;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    parts.push_back(trimmed(std::string_view(text).substr(at, comma - at)));
+    at = comma + 1;
+  }
+  if (parts.size() > 1 && parts.back().empty() && !parts.front().empty()) parts.pop_back();  // "7,"
+  return parts;
+}
+
+std::string join_list(const std::vector<std::string>& items) {
+  return items.size() == 1 ? items.front() + "," : fmt::format("{}", fmt::join(items, ","));
+}
+
+std::vector<int> number_list(const std::string& option, const std::string& text) {
+  return list_of<int>(option, text, "whole number", number<int>);
+}
+
+std::vector<double> real_list(const std::string& option, const std::string& text) {
+  return list_of<double>(option, text, "number", [](const std::string& part) {
+    const auto value = number<double>(part);
+    return value && std::isfinite(*value) ? value : std::nullopt;
+  });
+}
+
+std::vector<std::string> word_list(const std::string& option, const std::string& text) {
+  return list_of<std::string>(option, text, "word", [](const std::string& part) {
+    return part.empty() ? std::nullopt : std::optional(part);
+  });
+}
+
+std::vector<Norm> StudyOptions::norm_list() const {
+  std::vector<Norm> list;
+  check_not_empty("--norms", norms);
+  for (const std::string& name : split_list(norms)) {
+    const Norm norm = Norm::parse(name);
+    for (const Norm& other : list) {
+      if (other.str() == norm.str()) throw UsageError("--norms: '{}' stands there twice", name);
+    }
+    list.push_back(norm);
+  }
+  return list;
+}
+
+std::vector<std::uint64_t> StudyOptions::seed_list() const {
+  std::vector<std::uint64_t> list;
+  check_not_empty("--seeds", seeds);
+  for (const std::string& part : split_list(seeds)) {
+    const auto seed = number<std::uint32_t>(part);
+    if (!seed) {
+      throw UsageError(
+          "--seeds: '{}' is no seed; say how many (3) or which (4,7), a single one with a comma (7,)", part);
+    }
+    if (std::find(list.begin(), list.end(), *seed) != list.end())
+      throw UsageError("--seeds: {} stands there twice", part);
+    list.push_back(*seed);
+  }
+  if (seeds.find(',') != std::string::npos) return list;
+  const std::uint64_t count = list.front();
+  if (count < 1 || count > 1000)
+    throw UsageError("--seeds: {} seeds are too few or too many; say 1 to 1000, or {}, for that one seed",
+                     count, count);
+  list.clear();
+  for (std::uint64_t seed = 0; seed < count; ++seed) list.push_back(seed);
+  return list;
+}
+
+bool StudyOptions::finds_lr() const {
+  return split_list(lr) == std::vector<std::string>{"auto"};
+}
+
+double StudyOptions::lr_for(const Norm& norm) const {
+  if (finds_lr()) return 1;
+  std::optional<double> general, own;
+  for (const std::string& part : split_list(lr)) {
+    const std::size_t equals = part.find('=');
+    const auto value = number<double>(equals == std::string::npos ? part : part.substr(equals + 1));
+    if (!value || !(*value > 0) || !std::isfinite(*value)) {
+      throw UsageError("--lr: '{}' is no positive learning rate; write 0.1 or 0.1,none=0.02", part);
+    }
+    if (equals == std::string::npos) {
+      general = value;
+    } else if (const std::string name = part.substr(0, equals); name == "gn") {
+      if (norm.kind == Norm::Kind::gn && !own) own = value;
+    } else if (Norm::parse(name).str() == norm.str()) {
+      own = value;
+    }
+  }
+  if (own) return *own;
+  if (general) return *general;
+  throw UsageError("--lr {}: says nothing about {}; add a general value such as 0.1,", lr, norm.str());
+}
+
+std::optional<int> StudyOptions::fixed_jobs() const {
+  if (jobs == "auto") return std::nullopt;
+  const auto count = number<int>(jobs);
+  if (!count || *count < 1) {
+    throw UsageError("--jobs: '{}' must be auto, or how many runs may go on side by side, at least 1", jobs);
+  }
+  return count;
+}
+
+std::vector<int> StudyOptions::diagnose_step_list() const {
+  if (diagnose_steps.empty()) return {};
+  return number_list("--diagnose-steps", diagnose_steps);
+}
+
+DataType StudyOptions::storage() const {
+  return precision == "tf32" ? DataType::f32 : parse_precision(precision);
+}
+
+int StudyOptions::total_threads() const {
+  return threads > 0 ? threads : available_threads();
+}
+
+void StudyOptions::check() const {
+  const auto require = [](bool fine, const char* option, const char* remedy) {
+    if (!fine) throw UsageError("{}: {}", option, remedy);
+  };
+  for (const Norm& norm : norm_list()) static_cast<void>(lr_for(norm));
+  static_cast<void>(seed_list());
+  if (!profile_steps.empty()) {
+    static_cast<void>(StepRange::parse(profile_steps));
+    require(device == "cuda", "--profile-steps", "is for a GPU's profilers: it wants --device cuda");
+  }
+  require(conv == "auto" || conv == "direct", "--conv", "must be auto or direct");
+  const std::unique_ptr<Backend> backend = make_backend(device, 1, device_choices());
+  if (const std::string missing = backend->why_not(storage()); !missing.empty()) {
+    throw Error("--precision {}: {}; use --precision fp32", precision, missing);
+  }
+  require(bn == "own" || bn == "cudnn", "--bn", "must be own or cudnn");
+  static_cast<void>(parse_optimizer(optimizer));
+  static_cast<void>(parse_schedule(schedule));
+  require(momentum >= 0 && momentum < 1, "--momentum", "must be in [0, 1)");
+  require(weight_decay >= 0 && std::isfinite(weight_decay), "--weight-decay",
+          "must be finite and not negative");
+  require(label_smoothing >= 0 && label_smoothing < 1, "--label-smoothing", "must be in [0, 1)");
+  require(val >= 0, "--val", "must not be negative");
+  require(diagnose >= 0, "--diagnose", "must not be negative (0: not at the end of any epoch)");
+  for (const int step : diagnose_step_list()) {
+    require(step >= 1, "--diagnose-steps", "steps count from 1, such as 1,10,100");
+  }
+  require(limit_train >= 0, "--limit-train", "must not be negative (0: all images)");
+  require(limit_test >= 0, "--limit-test", "must not be negative (0: all images)");
+  require(checkpoint_every >= 0, "--checkpoint-every", "must not be negative (0: after each epoch only)");
+  require(keep >= 1 && keep <= 1000, "--keep", "must be 1 to 1000 checkpoints");
+  require(threads >= 0 && threads <= 1024, "--threads", "must be 1 to 1024, or 0 for all processors");
+  static_cast<void>(fixed_jobs());
+  if (out.empty() == false && out.find_first_not_of('/') == std::string::npos) {
+    throw UsageError("--out '{}': name a new directory", out);
+  }
+}
+
+void add_study_options(CommandLine& line, StudyOptions& o, const std::vector<std::string>& without) {
+  o.experiment = line.program();
+
+  const OptionGroup what = line.group("What is compared");
+  what.add("--norms", &o.norms,
+           "Normalizations, separated by commas: none, bn (batch), ln (layer),\n"
+           "ln-elementwise (layer, gamma and beta per element), gn:G (group, G groups),\n"
+           "in (instance), rms, rms-elementwise (gamma per element)")
+      .list();
+  what.add("--seeds", &o.seeds, kSeedsHelp).list();
+  what.add("--net", &o.net, kNetHelp);
+  what.add("--width", &o.width, "Multiplies the network's channels");
+
+  const OptionGroup data = line.group("Data");
+  data.add("--data", &o.data,
+           "synthetic (drawn on the spot), a directory with CIFAR-10's or CIFAR-100's binary\n"
+           "files, or cifar-10-binary.tar.gz itself (`dataset fetch cifar10 DIR` gets it)");
+  data.add("--limit-train", &o.limit_train, "Use fewer training images (0: all)");
+  data.add("--limit-test", &o.limit_test, "Use fewer test images (0: all)");
+  data.add("--val", &o.val,
+           "Hold out this many training images, chosen by the seed, and report on them:\n"
+           "choose settings there, never on the test set");
+  data.flag("--augment", &o.augment, "Random crops (pad 4) and horizontal flips");
+
+  const OptionGroup how = line.group("Training");
+  how.add("--epochs", &o.epochs, "Passes over the training images");
+  how.add("--batch-size", &o.batch_size, "Images in a step");
+  how.add("--micro-batch", &o.micro_batch,
+          "Takes a batch in parts of this many images and adds up their gradients (0: whole):\n"
+          "memory for the part, and the same step but for bn, which sees only the part");
+  how.add("--optimizer", &o.optimizer, "sgd or adamw");
+  how.add("--lr", &o.lr,
+          "Peak learning rate; by norm where they must differ: 0.1,none=0.02,gn=0.05,gn:8=0.02\n"
+          "(the default was found on held-out training images, see docs/findings.md)")
+      .list();
+  how.add("--schedule", &o.schedule,
+          "constant; step (/10 at 1/2 and 3/4); cosine; onecycle (PyTorch's OneCycleLR,\n"
+          "which also cycles the momentum 0.95 - 0.85 - 0.95)");
+  how.add("--momentum", &o.momentum, "SGD's momentum, AdamW's beta1 (onecycle sets its own)");
+  how.flag("--nesterov", &o.nesterov, "Nesterov's momentum");
+  how.add("--weight-decay", &o.weight_decay, "On all parameters");
+  how.add("--label-smoothing", &o.label_smoothing, "Mass spread over all classes");
+  how.add("--clip", &o.clip, "Largest norm of the whole gradient (0: no clipping)");
+  how.add("--init", &o.init, "he, lecun, xavier, torch (PyTorch's default) or orthogonal");
+
+  const OptionGroup inside = line.group("What is looked at inside the network");
+  inside.add("--diagnose", &o.diagnose,
+             "Epochs from one diagnosis to the next (0: none): gradients, weights, updates and\n"
+             "activations of each layer; training itself stays the same, to the bit");
+  inside.add("--diagnose-steps", &o.diagnose_steps, "Diagnose after these steps, too: 1,10,100").list();
+  inside.add("--profile-steps", &o.profile_steps,
+             "With --device cuda and one run: steps A to B (100:102) are a window for nsys or ncu");
+
+  const OptionGroup run = line.group("Where and how fast");
+  run.add("--device", &o.device, "cpu, cuda, or auto: the CPU for now (cuda has not run on a GPU yet)");
+  run.add("--precision", &o.precision,
+          "fp32, or bf16: activations and their gradients take 2 bytes (sums, statistics,\n"
+          "parameters and the optimizer stay fp32); needs a CPU with AVX512-BF16 or AMX; on a GPU\n"
+          "also tf32: fp32 whose products have 10 bits");
+  run.add("--bn", &o.bn,
+          "On a GPU, who computes batch norm: own (like the CPU's: shifted sums, fused ReLU), or cudnn\n"
+          "to compare with");
+  run.add("--conv", &o.conv,
+          "On the CPU, how convolutions are computed: auto (the fastest, 3x3 by Winograd's algorithm:\n"
+          "a NaN or an outlier damages up to three neighbours), or direct (by the definition, as\n"
+          "PyTorch does; a step takes more than twice as long)");
+  run.add("--checkpoint-every", &o.checkpoint_every,
+          "Also save a run's state after each so many steps (0: after each epoch): what a killed run\n"
+          "goes on from");
+  run.add("--keep", &o.keep,
+          "Checkpoints of a run that stay: where the newest is damaged, --resume takes the one before");
+  run.flag("--durable", &o.durable,
+           "Brings the log to the disk (fdatasync) whenever it is written, about once a second, so that\n"
+           "it survives the loss of power, too; checkpoints always do");
+  run.add("--threads", &o.threads, "Processors to use (0: all); results do not depend on it");
+  run.add("--jobs", &o.jobs,
+          "Runs side by side: a number, or auto for one on each processor while memory lasts.\n"
+          "Processors that find no run of their own help the others; results do not depend on it");
+  run.flag("--full", &o.full, "The whole study: see the last line of what is printed first");
+  run.add("--resume", &o.resume,
+          "Go on with the study in this directory: with its options, where none are typed; runs that\n"
+          "ended stay as they are");
+  run.flag("--allow-other-cpu", &o.allow_other_cpu,
+           "With --resume: runs that were begun on another CPU, instruction set, device or build go on,\n"
+           "too. Their bits are then nobody's; config.toml, runs.csv and the report say so");
+  run.add("--out", &o.out, "New or empty directory for the results (default: runs/<experiment>-<time>)");
+
+  for (const std::string& name : without) line.remove(name);
+}
+
+}  // namespace normlab

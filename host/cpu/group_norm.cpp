@@ -1,0 +1,294 @@
+// Layer, group, instance and RMS norm, forward and backward; formulas stand at GroupNormSpec. Each sample is
+// read from the cache it was just written to: sums, squares and the map itself are three passes over it. How
+// sums keep their digits stands in normalize.hpp.
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "host/cpu/host_backend.hpp"
+#include "host/cpu/normalize.hpp"
+
+namespace normlab {
+
+namespace {
+
+/// Per-channel coefficients of one sample, zero in the padding, and sums. They grow once and are reused.
+struct Coefficients {
+  std::vector<float> shift, mean, scale, beta, a, b;
+  std::vector<double> sums, dgamma, dbeta;
+
+  template <typename T>
+  T* sized(std::vector<T>& values, int count) {
+    values.assign(static_cast<std::size_t>(count) + 2 * kLanes, T(0));
+    auto address = reinterpret_cast<std::uintptr_t>(values.data());
+    return values.data() + (64 - address % 64) % 64 / sizeof(T);
+  }
+};
+
+Coefficients& coefficients() {
+  thread_local Coefficients coefficients;
+  return coefficients;
+}
+
+struct Channels {
+  float *shift, *mean, *scale, *beta, *a, *b;
+  double (*sums)[2][kLanes];  ///< two of each channel, by blocks
+  double *dgamma, *dbeta;     ///< over the samples of a call
+
+  explicit Channels(const HostLayout& at) {
+    Coefficients& c = coefficients();
+    const int channels = at.padded_channels();
+    shift = c.sized(c.shift, channels);
+    mean = c.sized(c.mean, channels);
+    scale = c.sized(c.scale, channels);
+    beta = c.sized(c.beta, channels);
+    a = c.sized(c.a, channels);
+    b = c.sized(c.b, channels);
+    sums = reinterpret_cast<double(*)[2][kLanes]>(c.sized(c.sums, 2 * channels));
+    dgamma = c.sized(c.dgamma, channels);
+    dbeta = c.sized(c.dbeta, channels);
+  }
+  NORMLAB_INLINE void clear_sums(const HostLayout& at) const {
+    std::fill_n(&sums[0][0][0], 2 * at.padded_channels(), 0.0);
+  }
+  /// The sum over channels [first, end) of their first or second sum.
+  [[nodiscard]] double total(int which, int first, int end) const {
+    double total = 0;
+    for (int i = first; i < end; ++i) total += sums[i / kLanes][which][i % kLanes];
+    return total;
+  }
+};
+
+struct SampleStatistics {
+  template <typename Set, typename T>
+  static NORMLAB_INLINE void run(const T* x, const HostLayout& at, int c, const GroupNormSpec& spec,
+                                 Channels ch, Statistics* statistics) {
+    const int size = c / spec.groups;
+    const double count = static_cast<double>(size) * static_cast<double>(at.pixels);
+    if (spec.centered) {
+      for (int i = 0; i < c; ++i) ch.shift[i] = static_cast<float>(x[at.at(0, i - i % size, 0)]);
+      ch.clear_sums(at);
+      for (int b = 0; b < at.blocks; ++b) {
+        add_shifted<Set>(Map<T>{x + b * at.block, at.pixels, at.pixel}, load<Set>(ch.shift + b * kLanes),
+                         ch.sums[b]);
+      }
+      for (int g = 0; g < spec.groups; ++g) {
+        const int first = g * size, end = first + size;
+        const ShiftedMean of(static_cast<double>(ch.shift[first]) + ch.total(0, first, end) / count);
+        std::fill(ch.shift + first, ch.shift + end, of.shift);
+        std::fill(ch.mean + first, ch.mean + end, of.mean);
+      }
+    }
+    ch.clear_sums(at);
+    for (int b = 0; b < at.blocks; ++b) {
+      add_squares<Set>(Map<T>{x + b * at.block, at.pixels, at.pixel}, load<Set>(ch.shift + b * kLanes),
+                       load<Set>(ch.mean + b * kLanes), ch.sums[b]);
+    }
+    for (int g = 0; g < spec.groups; ++g) {
+      const int first = g * size, end = first + size;
+      const double of_t = spec.centered ? ch.total(0, first, end) : 0, off = of_t / count;
+      const double var = (ch.total(1, first, end) - off * of_t) / count;
+      statistics[g] = {ch.shift[first], static_cast<float>(static_cast<double>(ch.mean[first]) + off),
+                       static_cast<float>(1.0 / std::sqrt(var + static_cast<double>(kEpsilon)))};
+    }
+  }
+};
+
+/// Spreads the groups' statistics and the affine parameters over the channels.
+void spread(const Statistics* statistics, int c, const GroupNormSpec& spec, const float* gamma,
+            const float* beta, Channels ch) {
+  const int size = c / spec.groups;
+  for (int i = 0; i < c; ++i) {
+    const Statistics& s = statistics[i / size];
+    ch.shift[i] = s.shift;
+    ch.mean[i] = s.mean;
+    ch.scale[i] = spec.elementwise ? s.rstd : gamma[i] * s.rstd;
+    ch.beta[i] = spec.elementwise || beta == nullptr ? 0.0F : beta[i];
+  }
+}
+
+/// A block's coefficients in registers.
+template <typename Set>
+struct Block {
+  Vec<Set> shift, mean, scale, beta;
+
+  NORMLAB_INLINE Block(const Channels& ch, int block)
+      : shift(load<Set>(ch.shift + block * kLanes)),
+        mean(load<Set>(ch.mean + block * kLanes)),
+        scale(load<Set>(ch.scale + block * kLanes)),
+        beta(load<Set>(ch.beta + block * kLanes)) {}
+  [[nodiscard]] NORMLAB_INLINE Vec<Set> centered(Vec<Set> x) const { return (x - shift) - mean; }
+  [[nodiscard]] NORMLAB_INLINE Vec<Set> z(Vec<Set> t) const { return affine(t, scale, beta); }
+};
+
+/// Calls loop(relu, elementwise, offset) with the flags as types, so that each loop is compiled for its case;
+/// offset: there is a beta per element (a beta per channel stands among the channels' coefficients).
+template <typename Loop>
+NORMLAB_INLINE void for_case(const GroupNormSpec& spec, const float* beta, Loop loop) {
+  const auto with_relu = [&](auto elementwise, auto offset) NORMLAB_INLINE_LAMBDA {
+    spec.relu ? loop(std::true_type(), elementwise, offset) : loop(std::false_type(), elementwise, offset);
+  };
+  if (!spec.elementwise) {
+    with_relu(std::false_type(), std::false_type());
+  } else if (beta != nullptr) {
+    with_relu(std::true_type(), std::true_type());
+  } else {
+    with_relu(std::true_type(), std::false_type());
+  }
+}
+
+/// The beta of elements from i on.
+template <typename Set, bool kOffset>
+NORMLAB_INLINE Vec<Set> offset_of(const float* beta, std::ptrdiff_t i) {
+  if constexpr (kOffset) return load<Set>(beta + i);
+  return zero<Set>();
+}
+
+struct Normalize {
+  template <typename Set, typename T>
+  static NORMLAB_INLINE void run(const GroupNormSpec& spec, const T* x, const HostLayout& at, Channels ch,
+                                 const float* gamma, const float* beta, T* y) {
+    for_case(spec, beta, [&](auto relu, auto elementwise, auto offset) NORMLAB_INLINE_LAMBDA {
+      for (int b = 0; b < at.blocks; ++b) {
+        const Block<Set> k(ch, b);
+        for (std::ptrdiff_t p = 0; p < at.pixels; ++p) {
+          const std::ptrdiff_t i = b * at.block + p * at.pixel;
+          const Vec<Set> t = k.centered(load<Set>(x + i));
+          if constexpr (elementwise()) {
+            store(y + i, activated<relu()>(
+                             affine(t * k.scale, load<Set>(gamma + i), offset_of<Set, offset()>(beta, i))));
+          } else {
+            store(y + i, activated<relu()>(k.z(t)));
+          }
+        }
+      }
+    });
+  }
+};
+
+/// The sums of dz and dz t per channel; elementwise: of gamma dz, and dgamma, dbeta are added up on the way.
+struct GradientSums {
+  template <typename Set, typename T>
+  static NORMLAB_INLINE void run(const GroupNormBackward& args, const T* x, const T* dy, const HostLayout& at,
+                                 Channels ch) {
+    const float *gamma = args.gamma, *beta = args.beta;
+    float *dgamma = args.dgamma, *dbeta = args.dbeta;
+    for_case(args.spec, beta, [&](auto relu, auto elementwise, auto offset) NORMLAB_INLINE_LAMBDA {
+      for (int b = 0; b < at.blocks; ++b) {
+        const Block<Set> k(ch, b);
+        add_over_pixels<Set, 2, 2>(at.pixels, ch.sums[b], [&](std::ptrdiff_t p) NORMLAB_INLINE_LAMBDA {
+          const std::ptrdiff_t i = b * at.block + p * at.pixel;
+          const Vec<Set> t = k.centered(load<Set>(x + i));
+          Vec<Set> dz;
+          if constexpr (elementwise()) {
+            const Vec<Set> normalized = t * k.scale, g = load<Set>(gamma + i);
+            dz = before_activation<relu()>(load<Set>(dy + i),
+                                           affine(normalized, g, offset_of<Set, offset()>(beta, i)));
+            store(dgamma + i, load<Set>(dgamma + i) + dz * normalized);
+            if (dbeta != nullptr) store(dbeta + i, load<Set>(dbeta + i) + dz);
+            dz *= g;
+          } else {
+            dz = before_activation<relu()>(load<Set>(dy + i), k.z(t));
+          }
+          return Several<Set, 2>{{dz, dz * t}};
+        });
+      }
+    });
+  }
+};
+
+/// dx = scale dz - a - b t; elementwise with gamma dz for dz.
+struct GradientMap {
+  template <typename Set, typename T>
+  static NORMLAB_INLINE void run(const GroupNormBackward& args, const T* x, const T* dy, const HostLayout& at,
+                                 Channels ch, T* dx) {
+    const float *gamma = args.gamma, *beta = args.beta;
+    for_case(args.spec, beta, [&](auto relu, auto elementwise, auto offset) NORMLAB_INLINE_LAMBDA {
+      for (int block = 0; block < at.blocks; ++block) {
+        const Block<Set> k(ch, block);
+        const Vec<Set> a = load<Set>(ch.a + block * kLanes), b = load<Set>(ch.b + block * kLanes);
+        for (std::ptrdiff_t p = 0; p < at.pixels; ++p) {
+          const std::ptrdiff_t i = block * at.block + p * at.pixel;
+          const Vec<Set> t = k.centered(load<Set>(x + i));
+          Vec<Set> dz;
+          if constexpr (elementwise()) {
+            const Vec<Set> g = load<Set>(gamma + i);
+            dz = before_activation<relu()>(load<Set>(dy + i),
+                                           affine(t * k.scale, g, offset_of<Set, offset()>(beta, i)));
+            dz *= g;
+          } else {
+            dz = before_activation<relu()>(load<Set>(dy + i), k.z(t));
+          }
+          store(dx + i, k.scale * dz - a - b * t);
+        }
+      }
+    });
+  }
+};
+
+/// Of one sample: adds the channels' sums to those of dgamma and dbeta, and turns them into dx's coefficients
+/// a and b.
+void merge_channels(const GroupNormBackward& args, const Statistics* statistics, const HostLayout& at,
+                    Channels ch) {
+  const GroupNormSpec& spec = args.spec;
+  const int size = args.x.shape.c / spec.groups;
+  const double count = static_cast<double>(size) * static_cast<double>(at.pixels);
+  for (int g = 0; g < spec.groups; ++g) {
+    const double rstd = static_cast<double>(statistics[g].rstd);
+    double sum = 0, sum_t = 0;  // of gamma dz and gamma dz t
+    for (int i = g * size; i < (g + 1) * size; ++i) {
+      const double of_dz = ch.sums[i / kLanes][0][i % kLanes], of_dz_t = ch.sums[i / kLanes][1][i % kLanes];
+      const double gamma = spec.elementwise ? 1.0 : static_cast<double>(args.gamma[i]);
+      sum += gamma * of_dz;
+      sum_t += gamma * of_dz_t;
+      ch.dgamma[i] += of_dz_t * rstd;
+      ch.dbeta[i] += of_dz;
+    }
+    for (int i = g * size; i < (g + 1) * size; ++i) {
+      ch.a[i] = spec.centered ? static_cast<float>(rstd * sum / count) : 0.0F;
+      ch.b[i] = static_cast<float>(rstd * rstd * rstd * sum_t / count);
+    }
+  }
+}
+
+}  // namespace
+
+void HostBackend::group_norm_forward(const GroupNormForward& args) {
+  args.spec.check(args.x.shape.c);
+  const HostLayout at = layout(args.x);
+  const Channels ch(at);
+  with_storage(args.x.type, [&]<typename T>(Stored<T>) {
+    for (int n = 0; n < args.x.shape.n; ++n) {
+      const T* x = args.x.as<T>() + n * at.sample;
+      Statistics* statistics = args.statistics + static_cast<std::ptrdiff_t>(n) * args.spec.groups;
+      kernel<SampleStatistics>(x, at, args.x.shape.c, args.spec, ch, statistics);
+      spread(statistics, args.x.shape.c, args.spec, args.gamma, args.beta, ch);
+      kernel<Normalize>(args.spec, x, at, ch, args.gamma, args.beta, args.y.as<T>() + n * at.sample);
+    }
+  });
+}
+
+void HostBackend::group_norm_backward(const GroupNormBackward& args) {
+  args.spec.check(args.x.shape.c);
+  const HostLayout at = layout(args.x);
+  const Channels ch(at);
+  with_storage(args.x.type, [&]<typename T>(Stored<T>) {
+    for (int n = 0; n < args.x.shape.n; ++n) {
+      const T* x = args.x.as<T>() + n * at.sample;
+      const T* dy = args.dy.as<T>() + n * at.sample;
+      const Statistics* statistics = args.statistics + static_cast<std::ptrdiff_t>(n) * args.spec.groups;
+      spread(statistics, args.x.shape.c, args.spec, args.gamma, args.beta, ch);
+      ch.clear_sums(at);
+      kernel<GradientSums>(args, x, dy, at, ch);
+      merge_channels(args, statistics, at, ch);
+      if (!args.dx.empty()) kernel<GradientMap>(args, x, dy, at, ch, args.dx.as<T>() + n * at.sample);
+    }
+  });
+  for (int i = 0; !args.spec.elementwise && i < args.x.shape.c; ++i) {
+    args.dgamma[i] += static_cast<float>(ch.dgamma[i]);
+    if (args.dbeta != nullptr) args.dbeta[i] += static_cast<float>(ch.dbeta[i]);
+  }
+}
+
+}  // namespace normlab

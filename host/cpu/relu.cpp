@@ -1,0 +1,37 @@
+#include "host/cpu/host_backend.hpp"
+
+namespace normlab {
+
+namespace {
+
+struct Forward {
+  template <typename Set, typename T>
+  static NORMLAB_INLINE void run(const T* x, std::ptrdiff_t count, T* y) {
+    for (std::ptrdiff_t i = 0; i < count; i += kLanes) store(y + i, positive(load<Set>(x + i)));
+  }
+};
+
+struct Backward {
+  template <typename Set, typename T>
+  static NORMLAB_INLINE void run(const T* y, const T* dy, std::ptrdiff_t count, T* dx) {
+    for (std::ptrdiff_t i = 0; i < count; i += kLanes)
+      store(dx + i, where_positive(load<Set>(y + i), load<Set>(dy + i)));
+  }
+};
+
+}  // namespace
+
+void HostBackend::relu_forward(Tensor x, Tensor y) {
+  with_storage(x.type, [&]<typename T>(Stored<T>) {
+    kernel<Forward>(x.as<T>(), layout(x).sample * x.shape.n, y.as<T>());
+  });
+}
+
+void HostBackend::relu_backward(Tensor y, Tensor dy, Tensor dx) {
+  if (dx.empty()) return;
+  with_storage(y.type, [&]<typename T>(Stored<T>) {
+    kernel<Backward>(y.as<T>(), dy.as<T>(), layout(y).sample * y.shape.n, dx.as<T>());
+  });
+}
+
+}  // namespace normlab

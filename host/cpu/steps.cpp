@@ -1,0 +1,47 @@
+#include "host/cpu/host_backend.hpp"
+
+namespace normlab {
+
+namespace {
+
+/// Nothing runs ahead here: done again is done at once.
+class HostReplay : public Replay {
+ public:
+  explicit HostReplay(std::function<void()> work) : work_(std::move(work)) {}
+  void launch() override { work_(); }
+
+ private:
+  std::function<void()> work_;
+};
+
+}  // namespace
+
+std::unique_ptr<Replay> HostBackend::record(const std::function<void()>& work) {
+  return std::make_unique<HostReplay>(work);
+}
+
+void HostBackend::take_samples(const TakeSamples& args) {
+  *args.input = args.inputs[*args.next];
+  const std::uint32_t* order = args.order + args.input->first + args.offset;
+  for (int i = 0; i < args.count; ++i) {
+    args.indices[i] = order[i];
+    args.labels[i] = args.all_labels[order[i]];
+  }
+}
+
+void HostBackend::add_results(const AddResults& args) {
+  double loss_sum = 0;
+  std::int64_t correct = 0;
+  for (int i = 0; i < args.count; ++i) {
+    loss_sum += static_cast<double>(args.loss[i]);
+    correct += args.predicted[i] == args.labels[i] ? 1 : 0;
+  }
+  args.sum->loss_sum = args.begins ? loss_sum : args.sum->loss_sum + loss_sum;
+  args.sum->correct = args.begins ? correct : args.sum->correct + correct;
+}
+
+void HostBackend::end_step(const EndStep& args) {
+  args.results[(*args.next)++] = *args.result;
+}
+
+}  // namespace normlab
