@@ -9,7 +9,7 @@
 
 #include "experiments/options/backends.hpp"
 #include "experiments/options/command_line.hpp"
-#include "experiments/training/profile_window.hpp"
+#include "experiments/options/step_range.hpp"
 #include "host/cpu/limits.hpp"
 
 namespace normlab {

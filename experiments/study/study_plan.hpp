@@ -10,9 +10,6 @@
 
 namespace normlab {
 
-/// What evaluating an image costs, in images trained on: the forward pass is a third.
-inline constexpr double kEvaluationWork = 1.0 / 3;
-
 /// Makes plans, and tries no kind of run twice.
 class Planner {
  public:

@@ -8,15 +8,6 @@
 
 namespace normlab {
 
-/// Steps of a run, from 1: both are in it.
-struct StepRange {
-  std::int64_t first = 1, last = 0;
-
-  /// From "100:102". Throws UsageError.
-  [[nodiscard]] static StepRange parse(const std::string& text);
-  [[nodiscard]] bool contains(std::int64_t step) const { return step >= first && step <= last; }
-};
-
 /// Steps in the window are done directly, so that the ranges around their kernels enclose them; profilers are
 /// told when it begins and ends. Their time and that of replayed steps after it are taken by the device's
 /// clock.

@@ -9,7 +9,6 @@
 #include "experiments/options/backends.hpp"
 #include "experiments/options/machine.hpp"
 #include "experiments/progress/interrupt.hpp"
-#include "experiments/study/study_plan.hpp"
 #include "experiments/training/checkpoint.hpp"
 #include "experiments/training/finite.hpp"
 #include "experiments/training/other_scores.hpp"
