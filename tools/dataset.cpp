@@ -9,6 +9,7 @@
 #include "host/data/contact_sheet.hpp"
 #include "host/data/dataset.hpp"
 #include "host/data/fetch.hpp"
+#include "host/data/load_dataset.hpp"
 #include "host/data/synthetic.hpp"
 #include "host/system/output.hpp"
 #include "layers/error.hpp"

@@ -20,6 +20,7 @@
 #include "experiments/study/resume.hpp"
 #include "experiments/study/study_plan.hpp"
 #include "experiments/training/trainer.hpp"
+#include "host/data/load_dataset.hpp"
 #include "host/record/summary.hpp"
 #include "host/record/text_layout.hpp"
 #include "host/system/output.hpp"

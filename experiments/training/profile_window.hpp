@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "experiments/options/step_range.hpp"
 #include "layers/steps.hpp"
 
 namespace normlab {

@@ -397,4 +397,10 @@ void for_each_record(const Dataset& dataset, const std::function<void(std::span<
   }
 }
 
+std::string dataset_digest(const Dataset& dataset) {
+  Digest digest(Digest::Kind::sha256);
+  for_each_record(dataset, [&](std::span<const std::uint8_t> record) { digest.add(record); });
+  return std::move(digest).hex();
+}
+
 }  // namespace normlab::cifar

@@ -75,4 +75,8 @@ void write_directory(const std::filesystem::path& folder, const Dataset& dataset
 /// Calls `sink` with the bytes of each record in turn (label, pixels), training images first.
 void for_each_record(const Dataset& dataset, const std::function<void(std::span<const std::uint8_t>)>& sink);
 
+/// SHA-256 (hex) of the records (label, pixels) of a set: what Dataset::digest holds but for CIFAR-100, whose
+/// files have coarse labels, too.
+std::string dataset_digest(const Dataset& dataset);
+
 }  // namespace normlab::cifar

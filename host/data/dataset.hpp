@@ -1,5 +1,5 @@
 #pragma once
-// Sets of labelled images in memory, and where they come from.
+// Sets of labelled images in memory; load_dataset.hpp gets them there.
 
 #include <array>
 #include <cstddef>
@@ -41,26 +41,8 @@ struct Dataset {
   std::string digest;  ///< SHA-256 (hex) of all files: `cat data_batch_?.bin test_batch.bin | sha256sum`
 };
 
-/// Loads the set that `spec` names:
-///   "synthetic" or "synthetic:SEED"  the embedded set, drawn on the spot (10,000 and 2,000 images);
-///   a directory                      data_batch_1.bin ... data_batch_5.bin and test_batch.bin, or a
-///                                    cifar-10-batches-bin/ that holds them; or train.bin and test.bin of
-///                                    CIFAR-100 (its 100 fine classes), or a cifar-100-binary/ with them;
-///                                    note.txt beside them says what is special about these images;
-///   a file                           cifar-10-binary.tar.gz or cifar-100-binary.tar.gz itself.
-/// Throws Error (what, file, record, byte offset, remedy) when data are missing or damaged, UsageError when
-/// the spec makes no sense.
-Dataset load_dataset(const std::string& spec);
-
-/// The same spec, from wherever it is read: a path from the root.
-std::string place_of(const std::string& spec);
-
 /// The first `count` images; all of them when there are fewer. `count` below 1 is a UsageError.
 Images take(const Images& images, int count);
-
-/// SHA-256 (hex) of the records (label, pixels) of a set: what Dataset::digest holds but for CIFAR-100, whose
-/// files have coarse labels, too.
-std::string dataset_digest(const Dataset& dataset);
 
 /// Mean and standard deviation of each channel, as fractions of 255.
 struct ChannelStatistics {

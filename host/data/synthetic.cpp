@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "host/data/cifar.hpp"
 #include "host/data/fixed_point.hpp"
 #include "host/data/shapes.hpp"
 #include "layers/error.hpp"
@@ -221,7 +222,7 @@ Dataset make_synthetic(std::uint64_t seed, int train_images, int test_images) {
   dataset.class_names.assign(figure_names.begin(), figure_names.end());
   dataset.train = draw_split(seed, train_split, train_images);
   dataset.test = draw_split(seed, test_split, test_images);
-  dataset.digest = dataset_digest(dataset);
+  dataset.digest = cifar::dataset_digest(dataset);
   return dataset;
 }
 

@@ -8,6 +8,7 @@
 #include <set>
 #include <system_error>
 
+#include "host/record/csv_text.hpp"
 #include "host/record/file.hpp"
 #include "host/record/layers_csv.hpp"
 #include "host/record/run_identity.hpp"
@@ -138,21 +139,6 @@ std::vector<std::string> union_of_keys(const std::vector<RunResults>& all) {
 }
 
 }  // namespace
-
-std::string csv_field(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"') quoted += '"';
-    quoted += c;
-  }
-  return quoted + '"';
-}
-
-std::string csv_number(double value) {
-  // Whatever its sign bit, a NaN is just nan.
-  return std::isnan(value) ? "nan" : fmt::format("{:.9g}", value);
-}
 
 CsvExport export_csv(std::span<const std::filesystem::path> runs, const std::filesystem::path& out) {
   make_directories(out);

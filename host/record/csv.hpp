@@ -6,15 +6,9 @@
 #include <filesystem>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace normlab {
-
-/// A field as it stands in a CSV file: quoted if it holds a comma, a quote or a line break.
-[[nodiscard]] std::string csv_field(std::string_view text);
-/// "%.9g"; nan, inf and -inf are spelled so.
-[[nodiscard]] std::string csv_number(double value);
 
 struct CsvExport {
   std::vector<std::filesystem::path> files;  // what was written

@@ -7,7 +7,7 @@
 #include <iterator>
 #include <utility>
 
-#include "host/record/csv.hpp"
+#include "host/record/csv_text.hpp"
 #include "host/record/diagnostic_channels.hpp"
 
 namespace normlab {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "host/record/file.hpp"
+
 namespace normlab {
 
 std::string_view name_of(ChannelKind kind) {

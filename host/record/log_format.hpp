@@ -11,7 +11,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "host/record/metric_log.hpp"
+#include "host/record/channel.hpp"
 
 namespace normlab::log_format {
 

@@ -167,19 +167,6 @@ std::string references_of(const Chart& chart, const Range& y, double height) {
 
 }  // namespace
 
-CurvePoint curve_point(double x, const std::vector<double>& values) {
-  std::vector<double> finite;
-  std::copy_if(values.begin(), values.end(), std::back_inserter(finite),
-               [](double value) { return std::isfinite(value); });
-  CurvePoint point{x, estimate(finite), NAN, NAN};
-  if (!finite.empty()) {
-    const auto [low, high] = std::minmax_element(finite.begin(), finite.end());
-    point.low = *low;
-    point.high = *high;
-  }
-  return point;
-}
-
 /// From the curves that came through, so that a run that blew up does not flatten the others; from all if
 /// there is none. Of long curves a few outliers (the first steps, mostly) may leave the picture.
 Range y_range(std::span<const Chart> charts) {

@@ -5,33 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "host/record/statistics.hpp"
 #include "host/report/axis.hpp"
+#include "host/report/curve.hpp"
 
 namespace normlab {
-
-/// A point of a curve: a statistic over seeds.
-struct CurvePoint {
-  double x = 0;
-  Estimate over_seeds;
-  double low = 0, high = 0;  // smallest and largest seed
-};
-
-/// A point from the values of the seeds; those that are not finite do not count.
-[[nodiscard]] CurvePoint curve_point(double x, const std::vector<double>& values);
-
-enum class Dash { solid, dashed, dotted };
-
-struct Curve {
-  std::string label;  // at the end of the line; empty: none
-  std::string color;
-  std::vector<CurvePoint> points;
-  Dash dash = Dash::solid;
-  bool broken_off = false;  // a run that diverged or stopped: thin, with a cross where it ends
-  bool intervals = false;   // bars of the 95 % t-interval (of two seeds: from one to the other) instead of
-                            // a band from lowest to highest
-  std::vector<double> failed = {};  // x where runs diverged: a cross at the foot of the axes
-};
 
 /// A level that theory or another arm gives: a thin line across, with its name.
 struct Reference {
@@ -67,10 +44,5 @@ bool add_chart(Picture& picture, const Chart& chart);
 /// Charts as panels of one picture, two in a row, with one range of y and with the names of the colours in a
 /// legend; those without any finite point are left out. Returns how many were added.
 std::size_t add_panels(Picture& picture, std::vector<Chart> charts);
-
-/// Moves positions apart until neighbours are at least `distance` from each other, within [low, high] if
-/// there is room, as little as possible, keeping their order.
-[[nodiscard]] std::vector<double> spread(const std::vector<double>& positions, double distance, double low,
-                                         double high);
 
 }  // namespace normlab

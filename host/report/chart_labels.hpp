@@ -3,8 +3,10 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
-#include "host/report/chart.hpp"
+#include "host/report/axis.hpp"
+#include "host/report/curve.hpp"
 
 namespace normlab {
 
@@ -20,5 +22,10 @@ inline constexpr std::size_t longest_end_label = 24;  // bytes
 
 /// Names above the highest points of the lines, for curves that all end in the same place.
 [[nodiscard]] std::string peak_labels(std::span<const Curve> curves, const Range& y, double height);
+
+/// Moves positions apart until neighbours are at least `distance` from each other, within [low, high] if
+/// there is room, as little as possible, keeping their order.
+[[nodiscard]] std::vector<double> spread(const std::vector<double>& positions, double distance, double low,
+                                         double high);
 
 }  // namespace normlab

@@ -17,7 +17,7 @@
 #include <string_view>
 #include <system_error>
 
-#include "host/record/csv.hpp"
+#include "host/record/csv_text.hpp"
 #include "host/record/file.hpp"
 #include "host/system/paths.hpp"
 #include "layers/error.hpp"

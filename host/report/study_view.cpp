@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "host/data/load_dataset.hpp"
 #include "host/record/arms.hpp"
 #include "host/record/run_identity.hpp"
 #include "host/report/palette.hpp"

@@ -9,6 +9,7 @@
 #include "host/data/digest.hpp"
 #include "host/data/fetch.hpp"
 #include "host/data/files.hpp"
+#include "host/data/load_dataset.hpp"
 #include "layers/error.hpp"
 #include "tests/data/tiny_archive.hpp"
 #include "tests/support/program.hpp"

@@ -16,6 +16,7 @@
 #include "host/data/contact_sheet.hpp"
 #include "host/data/digest.hpp"
 #include "host/data/files.hpp"
+#include "host/data/load_dataset.hpp"
 #include "host/data/synthetic.hpp"
 #include "layers/error.hpp"
 #include "tests/data/tiny_archive.hpp"

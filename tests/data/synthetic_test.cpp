@@ -11,6 +11,7 @@
 #include <string>
 
 #include "host/data/fixed_point.hpp"
+#include "host/data/load_dataset.hpp"
 #include "host/data/shapes.hpp"
 #include "layers/error.hpp"
 

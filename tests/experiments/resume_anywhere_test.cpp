@@ -17,6 +17,7 @@
 
 #include "experiments/options/backends.hpp"
 #include "experiments/training/trainer.hpp"
+#include "host/data/load_dataset.hpp"
 #include "host/data/synthetic.hpp"
 #include "host/record/log_reader.hpp"
 #include "tests/support/temporary_directory.hpp"

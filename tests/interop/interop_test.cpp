@@ -11,6 +11,7 @@
 
 #include "experiments/training/device_images.hpp"
 #include "host/data/dataset.hpp"
+#include "host/data/load_dataset.hpp"
 #include "host/record/log_reader.hpp"
 #include "host/record/run_config.hpp"
 #include "host/record/run_results.hpp"

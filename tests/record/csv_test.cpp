@@ -1,4 +1,5 @@
 #include "host/record/csv.hpp"
+#include "host/record/csv_text.hpp"
 
 #include <gtest/gtest.h>
 

@@ -8,6 +8,7 @@
 #include "host/data/cifar.hpp"
 #include "host/data/synthetic.hpp"
 #include "host/report/chart.hpp"
+#include "host/report/chart_labels.hpp"
 #include "host/report/palette.hpp"
 #include "tests/report/pictures_of_study.hpp"
 

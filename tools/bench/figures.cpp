@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "host/record/csv_text.hpp"
 #include "host/record/statistics.hpp"
 #include "tools/bench/text.hpp"
 

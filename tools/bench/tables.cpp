@@ -6,6 +6,7 @@
 #include <set>
 #include <span>
 
+#include "host/record/csv_text.hpp"
 #include "host/record/statistics.hpp"
 #include "tools/bench/text.hpp"
 #include "tools/bench/work.hpp"

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "host/record/csv_text.hpp"
+
 namespace normlab::bench {
 
 using Row = std::vector<std::string>;
