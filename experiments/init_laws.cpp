@@ -54,9 +54,9 @@ class LawStudy {
         LawNetwork network;
         network.norm = norm;
         network.circular = circular;
-        if (norm.kind == Norm::Kind::gn && network.channels % norm.groups != 0)
+        if (!norm.divides(network.channels))
           throw UsageError("--norms {}: the {} channels do not make {} groups", norm.str(), network.channels,
-                           norm.groups);
+                           norm.groups());
         for (const std::uint64_t seed : options.seed_list()) runs_.push_back({network, seed, {}, false});
       }
     }
@@ -237,9 +237,9 @@ void add_options(CommandLine& line, StudyOptions& o, std::string& paddings) {
   o.norms = "none,bn,ln,gn:2,gn:8,gn:32,in";
   o.seeds = "5";
   const OptionGroup what = line.group("What is compared");
-  what.add("--norms", &o.norms,
-           "Normalizations, separated by commas: none, bn, ln, ln-elementwise, gn:G (G a divisor of\n"
-           "64), in, rms, rms-elementwise")
+  what.add(
+          "--norms", &o.norms,
+          norms_help(norm_list_text(false) + "; G a divisor of 64"))
       .list();
   what.add("--padding", &paddings, "circular, zero, or both").list();
   what.add("--seeds", &o.seeds, "How many seeds (5: seeds 0 to 4), or which (4,7; a single one: 7,)").list();

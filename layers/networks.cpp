@@ -6,10 +6,8 @@
 #include <string_view>
 
 #include "layers/add.hpp"
-#include "layers/batch_norm.hpp"
 #include "layers/conv2d.hpp"
 #include "layers/global_avg_pool.hpp"
-#include "layers/group_norm.hpp"
 #include "layers/linear.hpp"
 #include "layers/max_pool.hpp"
 #include "layers/relu.hpp"
@@ -46,7 +44,7 @@ int residual_blocks(int depth) {
 /// A convolution that a norm follows: it has a bias only with `none`.
 int add_convolution(Graph& graph, const std::string& name, const NetworkOptions& options,
                     Conv2d::Options convolution, int x) {
-  convolution.bias = options.norm.kind == Norm::Kind::none;
+  convolution.bias = options.norm.is_none();
   return graph.add(std::make_unique<Conv2d>(name + ".conv", convolution), x);
 }
 
@@ -64,11 +62,10 @@ int add_pointwise(Graph& graph, const std::string& name, int channels, bool bias
 int net_a(Graph& graph, const NetworkOptions& options) {
   // With per-element gamma and beta the usual widths would need 197,114 parameters; these need 48,982, and
   // 30,550 without beta.
-  const bool narrow =
-      options.norm.kind == Norm::Kind::ln_elementwise || options.norm.kind == Norm::Kind::rms_elementwise;
-  const std::array<int, 10> base = narrow ? std::array<int, 10>{4, 4, 8, 8, 8, 8, 8, 16, 24, 24}
-                                          : std::array<int, 10>{16, 32, 16, 16, 32, 32, 16, 32, 32, 32};
-  const bool bias = options.norm.kind == Norm::Kind::none;
+  const std::array<int, 10> base = options.norm.kind().per_element
+                                       ? std::array<int, 10>{4, 4, 8, 8, 8, 8, 8, 16, 24, 24}
+                                       : std::array<int, 10>{16, 32, 16, 16, 32, 32, 16, 32, 32, 32};
+  const bool bias = options.norm.is_none();
   int x = graph.input();
   for (int i = 1; i <= 10; ++i) {
     const int channels = scaled(base[static_cast<std::size_t>(i - 1)], options.width);
@@ -124,77 +121,6 @@ int resnet(Graph& graph, const NetworkOptions& options, int depth) {
 }
 
 }  // namespace
-
-Norm Norm::parse(const std::string& text) {
-  if (text == "none") return {Kind::none};
-  if (text == "bn") return {Kind::bn};
-  if (text == "ln") return {Kind::ln};
-  if (text == "ln-elementwise") return {Kind::ln_elementwise};
-  if (text == "in") return {Kind::in};
-  if (text == "rms") return {Kind::rms};
-  if (text == "rms-elementwise") return {Kind::rms_elementwise};
-  if (text.starts_with("gn:")) {
-    if (const int groups = positive(std::string_view(text).substr(3)); groups > 0) return {Kind::gn, groups};
-  }
-  throw UsageError(
-      "unknown norm '{}'; choose from none, bn, ln, ln-elementwise, gn:G (such as gn:4), in, rms, "
-      "rms-elementwise",
-      text);
-}
-
-std::string Norm::str() const {
-  switch (kind) {
-    case Kind::none:
-      return "none";
-    case Kind::bn:
-      return "bn";
-    case Kind::ln:
-      return "ln";
-    case Kind::ln_elementwise:
-      return "ln-elementwise";
-    case Kind::gn:
-      return fmt::format("gn:{}", groups);
-    case Kind::in:
-      return "in";
-    case Kind::rms:
-      return "rms";
-    case Kind::rms_elementwise:
-      return "rms-elementwise";
-  }
-  return "?";
-}
-
-int add_norm(Graph& graph, const std::string& block, Norm norm, int channels, int x, bool relu) {
-  const std::string name = block + ".norm";
-  const auto group = [&](const char* kind, GroupNormSpec spec) {
-    spec.relu = relu;
-    return graph.add(std::make_unique<GroupNorm>(name, kind, spec), x);
-  };
-  switch (norm.kind) {
-    case Norm::Kind::none:
-      return relu ? graph.add(std::make_unique<Relu>(block + ".relu"), x) : x;
-    case Norm::Kind::bn:
-      return graph.add(std::make_unique<BatchNorm>(name, relu), x);
-    case Norm::Kind::ln:
-      return group("layer_norm", {1, true, false});
-    case Norm::Kind::ln_elementwise:
-      return group("layer_norm_elementwise", {1, true, true});
-    case Norm::Kind::gn:
-      return group("group_norm", {norm.groups, true, false});
-    case Norm::Kind::in:
-      return group("instance_norm", {channels, true, false});
-    case Norm::Kind::rms:
-      return group("rms_norm", {1, false, false});
-    case Norm::Kind::rms_elementwise:
-      return group("rms_norm_elementwise", {1, false, true});
-  }
-  throw Error("{}: unknown norm", name);
-}
-
-int add_norm_relu(Graph& graph, const std::string& block, Norm norm, int channels, int x, bool fuse) {
-  x = add_norm(graph, block, norm, channels, x, fuse);
-  return fuse ? x : graph.add(std::make_unique<Relu>(block + ".relu"), x);
-}
 
 int add_network(Graph& graph, const NetworkOptions& options) {
   if (options.net == "net_a") return net_a(graph, options);

@@ -1,21 +1,10 @@
 #pragma once
-// The normalizations by name, and the networks that the experiments train.
+// The networks that the experiments train.
 
 #include "layers/graph.hpp"
+#include "layers/norms.hpp"
 
 namespace normlab {
-
-/// A normalization as people type it: none, bn, ln, ln-elementwise, gn:G, in, rms, rms-elementwise.
-struct Norm {
-  enum class Kind { none, bn, ln, ln_elementwise, gn, in, rms, rms_elementwise };
-  Kind kind = Kind::none;
-  int groups = 0;  ///< gn only
-
-  /// Throws UsageError for an unknown name.
-  [[nodiscard]] static Norm parse(const std::string& text);
-  [[nodiscard]] std::string str() const;
-  bool operator==(const Norm&) const = default;
-};
 
 struct NetworkOptions {
   std::string net = "net_a";  ///< net_a, plain:D or resnet:D
@@ -45,14 +34,6 @@ void build_network(Graph& graph, const NetworkOptions& options);
 
 /// The same without the loss. Returns the logits' value.
 int add_network(Graph& graph, const NetworkOptions& options);
-
-/// Appends the norm as <block>.norm, with a ReLU in it if `relu`. For `none` that is the ReLU alone, as
-/// <block>.relu, or nothing.
-int add_norm(Graph& graph, const std::string& block, Norm norm, int channels, int x, bool relu);
-
-/// Appends norm and ReLU as <block>.norm, or for `none` the ReLU alone as <block>.relu. Without `fuse` they
-/// are two layers, <block>.norm and <block>.relu; parameters are the same, in the same order.
-int add_norm_relu(Graph& graph, const std::string& block, Norm norm, int channels, int x, bool fuse = true);
 
 /// layer, output shape, parameters, multiply-adds, activation bytes; for people.
 [[nodiscard]] std::string summary(const Graph& graph);

@@ -11,6 +11,7 @@
 #include "experiments/options/command_line.hpp"
 #include "experiments/options/step_range.hpp"
 #include "host/cpu/limits.hpp"
+#include "host/record/text_layout.hpp"
 
 namespace normlab {
 
@@ -89,7 +90,7 @@ std::vector<Norm> StudyOptions::norm_list() const {
   for (const std::string& name : split_list(norms)) {
     const Norm norm = Norm::parse(name);
     for (const Norm& other : list) {
-      if (other.str() == norm.str()) throw UsageError("--norms: '{}' stands there twice", name);
+      if (other == norm) throw UsageError("--norms: '{}' stands there twice", name);
     }
     list.push_back(norm);
   }
@@ -134,9 +135,11 @@ double StudyOptions::lr_for(const Norm& norm) const {
     }
     if (equals == std::string::npos) {
       general = value;
-    } else if (const std::string name = part.substr(0, equals); name == "gn") {
-      if (norm.kind == Norm::Kind::gn && !own) own = value;
-    } else if (Norm::parse(name).str() == norm.str()) {
+    } else if (const std::string name = part.substr(0, equals); name == norm.kind().name) {
+      if (norm.kind().parameter.empty() || !own) own = value;  // gn:4=... wins over gn=...
+    } else if (const NormKind* kind = norm_kind(name); kind != nullptr && kind->name == name) {
+      continue;  // another kind, whatever its parameter
+    } else if (Norm::parse(name) == norm) {
       own = value;
     }
   }
@@ -205,14 +208,17 @@ void StudyOptions::check() const {
   }
 }
 
+std::string norms_help(const std::string& names) {
+  std::string text = wrapped("Normalizations, separated by commas: " + names, 0);
+  text.pop_back();
+  return text;
+}
+
 void add_study_options(CommandLine& line, StudyOptions& o, const std::vector<std::string>& without) {
   o.experiment = line.program();
 
   const OptionGroup what = line.group("What is compared");
-  what.add("--norms", &o.norms,
-           "Normalizations, separated by commas: none, bn (batch), ln (layer),\n"
-           "ln-elementwise (layer, gamma and beta per element), gn:G (group, G groups),\n"
-           "in (instance), rms, rms-elementwise (gamma per element)")
+  what.add("--norms", &o.norms, norms_help(norm_list_text(true)))
       .list();
   what.add("--seeds", &o.seeds, kSeedsHelp).list();
   what.add("--net", &o.net, kNetHelp);

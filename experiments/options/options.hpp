@@ -30,7 +30,7 @@ struct StudyOptions {
   int batch_size = 32;
   int micro_batch = 0;  ///< 0: off
   std::string optimizer = "sgd";
-  std::string lr = "0.1,none=0.02,ln=0.02,ln-elementwise=0.02,gn=0.02,in=0.2,rms=0.02,rms-elementwise=0.02";
+  std::string lr = default_learning_rates();
   double momentum = 0.9;
   bool nesterov = false;
   double weight_decay = 5e-4;
@@ -100,6 +100,9 @@ inline constexpr const char* kSeedsHelp =
 inline constexpr const char* kNetHelp =
     "Network: net_a (46,010 parameters with bn), plain:D (D blocks, 32 channels), or resnet:D\n"
     "(residual, D = 20 with 272,474 parameters, 56, or any 6 n + 2)";
+
+/// Help for --norms: what can be typed there, in lines.
+[[nodiscard]] std::string norms_help(const std::string& names);
 
 class CommandLine;
 

@@ -10,6 +10,7 @@
 #include "host/record/run_directory.hpp"
 #include "host/system/paths.hpp"
 #include "layers/error.hpp"
+#include "layers/norms.hpp"
 
 namespace normlab {
 
@@ -61,18 +62,19 @@ RunName split_name(std::string_view run) {
   return {std::string(run.substr(0, at)), std::string(seed)};
 }
 
-/// Place of a norm in the tables, from the name of its arm.
+/// Place of a norm in the tables, from the name of its arm: gn4-b2 belongs to gn.
 std::size_t rank_of(std::string_view arm) {
-  constexpr std::array<std::string_view, 8> order{"none", "bn", "ln",  "ln-elementwise",
-                                                  "gn",   "in", "rms", "rms-elementwise"};
+  const std::span<const NormKind> order = norm_kinds();
   std::size_t rank = order.size();
   std::size_t longest = 0;
   for (std::size_t i = 0; i < order.size(); ++i) {
-    if (!arm.starts_with(order[i]) || order[i].size() < longest) continue;
-    const std::string_view rest = arm.substr(order[i].size());
-    if (!rest.empty() && rest.front() != '-' && !(order[i] == "gn" && is_digit(rest.front()))) continue;
+    const std::string_view name = order[i].name;
+    if (!arm.starts_with(name) || name.size() < longest) continue;
+    const std::string_view rest = arm.substr(name.size());
+    if (!rest.empty() && rest.front() != '-' && (order[i].parameter.empty() || !is_digit(rest.front())))
+      continue;
     rank = i;
-    longest = order[i].size();
+    longest = name.size();
   }
   return rank;
 }

@@ -6,22 +6,13 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <utility>
+
+#include "layers/norms.hpp"
 
 namespace normlab {
 
 namespace {
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 8> colors{{
-    {"none", "#7a7a7a"},
-    {"bn", "#1b7ebf"},
-    {"ln", "#d55e00"},
-    {"ln-elementwise", "#c08a00"},
-    {"gn", "#009e73"},
-    {"in", "#c0599a"},
-    {"rms", "#3a9bd0"},
-    {"rms-elementwise", "#6a5fb8"},
-}};
 constexpr std::string_view other = "#8c6239";
 
 }  // namespace
@@ -38,16 +29,16 @@ std::string shade(std::string_view color, double amount) {
 }
 
 std::string norm_color(std::string_view norm) {
-  for (const auto& [name, color] : colors)
-    if (name == norm) return std::string(color);
-  int groups = 0;
-  if (norm.starts_with("gn:") &&
-      std::from_chars(norm.data() + 3, norm.data() + norm.size(), groups).ec == std::errc{} && groups > 0) {
-    // gn:4, the usual one, is the green itself; each doubling is a step.
-    const double doublings = std::clamp(std::log2(groups) - 2, -2.0, 3.0);
-    return shade(norm_color("gn"), doublings * (doublings < 0 ? 0.26 : 0.2));
-  }
-  return std::string(other);
+  const NormKind* kind = norm_kind(norm);
+  if (kind == nullptr) return std::string(other);
+  const std::size_t colon = norm.find(':');
+  if (colon == std::string_view::npos) return std::string(kind->color);
+  int parameter = 0;
+  std::from_chars(norm.data() + colon + 1, norm.data() + norm.size(), parameter);
+  if (parameter < 1) return std::string(other);
+  // gn:4, the usual one, has the color itself; each doubling is a step.
+  const double doublings = std::clamp(std::log2(parameter) - 2, -2.0, 3.0);
+  return shade(kind->color, doublings * (doublings < 0 ? 0.26 : 0.2));
 }
 
 std::string depth_color(double depth) {

@@ -39,7 +39,7 @@ void build(Graph& graph, Norm norm) {
   const auto conv = [&](const char* name, int out, int kernel, int padding, bool bias, int x) {
     return graph.add(std::make_unique<Conv2d>(name, Conv2d::Options{out, kernel, 1, padding, bias}), x);
   };
-  int x = conv("first", 8, 3, 1, norm.kind == Norm::Kind::none, graph.input());
+  int x = conv("first", 8, 3, 1, norm.is_none(), graph.input());
   const int block = x = add_norm_relu(graph, "first", norm, 8, x);
   x = graph.add(std::make_unique<CircularPad>("wrap"), x);
   x = conv("second", 8, 3, 0, false, x);

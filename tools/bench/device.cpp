@@ -62,10 +62,6 @@ void measure_copy(const DevicePlan& plan, Backend& backend, Stopwatch& watch, De
   results.kernel_copy = rates([&] { backend.copy(a, b); });
 }
 
-bool divides(const Norm& norm, int channels) {
-  return norm.kind != Norm::Kind::gn || channels % norm.groups == 0;
-}
-
 void measure_norms(const DevicePlan& plan, Backend& backend, Stopwatch& watch, DeviceResults& results) {
   for (const DataType type : plan.training.precisions) {
     for (const int batch : plan.training.batch_sizes) {
@@ -76,7 +72,7 @@ void measure_norms(const DevicePlan& plan, Backend& backend, Stopwatch& watch, D
         const Map dy(backend, shape, type), dx(backend, shape, type);
         const double bytes = static_cast<double>(shape.count() * element_bytes(type));
         for (const Norm& norm : plan.training.norms) {
-          if (norm.kind == Norm::Kind::none || !divides(norm, shape.c)) continue;
+          if (norm.is_none() || !norm.divides(shape.c)) continue;
           NormAlone alone(backend, norm, x, y, dy, dx);
           const auto add = [&](const char* pass, double maps, const Map& input, const Action& action) {
             Figure figure{"norm", "", norm.str(), pass, shape, type};
