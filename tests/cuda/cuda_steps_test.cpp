@@ -15,13 +15,13 @@
 #include "tests/simt/simt.hpp"
 #include "tests/support/kernel_sources.hpp"
 #include "tests/support/layer_check.hpp"
+#include "tests/support/norm_names.hpp"
 #include "tests/support/places.hpp"
 
 namespace normlab {
 namespace {
 
-const std::vector<std::string> kNorms{"none", "bn", "ln",  "ln-elementwise",
-                                      "gn:2", "in", "rms", "rms-elementwise"};
+const std::vector<std::string> kNorms = test::norm_names(2);
 
 struct Trained {
   std::vector<float> start, values, states;

@@ -6,6 +6,7 @@
 #include "host/record/log_reader.hpp"
 #include "host/record/run_results.hpp"
 #include "tests/simt/simt.hpp"
+#include "tests/support/norm_names.hpp"
 #include "tests/support/small_training.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -87,8 +88,7 @@ TEST_P(CudaTrainingOf, FollowsTheCpu) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Norms, CudaTrainingOf,
-                         ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:2", "in", "rms",
-                                           "rms-elementwise"),
+                         ::testing::ValuesIn(test::norm_names(2)),
                          [](const auto& info) { return testing::identifier(info.param); });
 
 TEST_F(CudaTraining, StopsWhereSomebodyLooksAndEndsWithTheSameBits) {

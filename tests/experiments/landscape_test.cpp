@@ -10,6 +10,7 @@
 
 #include "experiments/measure/diagnostics.hpp"
 #include "layers/optimizer.hpp"
+#include "tests/support/norm_names.hpp"
 #include "tests/support/small_network.hpp"
 
 namespace normlab {
@@ -101,8 +102,7 @@ TEST_P(LandscapeNorms, AgreesWithDoubleAndChangesNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Norms, LandscapeNorms,
-                         ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4", "in", "rms",
-                                           "rms-elementwise"),
+                         ::testing::ValuesIn(test::norm_names()),
                          [](const auto& info) { return testing::identifier(info.param); });
 
 TEST(Landscape, WhatIsNotFiniteIsInfinite) {

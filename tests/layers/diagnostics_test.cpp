@@ -13,6 +13,7 @@
 #include "experiments/options/backends.hpp"
 #include "host/cpu/gram.hpp"
 #include "host/record/diagnostic_channels.hpp"
+#include "tests/support/norm_names.hpp"
 #include "tests/support/small_network.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -334,8 +335,7 @@ std::vector<std::string> probed_backends() {
 
 INSTANTIATE_TEST_SUITE_P(Norms, ProbeNorms,
                          ::testing::Combine(::testing::ValuesIn(probed_backends()),
-                                            ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4",
-                                                              "in", "rms", "rms-elementwise")),
+                                            ::testing::ValuesIn(test::norm_names())),
                          [](const auto& info) {
                            return std::get<0>(info.param) + "_" +
                                   testing::identifier(std::get<1>(info.param));
@@ -402,7 +402,7 @@ TEST(Probe, NetworksOfAllKindsHaveTheirBlocks) {
 
 /// Apart or fused, a network is the same to the bit of its parameters' order, and to rounding of its loss.
 TEST(Probe, UnfusedNetworksComputeTheSame) {
-  for (const char* norm : {"none", "bn", "ln", "ln-elementwise", "gn:4", "in", "rms", "rms-elementwise"}) {
+  for (const std::string& norm : test::norm_names()) {
     SmallNetwork fused("cpu_blocked", norm, true), apart("cpu_blocked", norm, false);
     const double a = fused.graph->forward_backward(fused.batch()).loss_sum;
     EXPECT_NEAR(apart.graph->forward_backward(apart.batch()).loss_sum, a, 1e-6 * a) << norm;

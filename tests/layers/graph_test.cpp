@@ -12,6 +12,7 @@
 #include "layers/optimizer.hpp"
 #include "layers/softmax_cross_entropy.hpp"
 #include "tests/support/layer_check.hpp"
+#include "tests/support/norm_names.hpp"
 
 namespace normlab {
 namespace {
@@ -117,8 +118,7 @@ TEST_P(GraphNorms, AnyShardSizeGivesTheSameUpToRounding) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Norms, GraphNorms,
-                         ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4", "in", "rms",
-                                           "rms-elementwise"),
+                         ::testing::ValuesIn(test::norm_names()),
                          [](const auto& info) { return testing::identifier(info.param); });
 
 TEST(Graph, OneGroupIsLayerNormAndAGroupAChannelIsInstanceNorm) {

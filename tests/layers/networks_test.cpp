@@ -10,6 +10,7 @@
 #include "tests/reference/golden.hpp"
 #include "tests/support/conv_tolerance.hpp"
 #include "tests/support/layer_check.hpp"
+#include "tests/support/norm_names.hpp"
 #include "tests/support/norm_tolerance.hpp"
 
 namespace normlab {
@@ -224,8 +225,7 @@ TEST_P(WholeNetwork, GradientsMatchTheReference) {
 
 INSTANTIATE_TEST_SUITE_P(NetA, WholeNetwork,
                          ::testing::Combine(::testing::ValuesIn(whole_network_backends(DataType::f32)),
-                                            ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4",
-                                                              "in", "rms", "rms-elementwise")),
+                                            ::testing::ValuesIn(test::norm_names())),
                          [](const auto& info) {
                            return std::get<0>(info.param) + "_" +
                                   testing::identifier(std::get<1>(info.param));
@@ -241,8 +241,7 @@ TEST_P(ResidualNetwork, GradientsMatchTheReference) {
 
 INSTANTIATE_TEST_SUITE_P(Depth8, ResidualNetwork,
                          ::testing::Combine(::testing::Values("cpu_blocked", "cpu_nhwc"),
-                                            ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4",
-                                                              "in", "rms", "rms-elementwise")),
+                                            ::testing::ValuesIn(test::norm_names())),
                          [](const auto& info) {
                            return std::get<0>(info.param) + "_" +
                                   testing::identifier(std::get<1>(info.param));
@@ -367,8 +366,7 @@ TEST(ResidualNetworkBf16, EveryLayerMatchesTheReferenceOnItsOwnInputs) {
 
 INSTANTIATE_TEST_SUITE_P(NetA, WholeNetworkBf16,
                          ::testing::Combine(::testing::ValuesIn(whole_network_backends(DataType::bf16)),
-                                            ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4",
-                                                              "in", "rms", "rms-elementwise")),
+                                            ::testing::ValuesIn(test::norm_names())),
                          [](const auto& info) {
                            return std::get<0>(info.param) + "_" +
                                   testing::identifier(std::get<1>(info.param));
@@ -415,8 +413,7 @@ TEST_P(Trajectory, FollowsPyTorch) {
 
 INSTANTIATE_TEST_SUITE_P(NetA, Trajectory,
                          ::testing::Combine(::testing::Values("cpu_blocked", "cpu_nhwc"),
-                                            ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4",
-                                                              "in", "rms", "rms-elementwise")),
+                                            ::testing::ValuesIn(test::norm_names())),
                          [](const auto& info) {
                            return std::get<0>(info.param) + "_" +
                                   testing::identifier(std::get<1>(info.param));

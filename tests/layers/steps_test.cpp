@@ -11,6 +11,7 @@
 #include "layers/optimizer.hpp"
 #include "tests/simt/simt.hpp"
 #include "tests/support/layer_check.hpp"
+#include "tests/support/norm_names.hpp"
 
 namespace normlab {
 namespace {
@@ -156,8 +157,7 @@ class Trainee {
   std::unique_ptr<Steps> steps;
 };
 
-const std::vector<std::string> kNorms{"none", "bn", "ln",  "ln-elementwise",
-                                      "gn:2", "in", "rms", "rms-elementwise"};
+const std::vector<std::string> kNorms = test::norm_names(2);
 
 class StepsOn : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {};
 
