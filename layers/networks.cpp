@@ -1,6 +1,7 @@
 #include "layers/networks.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <string_view>
@@ -30,12 +31,6 @@ int scaled(int channels, double width) {
   return std::max(1, static_cast<int>(std::lround(channels * width)));
 }
 
-/// The depth in "plain:10" if `net` begins with `kind` ("plain:"), else 0.
-int depth_of(const std::string& net, std::string_view kind) {
-  const int depth = net.starts_with(kind) ? positive(std::string_view(net).substr(kind.size())) : 0;
-  return depth <= kMaxDepth ? depth : 0;
-}
-
 /// Blocks in each stage of a residual network with `depth` = 6 n + 2 layers of weights, 0 for other depths.
 int residual_blocks(int depth) {
   return depth > 2 && depth % 6 == 2 ? depth / 6 : 0;
@@ -59,7 +54,7 @@ int add_pointwise(Graph& graph, const std::string& name, int channels, bool bias
   return graph.add(std::make_unique<Conv2d>(name + ".conv", Conv2d::Options{channels, 1, 1, 0, bias}), x);
 }
 
-int net_a(Graph& graph, const NetworkOptions& options) {
+int net_a(Graph& graph, const NetworkOptions& options, int) {
   // With per-element gamma and beta the usual widths would need 197,114 parameters; these need 48,982, and
   // 30,550 without beta.
   const std::array<int, 10> base = options.norm.kind().per_element
@@ -120,17 +115,51 @@ int resnet(Graph& graph, const NetworkOptions& options, int depth) {
   return graph.add(std::make_unique<Linear>("fc", options.classes), x);
 }
 
+constexpr std::array<NetworkKind, 3> kNetworks{{
+    {"net_a", "", "46,010 parameters with bn", "", nullptr, net_a},
+    {"plain", "D", "D blocks, 32 channels", "D from 1 to 1000 (such as plain:10)",
+     [](int depth) { return depth <= kMaxDepth; }, plain},
+    {"resnet", "D", "residual, D = 20 with 272,474 parameters, 56, or any 6 n + 2",
+     "D = 8, 14, 20, ... (6 n + 2, such as resnet:20)",
+     [](int depth) { return depth <= kMaxDepth && residual_blocks(depth) > 0; }, resnet},
+}};
+
+std::string spelling(const NetworkKind& kind) {
+  return kind.parameter.empty() ? std::string(kind.name) : fmt::format("{}:{}", kind.name, kind.parameter);
+}
+
 }  // namespace
 
+std::span<const NetworkKind> network_kinds() {
+  return kNetworks;
+}
+
+std::string network_list_text() {
+  std::string text;
+  for (const NetworkKind& kind : kNetworks) {
+    if (!text.empty()) text += &kind == &kNetworks.back() ? ", or " : ", ";
+    text += fmt::format("{} ({})", spelling(kind), kind.title);
+  }
+  return text;
+}
+
 int add_network(Graph& graph, const NetworkOptions& options) {
-  if (options.net == "net_a") return net_a(graph, options);
-  if (const int depth = depth_of(options.net, "plain:"); depth > 0) return plain(graph, options, depth);
-  if (const int depth = depth_of(options.net, "resnet:"); residual_blocks(depth) > 0)
-    return resnet(graph, options, depth);
-  throw UsageError(
-      "unknown network '{}'; choose net_a, plain:D with D from 1 to {} (such as plain:10), or resnet:D "
-      "with D = 8, 14, 20, ... (6 n + 2, such as resnet:20)",
-      options.net, kMaxDepth);
+  const std::string_view net = options.net;
+  const std::size_t colon = net.find(':');
+  for (const NetworkKind& kind : kNetworks) {
+    if (kind.name != net.substr(0, colon) || kind.parameter.empty() != (colon == std::string_view::npos))
+      continue;
+    if (kind.parameter.empty()) return kind.append(graph, options, 0);
+    const int parameter = positive(net.substr(colon + 1));
+    if (parameter > 0 && kind.has(parameter)) return kind.append(graph, options, parameter);
+  }
+  std::string choices;
+  for (const NetworkKind& kind : kNetworks) {
+    if (!choices.empty()) choices += &kind == &kNetworks.back() ? ", or " : ", ";
+    choices += spelling(kind);
+    if (!kind.range.empty()) choices += fmt::format(" with {}", kind.range);
+  }
+  throw UsageError("unknown network '{}'; choose {}", options.net, choices);
 }
 
 void build_network(Graph& graph, const NetworkOptions& options) {

@@ -1,19 +1,38 @@
 #pragma once
 // The networks that the experiments train.
 
+#include <span>
+#include <string>
+#include <string_view>
+
 #include "layers/graph.hpp"
 #include "layers/norms.hpp"
 
 namespace normlab {
 
 struct NetworkOptions {
-  std::string net = "net_a";  ///< net_a, plain:D or resnet:D
+  std::string net = "net_a";  ///< a kind and its parameter
   Norm norm;
   double width = 1;  ///< multiplies the channels (at least 1 each)
   int classes = 10;
   float label_smoothing = 0;
   bool fuse = true;  ///< false: each ReLU is a layer of its own, so that what leaves a norm can be seen
 };
+
+/// A family of networks: a row of the table in networks.cpp.
+struct NetworkKind {
+  std::string_view name;       ///< as people type it; a parameter follows behind a colon (plain:10)
+  std::string_view parameter;  ///< "D" where there is one
+  std::string_view title;      ///< for help
+  std::string_view range;      ///< which parameters there are, for errors
+  bool (*has)(int parameter);
+  /// Appends it to the graph, without the loss; returns the logits' value.
+  int (*append)(Graph& graph, const NetworkOptions& options, int parameter);
+};
+[[nodiscard]] std::span<const NetworkKind> network_kinds();
+
+/// "net_a (...), plain:D (...) or resnet:D (...)": for help.
+[[nodiscard]] std::string network_list_text();
 
 /// Appends the network and its loss to a graph whose input is an image.
 ///

@@ -79,7 +79,7 @@ int main(int argc, char** argv) {
   what.add("--device", &options.device, "cpu or cuda; auto is the CPU");
   what.add("--sections", &sections, "With --device cuda: norms, convolutions, training").list();
   what.add("--norms", &options.norms, "Normalizations, separated by commas").list();
-  what.add("--net", &options.net, kNetHelp);
+  what.add("--net", &options.net, net_help());
   what.add("--width", &options.width, "Multiplies the network's channels");
   what.add("--batch-size", &batch_sizes, "Images in a step; several separated by commas: 16,128,512").list();
   what.add("--threads", &threads,

@@ -17,6 +17,12 @@ namespace normlab {
 
 namespace {
 
+std::string help_lines(const std::string& text) {
+  std::string lines = wrapped(text, 0);
+  lines.pop_back();
+  return lines;
+}
+
 template <typename Number>
 std::optional<Number> number(const std::string& text) {
   Number value{};
@@ -209,19 +215,20 @@ void StudyOptions::check() const {
 }
 
 std::string norms_help(const std::string& names) {
-  std::string text = wrapped("Normalizations, separated by commas: " + names, 0);
-  text.pop_back();
-  return text;
+  return help_lines("Normalizations, separated by commas: " + names);
+}
+
+std::string net_help() {
+  return help_lines("Network: " + network_list_text());
 }
 
 void add_study_options(CommandLine& line, StudyOptions& o, const std::vector<std::string>& without) {
   o.experiment = line.program();
 
   const OptionGroup what = line.group("What is compared");
-  what.add("--norms", &o.norms, norms_help(norm_list_text(true)))
-      .list();
+  what.add("--norms", &o.norms, norms_help(norm_list_text(true))).list();
   what.add("--seeds", &o.seeds, kSeedsHelp).list();
-  what.add("--net", &o.net, kNetHelp);
+  what.add("--net", &o.net, net_help());
   what.add("--width", &o.width, "Multiplies the network's channels");
 
   const OptionGroup data = line.group("Data");

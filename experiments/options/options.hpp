@@ -93,16 +93,11 @@ struct StudyOptions {
 /// "he,torch": words, no one twice and none empty.
 [[nodiscard]] std::vector<std::string> word_list(const std::string& option, const std::string& text);
 
-/// What every program says of its --seeds and of its --net.
+/// What every program says of its --seeds, --norms and --net.
 inline constexpr const char* kSeedsHelp =
     "How many seeds (3: seeds 0, 1, 2), or which (4,7; a single one: 7,)";
-
-inline constexpr const char* kNetHelp =
-    "Network: net_a (46,010 parameters with bn), plain:D (D blocks, 32 channels), or resnet:D\n"
-    "(residual, D = 20 with 272,474 parameters, 56, or any 6 n + 2)";
-
-/// Help for --norms: what can be typed there, in lines.
 [[nodiscard]] std::string norms_help(const std::string& names);
+[[nodiscard]] std::string net_help();
 
 class CommandLine;
 

@@ -87,8 +87,7 @@ TEST_P(CudaTrainingOf, FollowsTheCpu) {
   EXPECT_EQ(gpu.test_accuracy, static_cast<double>(correct) / kTest);
 }
 
-INSTANTIATE_TEST_SUITE_P(Norms, CudaTrainingOf,
-                         ::testing::ValuesIn(test::norm_names(2)),
+INSTANTIATE_TEST_SUITE_P(Norms, CudaTrainingOf, ::testing::ValuesIn(test::norm_names(2)),
                          [](const auto& info) { return testing::identifier(info.param); });
 
 TEST_F(CudaTraining, StopsWhereSomebodyLooksAndEndsWithTheSameBits) {

@@ -101,8 +101,7 @@ TEST_P(LandscapeNorms, AgreesWithDoubleAndChangesNothing) {
   EXPECT_GT(*loss_max - *loss_min, 1e-3 * *loss_max) << "the losses must differ for the test to say anything";
 }
 
-INSTANTIATE_TEST_SUITE_P(Norms, LandscapeNorms,
-                         ::testing::ValuesIn(test::norm_names()),
+INSTANTIATE_TEST_SUITE_P(Norms, LandscapeNorms, ::testing::ValuesIn(test::norm_names()),
                          [](const auto& info) { return testing::identifier(info.param); });
 
 TEST(Landscape, WhatIsNotFiniteIsInfinite) {

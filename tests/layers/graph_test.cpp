@@ -117,8 +117,7 @@ TEST_P(GraphNorms, AnyShardSizeGivesTheSameUpToRounding) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Norms, GraphNorms,
-                         ::testing::ValuesIn(test::norm_names()),
+INSTANTIATE_TEST_SUITE_P(Norms, GraphNorms, ::testing::ValuesIn(test::norm_names()),
                          [](const auto& info) { return testing::identifier(info.param); });
 
 TEST(Graph, OneGroupIsLayerNormAndAGroupAChannelIsInstanceNorm) {
