@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "experiments/options/lists.hpp"
 #include "experiments/study/study.hpp"
 #include "experiments/study/sweep_table.hpp"
 #include "host/record/figure_text.hpp"

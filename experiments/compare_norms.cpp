@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "experiments/options/lists.hpp"
 #include "experiments/study/study.hpp"
 
 int main(int argc, char** argv) {

@@ -1,6 +1,7 @@
 // Depth: which of the plain networks train at all? Without residual connections gradients vanish or explode
 // with depth unless something holds them: the initialization, clipping, or a norm.
 
+#include "experiments/options/lists.hpp"
 #include "experiments/study/study.hpp"
 #include "experiments/study/sweep_table.hpp"
 #include "host/record/figure_text.hpp"

@@ -17,6 +17,7 @@
 #include "experiments/measure/timer.hpp"
 #include "experiments/options/backends.hpp"
 #include "experiments/options/command_line.hpp"
+#include "experiments/options/lists.hpp"
 #include "experiments/options/options.hpp"
 #include "experiments/options/revision.hpp"
 #include "experiments/progress/interrupt.hpp"
@@ -237,10 +238,7 @@ void add_options(CommandLine& line, StudyOptions& o, std::string& paddings) {
   o.norms = "none,bn,ln,gn:2,gn:8,gn:32,in";
   o.seeds = "5";
   const OptionGroup what = line.group("What is compared");
-  what.add(
-          "--norms", &o.norms,
-          norms_help(norm_list_text(false) + "; G a divisor of 64"))
-      .list();
+  what.add("--norms", &o.norms, norms_help(norm_list_text(false) + "; G a divisor of 64")).list();
   what.add("--padding", &paddings, "circular, zero, or both").list();
   what.add("--seeds", &o.seeds, "How many seeds (5: seeds 0 to 4), or which (4,7; a single one: 7,)").list();
   const OptionGroup run = line.group("Where and how fast");

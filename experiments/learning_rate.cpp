@@ -1,6 +1,7 @@
 // Learning rate: how far up can it go with each norm, and what is lost on either side of the best? Nothing is
 // chosen on the test set: rates are judged on training images that are held out.
 
+#include "experiments/options/lists.hpp"
 #include "experiments/study/study.hpp"
 #include "experiments/study/sweep_table.hpp"
 #include "experiments/study/usable_rate.hpp"

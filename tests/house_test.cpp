@@ -2,11 +2,13 @@
 // stay in their rooms.
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <regex>
 #include <set>
@@ -25,6 +27,11 @@ const fs::path kRoot = normlab::test::source_dir();
 struct Include {
   std::string file, header;
 };
+
+std::string text_of(const fs::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
 
 std::vector<Include> includes_of(const std::string& room, bool recursive = true) {
   static const std::regex pattern(R"(^\s*#\s*include\s*[<"]([^>"]+)[>"])");
@@ -76,6 +83,44 @@ TEST(House, ReportsAreMadeOfRecordsAndData) {
   expect_none("host/data", "host/(record|report)/");
 }
 
+TEST(House, ExperimentsAreMadeOfRooms) {
+  const std::vector<std::string> rooms{"options", "measure|progress", "training",
+                                       "study"};  // the lowest first
+  for (std::size_t i = 0; i + 1 < rooms.size(); ++i) {
+    std::string above;
+    for (std::size_t j = i + 1; j < rooms.size(); ++j) above += (above.empty() ? "" : "|") + rooms[j];
+    const std::size_t bar = rooms[i].find('|');
+    for (const std::string& room : {rooms[i].substr(0, bar), rooms[i].substr(bar + 1)})
+      expect_none("experiments/" + room, "experiments/(" + above + ")/");
+  }
+}
+
+/// Of two files of a room that need each other one is really two.
+TEST(House, NoCircleInARoom) {
+  for (const char* room :
+       {"host/data", "host/record", "host/report", "host/system", "experiments/options",
+        "experiments/measure", "experiments/progress", "experiments/training", "experiments/study"}) {
+    std::map<std::string, std::set<std::string>> below;  // by file without its extension
+    for (const Include& include : includes_of(room)) {
+      const std::string from = fs::path(include.file).replace_extension(),
+                        to = fs::path(include.header).replace_extension();
+      if (from != to && to.starts_with(room)) below[from].insert(to);
+    }
+    std::set<std::string> done;
+    std::vector<std::string> way;
+    const std::function<void(const std::string&)> walk = [&](const std::string& file) {
+      const auto seen = std::find(way.begin(), way.end(), file);
+      EXPECT_EQ(seen, way.end()) << fmt::format("{} and {} include each other",
+                                                fmt::join(seen, way.end(), ", "), file);
+      if (seen != way.end() || !done.insert(file).second) return;
+      way.push_back(file);
+      for (const std::string& next : below[file]) walk(next);
+      way.pop_back();
+    };
+    for (const auto& [file, others] : std::map(below)) walk(file);
+  }
+}
+
 TEST(House, OneDnnHasOneHome) {
   expect_none("host", "dnnl", {"host/cpu/onednn.hpp", "host/cpu/onednn.cpp"});
 }
@@ -90,9 +135,14 @@ TEST(House, HeavyHeadersHaveAHome) {
 }
 
 TEST(House, AnOperationHasOneNameEverywhere) {
-  for (const char* name : {"conv2d", "group_norm", "batch_norm", "relu", "max_pool", "global_avg_pool",
-                           "circular_pad", "add", "linear", "softmax_cross_entropy", "optimizer"}) {
-    EXPECT_TRUE(fs::exists(kRoot / "layers" / fmt::format("{}.hpp", name))) << name;
+  const std::regex is_a_layer(R"(class \w+( final)? : public (Coupled)?Layer\b)");
+  std::set<std::string> names{"optimizer"};
+  for (const auto& entry : fs::directory_iterator(kRoot / "layers"))
+    if (entry.path().extension() == ".hpp" && entry.path().stem() != "layer" &&
+        std::regex_search(text_of(entry.path()), is_a_layer))
+      names.insert(entry.path().stem());
+  EXPECT_GE(names.size(), 11U);
+  for (const std::string& name : names) {
     EXPECT_TRUE(fs::exists(kRoot / "host/cpu" / fmt::format("{}.cpp", name))) << name;
     EXPECT_TRUE(fs::exists(kRoot / "cuda" / fmt::format("{}.cu", name))) << name;
     EXPECT_TRUE(fs::exists(kRoot / "tests/layers" / fmt::format("{}_test.cpp", name))) << name;
@@ -147,11 +197,6 @@ const std::map<std::string, std::string> kUses = {
     {"utility", R"(std::(pair|move|swap|exchange|forward|make_pair|in_range|cmp_less|as_const)\b)"},
     {"vector", R"(std::vector\b)"},
 };
-
-std::string text_of(const fs::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 /// The headers in <> that a file includes, itself or by the project's headers.
 const std::set<std::string>& system_headers(const fs::path& path) {

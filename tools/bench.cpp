@@ -2,6 +2,7 @@
 // several rounds, and medians are reported: a shared machine has slow minutes.
 
 #include "experiments/options/command_line.hpp"
+#include "experiments/options/lists.hpp"
 #include "experiments/options/options.hpp"
 #include "experiments/training/run_spec.hpp"
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "experiments/options/command_line.hpp"
+#include "experiments/options/lists.hpp"
 #include "experiments/options/options.hpp"
 #include "host/record/compare.hpp"
 #include "host/record/csv.hpp"

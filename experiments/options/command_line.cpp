@@ -6,7 +6,7 @@
 #include <set>
 #include <sstream>
 
-#include "experiments/options/options.hpp"
+#include "experiments/options/lists.hpp"
 #include "experiments/options/revision.hpp"
 #include "host/record/file.hpp"
 #include "host/record/toml_text.hpp"

@@ -31,7 +31,7 @@ class Option {
   explicit Option(CLI::Option& option) : option_(&option) {}
 
   const Option& required() const;
-  /// It takes a list (options.hpp: split_list); its TOML value may be an array.
+  /// It takes a list (lists.hpp: split_list); its TOML value may be an array.
   const Option& list() const;
   const Option& within(int least, int most) const;
   const Option& within(double least, double most) const;

@@ -1,14 +1,14 @@
 #include "experiments/options/options.hpp"
 
-#include <fmt/ranges.h>
+#include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <string_view>
 
 #include "experiments/options/backends.hpp"
 #include "experiments/options/command_line.hpp"
+#include "experiments/options/lists.hpp"
 #include "experiments/options/step_range.hpp"
 #include "host/cpu/limits.hpp"
 #include "host/record/text_layout.hpp"
@@ -23,72 +23,7 @@ std::string help_lines(const std::string& text) {
   return lines;
 }
 
-template <typename Number>
-std::optional<Number> number(const std::string& text) {
-  Number value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
-void check_not_empty(const std::string& option, const std::string& text) {
-  if (split_list(text) == std::vector<std::string>{""})
-    throw UsageError("{}: the list is empty ('')", option);
-}
-
-template <typename Value>
-std::vector<Value> list_of(const std::string& option, const std::string& text, const char* what,
-                           std::optional<Value> (*parse)(const std::string&)) {
-  std::vector<Value> list;
-  check_not_empty(option, text);
-  for (const std::string& part : split_list(text)) {
-    const std::optional<Value> value = parse(part);
-    if (!value) throw UsageError("{}: '{}' is no {}; separate several by commas", option, part, what);
-    if (std::find(list.begin(), list.end(), *value) != list.end())
-      throw UsageError("{}: {} stands there twice", option, part);
-    list.push_back(*value);
-  }
-  return list;
-}
-
 }  // namespace
-
-std::vector<std::string> split_list(const std::string& text) {
-  const auto trimmed = [](std::string_view part) {
-    constexpr std::string_view space = " \t\r\n";
-    part.remove_prefix(std::min(part.find_first_not_of(space), part.size()));
-    return std::string(part.substr(0, part.find_last_not_of(space) + 1));
-  };
-  std::vector<std::string> parts;
-  for (std::size_t at = 0; at <= text.size();) {
-    const std::size_t comma = std::min(text.find(',', at), text.size());
-    parts.push_back(trimmed(std::string_view(text).substr(at, comma - at)));
-    at = comma + 1;
-  }
-  if (parts.size() > 1 && parts.back().empty() && !parts.front().empty()) parts.pop_back();  // "7,"
-  return parts;
-}
-
-std::string join_list(const std::vector<std::string>& items) {
-  return items.size() == 1 ? items.front() + "," : fmt::format("{}", fmt::join(items, ","));
-}
-
-std::vector<int> number_list(const std::string& option, const std::string& text) {
-  return list_of<int>(option, text, "whole number", number<int>);
-}
-
-std::vector<double> real_list(const std::string& option, const std::string& text) {
-  return list_of<double>(option, text, "number", [](const std::string& part) {
-    const auto value = number<double>(part);
-    return value && std::isfinite(*value) ? value : std::nullopt;
-  });
-}
-
-std::vector<std::string> word_list(const std::string& option, const std::string& text) {
-  return list_of<std::string>(option, text, "word", [](const std::string& part) {
-    return part.empty() ? std::nullopt : std::optional(part);
-  });
-}
 
 std::vector<Norm> StudyOptions::norm_list() const {
   std::vector<Norm> list;
@@ -107,7 +42,7 @@ std::vector<std::uint64_t> StudyOptions::seed_list() const {
   std::vector<std::uint64_t> list;
   check_not_empty("--seeds", seeds);
   for (const std::string& part : split_list(seeds)) {
-    const auto seed = number<std::uint32_t>(part);
+    const auto seed = parse_number<std::uint32_t>(part);
     if (!seed) {
       throw UsageError(
           "--seeds: '{}' is no seed; say how many (3) or which (4,7), a single one with a comma (7,)", part);
@@ -135,7 +70,7 @@ double StudyOptions::lr_for(const Norm& norm) const {
   std::optional<double> general, own;
   for (const std::string& part : split_list(lr)) {
     const std::size_t equals = part.find('=');
-    const auto value = number<double>(equals == std::string::npos ? part : part.substr(equals + 1));
+    const auto value = parse_number<double>(equals == std::string::npos ? part : part.substr(equals + 1));
     if (!value || !(*value > 0) || !std::isfinite(*value)) {
       throw UsageError("--lr: '{}' is no positive learning rate; write 0.1 or 0.1,none=0.02", part);
     }
@@ -156,7 +91,7 @@ double StudyOptions::lr_for(const Norm& norm) const {
 
 std::optional<int> StudyOptions::fixed_jobs() const {
   if (jobs == "auto") return std::nullopt;
-  const auto count = number<int>(jobs);
+  const auto count = parse_number<int>(jobs);
   if (!count || *count < 1) {
     throw UsageError("--jobs: '{}' must be auto, or how many runs may go on side by side, at least 1", jobs);
   }

@@ -80,19 +80,6 @@ struct StudyOptions {
   void check() const;
 };
 
-/// "a,b" and "a, b" are a and b; "a," is a, and "" one empty part.
-[[nodiscard]] std::vector<std::string> split_list(const std::string& text);
-/// The text of which split_list makes these items, and which cannot be taken for a single value: "a,b" or
-/// "a,".
-[[nodiscard]] std::string join_list(const std::vector<std::string>& items);
-
-/// "16,128" as typed for `option`: whole numbers, no one twice. Throws UsageError.
-[[nodiscard]] std::vector<int> number_list(const std::string& option, const std::string& text);
-/// "0.5,1e-3": finite numbers, no one twice.
-[[nodiscard]] std::vector<double> real_list(const std::string& option, const std::string& text);
-/// "he,torch": words, no one twice and none empty.
-[[nodiscard]] std::vector<std::string> word_list(const std::string& option, const std::string& text);
-
 /// What every program says of its --seeds, --norms and --net.
 inline constexpr const char* kSeedsHelp =
     "How many seeds (3: seeds 0, 1, 2), or which (4,7; a single one: 7,)";

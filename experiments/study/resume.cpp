@@ -6,6 +6,7 @@
 #include <set>
 
 #include "experiments/options/backends.hpp"
+#include "experiments/options/lists.hpp"
 #include "experiments/options/machine.hpp"
 #include "experiments/training/checkpoint.hpp"
 #include "host/record/file.hpp"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "experiments/options/lists.hpp"
 #include "experiments/options/options.hpp"
 #include "host/record/figure_text.hpp"
 #include "host/record/text_layout.hpp"

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "experiments/options/command_line.hpp"
+#include "experiments/options/lists.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 namespace normlab {
