@@ -1,6 +1,7 @@
 // y = a + b, and copies. Bytes: both inputs in, y out.
 
 #include "cuda/device.hpp"
+#include "layers/kernels/add.hpp"
 
 namespace normlab::NORMLAB_PLATFORM {
 
@@ -20,7 +21,17 @@ __global__ void __launch_bounds__(kMapThreads, kMapBlocks)
   store_raw(y + i * kChannels, narrow(sum));
 }
 
-void CudaBackend::add_forward(Tensor a, Tensor b, Tensor y) {
+namespace {
+
+class CudaAdd final : public CudaKernels<AddKernels> {
+ public:
+  using CudaKernels::CudaKernels;
+  void forward(Tensor a, Tensor b, Tensor y) override;
+};
+
+}  // namespace
+
+void CudaAdd::forward(Tensor a, Tensor b, Tensor y) {
   const std::size_t count = vectors(a);
   with_elements(a.type, [&](auto zero) {
     using T = decltype(zero);
@@ -31,6 +42,11 @@ void CudaBackend::add_forward(Tensor a, Tensor b, Tensor y) {
 
 void CudaBackend::copy(Tensor from, Tensor to) {
   copy_bytes(from.data, to.data, vectors(from) * sizeof(Raw));
+}
+
+template <>
+std::unique_ptr<AddKernels> make_cuda_kernels<AddKernels>(CudaBackend& backend) {
+  return std::make_unique<CudaAdd>(backend);
 }
 
 }  // namespace normlab::NORMLAB_PLATFORM

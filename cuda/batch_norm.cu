@@ -192,7 +192,7 @@ __global__ void __launch_bounds__(kChannelThreads, 2)
       });
 }
 
-void CudaBackend::batch_norm_partial(Tensor x, BatchNormPartial* partial) {
+void CudaBatchNorm::partial(Tensor x, BatchNormPartial* partial) {
   with_elements(x.type, [&](auto zero) {
     using T = decltype(zero);
     const ChannelShape s = channel_shape<T>(x);
@@ -205,23 +205,28 @@ void CudaBackend::batch_norm_partial(Tensor x, BatchNormPartial* partial) {
   });
 }
 
-void CudaBackend::batch_norm_reduce(const BatchNormReduce& args) {
+void CudaBatchNorm::reduce(const BatchNormReduce& args) {
   const ShardShape shape{args.shards, args.shard_samples, args.samples, args.x.pixels(), args.x.c};
   launch(batch_norm_reduce_kernel, thread_blocks(args.x.c), kMergeThreads, 0, stream(), shape, args.partials,
          args.statistics, args.running_mean, args.running_var);
 }
 
-void CudaBackend::batch_norm_running(const float* mean, const float* var, int c, Statistics* statistics) {
+void CudaBatchNorm::running(const float* mean, const float* var, int c, Statistics* statistics) {
   launch(batch_norm_running_kernel, thread_blocks(c), kMergeThreads, 0, stream(), mean, var, c, statistics);
 }
 
-void CudaBackend::batch_norm_forward(const BatchNormArgs& args, Tensor y) {
+void CudaBatchNorm::forward(const BatchNormArgs& args, Tensor y) {
   with_elements(y.type, [&](auto zero) {
     using T = decltype(zero);
     const ChannelShape s = channel_shape<T>(args.x);
     launch(batch_norm_forward_kernel<T>, grid_of<T>(s), threads_of(s), 0, stream(), s, args.relu,
            elements<T>(args.x), args.statistics, args.gamma, args.beta, elements<T>(y));
   });
+}
+
+template <>
+std::unique_ptr<BatchNormKernels> make_cuda_kernels<BatchNormKernels>(CudaBackend& backend) {
+  return std::make_unique<CudaBatchNorm>(backend);
 }
 
 }  // namespace normlab::NORMLAB_PLATFORM

@@ -2,6 +2,7 @@
 // What batch norm's kernels share, forward and backward.
 
 #include "cuda/channels.hpp"
+#include "layers/kernels/batch_norm.hpp"
 
 namespace normlab::NORMLAB_PLATFORM {
 
@@ -26,6 +27,20 @@ struct ChannelCoefficients {
   __device__ float before_activation(bool relu, float t, float dy, int k) const {
     return relu ? where_positive(affine(t, scale[k], beta[k]), dy) : dy;
   }
+};
+
+class CudaBatchNorm final : public CudaKernels<BatchNormKernels> {
+ public:
+  using CudaKernels::CudaKernels;
+  void partial(Tensor x, BatchNormPartial* partial) override;
+  void reduce(const BatchNormReduce& args) override;
+  void running(const float* mean, const float* var, int c, Statistics* statistics) override;
+  void forward(const BatchNormArgs& args, Tensor y) override;
+  void gradient_partial(const BatchNormArgs& args, Tensor dy, BatchNormGradientPartial* partial) override;
+  void gradient_reduce(const BatchNormGradientReduce& args) override;
+  void backward(const BatchNormArgs& args, const BatchNormGradientPartial* means, Tensor dy,
+                Tensor dx) override;
+  [[nodiscard]] std::unique_ptr<BatchNormPlan> plan(const BatchNormSpec& spec) override;
 };
 
 }  // namespace normlab::NORMLAB_PLATFORM

@@ -141,8 +141,8 @@ __global__ void __launch_bounds__(kChannelThreads, 2)
       });
 }
 
-void CudaBackend::batch_norm_gradient_partial(const BatchNormArgs& args, Tensor dy,
-                                              BatchNormGradientPartial* partial) {
+void CudaBatchNorm::gradient_partial(const BatchNormArgs& args, Tensor dy,
+                                     BatchNormGradientPartial* partial) {
   with_elements(dy.type, [&](auto zero) {
     using T = decltype(zero);
     const ChannelShape s = channel_shape<T>(args.x);
@@ -156,12 +156,12 @@ void CudaBackend::batch_norm_gradient_partial(const BatchNormArgs& args, Tensor 
   });
 }
 
-void CudaBackend::batch_norm_gradient_reduce(const BatchNormGradientReduce& args) {
+void CudaBatchNorm::gradient_reduce(const BatchNormGradientReduce& args) {
   launch(batch_norm_gradient_reduce_kernel, thread_blocks(args.x.c), kMergeThreads, 0, stream(), args);
 }
 
-void CudaBackend::batch_norm_backward(const BatchNormArgs& args, const BatchNormGradientPartial* means,
-                                      Tensor dy, Tensor dx) {
+void CudaBatchNorm::backward(const BatchNormArgs& args, const BatchNormGradientPartial* means, Tensor dy,
+                             Tensor dx) {
   if (dx.empty()) return;
   with_elements(dx.type, [&](auto zero) {
     using T = decltype(zero);

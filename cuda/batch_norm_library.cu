@@ -3,7 +3,7 @@
 // cost accuracy. Its fused ReLU exists for bf16 alone and keeps a mask that nobody else reads; the ReLU is a
 // kernel of ours here.
 
-#include "cuda/device.hpp"
+#include "cuda/batch_norm.hpp"
 
 namespace normlab::NORMLAB_PLATFORM {
 
@@ -143,9 +143,9 @@ class CudnnBatchNormPlan : public BatchNormPlan {
 
 }  // namespace
 
-std::unique_ptr<BatchNormPlan> CudaBackend::batch_norm(const BatchNormSpec& spec) {
-  if (!options_.cudnn_batch_norm) return nullptr;
-  return std::make_unique<CudnnBatchNormPlan>(*this, spec);
+std::unique_ptr<BatchNormPlan> CudaBatchNorm::plan(const BatchNormSpec& spec) {
+  if (!backend_.cudnn_batch_norm()) return nullptr;
+  return std::make_unique<CudnnBatchNormPlan>(backend_, spec);
 }
 
 }  // namespace normlab::NORMLAB_PLATFORM

@@ -1,6 +1,7 @@
 // One pixel of wrap-around on each side. One thread for 16 bytes of channels of one pixel that is written.
 
 #include "cuda/device.hpp"
+#include "layers/kernels/circular_pad.hpp"
 
 namespace normlab::NORMLAB_PLATFORM {
 
@@ -52,7 +53,18 @@ __global__ void __launch_bounds__(kMapThreads, kMapBlocks)
   store_raw(dx + static_cast<std::size_t>(i) * kChannels, narrow(sum));
 }
 
-void CudaBackend::circular_pad_forward(Tensor x, Tensor y) {
+namespace {
+
+class CudaCircularPad final : public CudaKernels<CircularPadKernels> {
+ public:
+  using CudaKernels::CudaKernels;
+  void forward(Tensor x, Tensor y) override;
+  void backward(Tensor dy, Tensor dx) override;
+};
+
+}  // namespace
+
+void CudaCircularPad::forward(Tensor x, Tensor y) {
   const unsigned count = index_count(vectors(y));
   with_elements(x.type, [&](auto zero) {
     using T = decltype(zero);
@@ -61,7 +73,7 @@ void CudaBackend::circular_pad_forward(Tensor x, Tensor y) {
   });
 }
 
-void CudaBackend::circular_pad_backward(Tensor dy, Tensor dx) {
+void CudaCircularPad::backward(Tensor dy, Tensor dx) {
   if (dx.empty()) return;
   const unsigned count = index_count(vectors(dx));
   with_elements(dx.type, [&](auto zero) {
@@ -69,6 +81,11 @@ void CudaBackend::circular_pad_backward(Tensor dy, Tensor dx) {
     launch(circular_pad_backward_kernel<T>, blocks_for(count, kMapThreads), kMapThreads, 0, stream(),
            elements<T>(dy), padded(dx.shape.c) / kWidth<T>, dx.shape.h, dx.shape.w, count, elements<T>(dx));
   });
+}
+
+template <>
+std::unique_ptr<CircularPadKernels> make_cuda_kernels<CircularPadKernels>(CudaBackend& backend) {
+  return std::make_unique<CudaCircularPad>(backend);
 }
 
 }  // namespace normlab::NORMLAB_PLATFORM

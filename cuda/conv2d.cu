@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cuda/device.hpp"
+#include "layers/kernels/conv2d.hpp"
 
 namespace normlab::NORMLAB_PLATFORM {
 
@@ -293,9 +294,24 @@ class CudnnConv2dPlan : public Conv2dPlan {
 
 }  // namespace
 
-std::unique_ptr<Conv2dPlan> CudaBackend::conv2d(const Conv2dSpec& spec) {
+namespace {
+
+class CudaConv2d final : public CudaKernels<Conv2dKernels> {
+ public:
+  using CudaKernels::CudaKernels;
+  [[nodiscard]] std::unique_ptr<Conv2dPlan> plan(const Conv2dSpec& spec) override;
+};
+
+}  // namespace
+
+std::unique_ptr<Conv2dPlan> CudaConv2d::plan(const Conv2dSpec& spec) {
   spec.check();
-  return std::make_unique<CudnnConv2dPlan>(*this, spec);
+  return std::make_unique<CudnnConv2dPlan>(backend_, spec);
+}
+
+template <>
+std::unique_ptr<Conv2dKernels> make_cuda_kernels<Conv2dKernels>(CudaBackend& backend) {
+  return std::make_unique<CudaConv2d>(backend);
 }
 
 }  // namespace normlab::NORMLAB_PLATFORM

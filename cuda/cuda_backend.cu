@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "cuda/device.hpp"
+#include "layers/kernels/all.hpp"
 
 namespace normlab::NORMLAB_PLATFORM {
 
@@ -81,6 +82,7 @@ CudaBackend::CudaBackend(const CudaOptions& options) : options_(options) {
   landing_ = PinnedBytes::make(kLandingBytes);
   cudnn_ = Cudnn::make();
   NORMLAB_CHECK(cudnnSetStream(cudnn(), stream()));
+  AllKernels::each([this]<typename Family>() { add(make_cuda_kernels<Family>(*this)); });
 }
 
 cublasHandle_t CudaBackend::cublas() {

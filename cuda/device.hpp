@@ -1,5 +1,6 @@
 #pragma once
-// CudaBackend: the GPU. Each operation has a file of its own in this folder, with the name it has everywhere.
+// CudaBackend: the GPU. Each family of kernels has a file of its own in this folder, with the name that it
+// has everywhere.
 //
 // Activations are NHWC with channels padded to 8 (an image's to 16 bytes a pixel); padding is zero, and every
 // operation writes it. All work goes to one stream, in order: host calls return at once, only to_host(),
@@ -7,6 +8,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -58,6 +60,9 @@ class CudaBackend : public Backend {
   void download(Tensor from, float* values) override;
   void to_device(const void* from, void* to, std::size_t bytes) override;
   void to_host(const void* from, void* to, std::size_t bytes) override;
+  void copy(Tensor from, Tensor to) override;
+  void stash(Tensor from, Tensor to) override { copy(from, to); }
+  void unpack(Tensor from, float* values) override;
   void copy_bytes(const void* from, void* to, std::size_t bytes) override;
   void clear(void* data, std::size_t bytes) override;
 
@@ -74,61 +79,15 @@ class CudaBackend : public Backend {
   void set_profiling(bool on) override;
   [[nodiscard]] std::unique_ptr<DeviceClock> clock() override;
 
-  [[nodiscard]] std::unique_ptr<Conv2dPlan> conv2d(const Conv2dSpec& spec) override;
   [[nodiscard]] std::string choices() const override;
-  [[nodiscard]] std::unique_ptr<BatchNormPlan> batch_norm(const BatchNormSpec& spec) override;
 
-  void load_images(const LoadImages& args) override;
-  void check_group_norm(const GroupNormSpec& spec, Shape x, DataType type) const override;
-  void group_norm_forward(const GroupNormForward& args) override;
-  void group_norm_backward(const GroupNormBackward& args) override;
-  void pack_elementwise(const float* values, Shape shape, DataType type, float* packed) override;
-  void unpack_elementwise(const float* packed, Shape shape, DataType type, float* values) override;
-  void batch_norm_partial(Tensor x, BatchNormPartial* partial) override;
-  void batch_norm_reduce(const BatchNormReduce& args) override;
-  void batch_norm_forward(const BatchNormArgs& args, Tensor y) override;
-  void batch_norm_gradient_partial(const BatchNormArgs& args, Tensor dy,
-                                   BatchNormGradientPartial* partial) override;
-  void batch_norm_gradient_reduce(const BatchNormGradientReduce& args) override;
-  void batch_norm_backward(const BatchNormArgs& args, const BatchNormGradientPartial* means, Tensor dy,
-                           Tensor dx) override;
-  void batch_norm_running(const float* mean, const float* var, int c, Statistics* statistics) override;
-  void relu_forward(Tensor x, Tensor y) override;
-  void relu_backward(Tensor y, Tensor dy, Tensor dx) override;
-  void max_pool_forward(Tensor x, Tensor y) override;
-  void max_pool_backward(Tensor x, Tensor dy, Tensor dx) override;
-  void global_avg_pool_forward(Tensor x, Tensor y) override;
-  void global_avg_pool_backward(Tensor dy, Tensor dx) override;
-  void circular_pad_forward(Tensor x, Tensor y) override;
-  void circular_pad_backward(Tensor dy, Tensor dx) override;
-  void add_forward(Tensor a, Tensor b, Tensor y) override;
-  void copy(Tensor from, Tensor to) override;
-  void stash(Tensor from, Tensor to) override { copy(from, to); }
-  void linear_forward(const LinearForward& args) override;
-  void linear_backward(const LinearBackward& args) override;
-  void softmax_cross_entropy(const SoftmaxCrossEntropy& args) override;
-
-  void add_lanes(float* lanes, std::size_t stride, std::size_t size, int count) override;
-  void sum_of_squares(const float* values, std::size_t count, double* sum) override;
-  void sgd(const SgdStep& args) override;
-  void adamw(const AdamWStep& args) override;
-
-  void take_samples(const TakeSamples& args) override;
-  void add_results(const AddResults& args) override;
-  void end_step(const EndStep& args) override;
-
-  void unpack(Tensor from, float* values) override;
-  [[nodiscard]] Moments moments(const float* values, Shape shape) override;
-  [[nodiscard]] std::vector<float> histogram(const float* values, std::size_t count, int bins) override;
-  [[nodiscard]] std::vector<double> row_norms(const float* values, int rows, std::size_t size) override;
-  [[nodiscard]] std::vector<double> gram(const float* values, int rows, std::size_t size) override;
-
-  // For the operations.
+  // For the kernels.
   [[nodiscard]] cudaStream_t stream() const { return stream_.get(); }
   [[nodiscard]] cudnnHandle_t cudnn() const { return cudnn_.get(); }
   /// Made when it is first asked for: most networks do without.
   [[nodiscard]] cublasHandle_t cublas();
   [[nodiscard]] bool tf32() const { return options_.tf32; }
+  [[nodiscard]] bool cudnn_batch_norm() const { return options_.cudnn_batch_norm; }
   /// Dynamic shared memory that a block may have.
   [[nodiscard]] std::size_t shared_bytes() const { return shared_bytes_; }
   /// Memory for one operation, until the next asks. It grows when it must; what it was before lives on, for
@@ -155,6 +114,27 @@ class CudaBackend : public Backend {
   std::map<std::string, std::string> given_, chosen_;   ///< algorithms by operation
   std::unordered_map<std::string, void*> range_names_;  ///< as NVTX knows them
 };
+
+/// Kernels of a family, for a backend that outlives them.
+template <typename Family>
+class CudaKernels : public Family {
+ public:
+  explicit CudaKernels(CudaBackend& backend) : backend_(backend) {}
+
+ protected:
+  [[nodiscard]] cudaStream_t stream() const { return backend_.stream(); }
+  [[nodiscard]] void* workspace(std::size_t bytes) { return backend_.workspace(bytes); }
+
+  CudaBackend& backend_;
+};
+
+/// Makes the kernels of a family for the backend: each family's file has its own.
+template <typename Family>
+[[nodiscard]] std::unique_ptr<Family> make_cuda_kernels(CudaBackend& backend);
+
+/// Plain NCHW floats on the device to native activations, and back.
+void to_native(CudaBackend& backend, const float* values, const Tensor& to);
+void from_native(CudaBackend& backend, const Tensor& from, float* values);
 
 /// Channels from one pixel to the next.
 [[nodiscard]] inline int channel_stride(const Tensor& x) {

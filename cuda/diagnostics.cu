@@ -11,6 +11,7 @@
 
 #include "cuda/device.hpp"
 #include "cuda/reduce.hpp"
+#include "layers/kernels/diagnostics.hpp"
 
 namespace normlab::NORMLAB_PLATFORM {
 
@@ -173,7 +174,20 @@ unsigned look_blocks(std::size_t count) {
 
 }  // namespace
 
-Moments CudaBackend::moments(const float* values, Shape shape) {
+namespace {
+
+class CudaDiagnostics final : public CudaKernels<DiagnosticKernels> {
+ public:
+  using CudaKernels::CudaKernels;
+  [[nodiscard]] Moments moments(const float* values, Shape shape) override;
+  [[nodiscard]] std::vector<float> histogram(const float* values, std::size_t count, int bins) override;
+  [[nodiscard]] std::vector<double> row_norms(const float* values, int rows, std::size_t size) override;
+  [[nodiscard]] std::vector<double> gram(const float* values, int rows, std::size_t size) override;
+};
+
+}  // namespace
+
+Moments CudaDiagnostics::moments(const float* values, Shape shape) {
   const int wanted = std::max(1, kLookBlocks / shape.c);
   const int samples_each = divide_up(shape.n, std::min(shape.n, wanted));
   const dim3 grid(static_cast<unsigned>(divide_up(shape.n, samples_each)), static_cast<unsigned>(shape.c));
@@ -181,7 +195,7 @@ Moments CudaBackend::moments(const float* values, Shape shape) {
   const auto look = [&](double mean, bool squares) {
     launch(moments_kernel, grid, kLookThreads, 0, stream(), values, shape.n, shape.c, shape.pixels(),
            samples_each, mean, squares, static_cast<ChannelPart*>(workspace(blocks * sizeof(ChannelPart))));
-    return found_by<ChannelPart>(*this, blocks);
+    return found_by<ChannelPart>(backend_, blocks);
   };
   const auto count = static_cast<double>(shape.count());
   Moments moments;
@@ -200,41 +214,46 @@ Moments CudaBackend::moments(const float* values, Shape shape) {
   return moments;
 }
 
-std::vector<float> CudaBackend::histogram(const float* values, std::size_t count, int bins) {
+std::vector<float> CudaDiagnostics::histogram(const float* values, std::size_t count, int bins) {
   const unsigned blocks = look_blocks(count);
   launch(range_kernel, blocks, kLookThreads, 0, stream(), values, count,
          static_cast<ValueRange*>(workspace(blocks * sizeof(ValueRange))));
   ValueRange all{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
-  for (const ValueRange& range : found_by<ValueRange>(*this, blocks)) {
+  for (const ValueRange& range : found_by<ValueRange>(backend_, blocks)) {
     all = {std::min(all.lo, range.lo), std::max(all.hi, range.hi)};
   }
   if (all.lo > all.hi) all = {0, 0};
   const double lo = static_cast<double>(all.lo), width = static_cast<double>(all.hi) - lo;
   const auto counters = static_cast<std::size_t>(bins);
   auto* counts = static_cast<unsigned*>(workspace(counters * sizeof(unsigned)));
-  clear(counts, counters * sizeof(unsigned));
+  backend_.clear(counts, counters * sizeof(unsigned));
   launch(histogram_kernel, blocks, kLookThreads, counters * sizeof(unsigned), stream(), values, count, lo,
          width > 0 ? bins / width : 0.0, bins, counts);
   std::vector<float> row{all.lo, all.hi};
-  for (const unsigned values_there : found_by<unsigned>(*this, counters)) {
+  for (const unsigned values_there : found_by<unsigned>(backend_, counters)) {
     row.push_back(static_cast<float>(values_there));
   }
   return row;
 }
 
-std::vector<double> CudaBackend::row_norms(const float* values, int rows, std::size_t size) {
+std::vector<double> CudaDiagnostics::row_norms(const float* values, int rows, std::size_t size) {
   const auto count = static_cast<std::size_t>(rows);
   launch(row_norms_kernel, static_cast<unsigned>(rows), kLookThreads, 0, stream(), values, size,
          static_cast<double*>(workspace(count * sizeof(double))));
-  return found_by<double>(*this, count);
+  return found_by<double>(backend_, count);
 }
 
-std::vector<double> CudaBackend::gram(const float* values, int rows, std::size_t size) {
+std::vector<double> CudaDiagnostics::gram(const float* values, int rows, std::size_t size) {
   const std::size_t count = static_cast<std::size_t>(rows) * static_cast<std::size_t>(rows);
   const auto tiles = static_cast<unsigned>(divide_up(rows, kTile));
   launch(gram_kernel, dim3(tiles, tiles), kGramThreads, 0, stream(), values, rows, size,
          static_cast<double*>(workspace(count * sizeof(double))));
-  return found_by<double>(*this, count);
+  return found_by<double>(backend_, count);
+}
+
+template <>
+std::unique_ptr<DiagnosticKernels> make_cuda_kernels<DiagnosticKernels>(CudaBackend& backend) {
+  return std::make_unique<CudaDiagnostics>(backend);
 }
 
 }  // namespace normlab::NORMLAB_PLATFORM

@@ -2,6 +2,7 @@
 
 #include "cuda/device.hpp"
 #include "cuda/reduce.hpp"
+#include "layers/kernels/global_avg_pool.hpp"
 
 namespace normlab::NORMLAB_PLATFORM {
 
@@ -59,7 +60,18 @@ __global__ void __launch_bounds__(kMapThreads, kMapBlocks)
   store_raw(dx + static_cast<std::size_t>(i) * kChannels, narrow(v));
 }
 
-void CudaBackend::global_avg_pool_forward(Tensor x, Tensor y) {
+namespace {
+
+class CudaGlobalAvgPool final : public CudaKernels<GlobalAvgPoolKernels> {
+ public:
+  using CudaKernels::CudaKernels;
+  void forward(Tensor x, Tensor y) override;
+  void backward(Tensor dy, Tensor dx) override;
+};
+
+}  // namespace
+
+void CudaGlobalAvgPool::forward(Tensor x, Tensor y) {
   constexpr int kMostVectors = 32;
   with_elements(x.type, [&](auto zero) {
     using T = decltype(zero);
@@ -74,7 +86,7 @@ void CudaBackend::global_avg_pool_forward(Tensor x, Tensor y) {
   });
 }
 
-void CudaBackend::global_avg_pool_backward(Tensor dy, Tensor dx) {
+void CudaGlobalAvgPool::backward(Tensor dy, Tensor dx) {
   if (dx.empty()) return;
   const unsigned count = index_count(vectors(dx));
   with_elements(dx.type, [&](auto zero) {
@@ -82,6 +94,11 @@ void CudaBackend::global_avg_pool_backward(Tensor dy, Tensor dx) {
     launch(global_avg_pool_backward_kernel<T>, blocks_for(count, kMapThreads), kMapThreads, 0, stream(),
            elements<T>(dy), padded(dx.shape.c) / kWidth<T>, dx.shape.pixels(), count, elements<T>(dx));
   });
+}
+
+template <>
+std::unique_ptr<GlobalAvgPoolKernels> make_cuda_kernels<GlobalAvgPoolKernels>(CudaBackend& backend) {
+  return std::make_unique<CudaGlobalAvgPool>(backend);
 }
 
 }  // namespace normlab::NORMLAB_PLATFORM

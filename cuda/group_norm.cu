@@ -228,16 +228,16 @@ __global__ void __launch_bounds__(kMostGroupThreads, 1)
       [&](int p, Raw raw) { normalize<T, kElementwise>(s, my, of, gamma, beta, p, raw, y); });
 }
 
-void CudaBackend::check_group_norm(const GroupNormSpec& spec, Shape x, DataType type) const {
+void CudaGroupNorm::check(const GroupNormSpec& spec, Shape x, DataType type) const {
   with_elements(type, [&](auto zero) {
-    (void)plan_groups<decltype(zero)>(spec, Tensor{nullptr, x, type}, 1, shared_bytes());
+    (void)plan_groups<decltype(zero)>(spec, Tensor{nullptr, x, type}, 1, backend_.shared_bytes());
   });
 }
 
-void CudaBackend::group_norm_forward(const GroupNormForward& args) {
+void CudaGroupNorm::forward(const GroupNormForward& args) {
   with_elements(args.x.type, [&](auto zero) {
     using T = decltype(zero);
-    const GroupShape s = plan_groups<T>(args.spec, args.x, 1, shared_bytes());
+    const GroupShape s = plan_groups<T>(args.spec, args.x, 1, backend_.shared_bytes());
     const dim3 grid = grid_of(s, args.x);
     const auto threads = static_cast<unsigned>(s.walk.threads());
     const std::size_t shared = shared_of<T>(s, 1, 1);
@@ -256,6 +256,21 @@ void CudaBackend::group_norm_forward(const GroupNormForward& args) {
              elements<T>(args.x), moments, args.gamma, args.beta, elements<T>(args.y), args.statistics);
     });
   });
+}
+
+void CudaGroupNorm::pack_elementwise(const float* values, Shape shape, DataType, float* packed) {
+  to_native(backend_, values, {reinterpret_cast<std::byte*>(packed), shape.with_n(1)});
+}
+
+void CudaGroupNorm::unpack_elementwise(const float* packed, Shape shape, DataType, float* values) {
+  // A view to read from: the bytes stay as they are.
+  auto* data = reinterpret_cast<std::byte*>(const_cast<float*>(packed));
+  from_native(backend_, {data, shape.with_n(1)}, values);
+}
+
+template <>
+std::unique_ptr<GroupNormKernels> make_cuda_kernels<GroupNormKernels>(CudaBackend& backend) {
+  return std::make_unique<CudaGroupNorm>(backend);
 }
 
 }  // namespace normlab::NORMLAB_PLATFORM

@@ -307,14 +307,14 @@ __global__ void __launch_bounds__(kElementThreads, 2)
   }
 }
 
-void CudaBackend::group_norm_backward(const GroupNormBackward& args) {
+void CudaGroupNorm::backward(const GroupNormBackward& args) {
   const Shape& shape = args.x.shape;
   int rows = 0;
   float* dgamma = nullptr;
   float* dbeta = nullptr;
   with_elements(args.x.type, [&](auto zero) {
     using T = decltype(zero);
-    const GroupShape s = plan_groups<T>(args.spec, args.x, 2, shared_bytes());
+    const GroupShape s = plan_groups<T>(args.spec, args.x, 2, backend_.shared_bytes());
     const dim3 grid = grid_of(s, args.x);
     const auto threads = static_cast<unsigned>(s.walk.threads());
     rows = shape.n * s.parts;
@@ -340,7 +340,7 @@ void CudaBackend::group_norm_backward(const GroupNormBackward& args) {
              elements<T>(args.dx));
     });
     if (args.spec.elementwise) {
-      const std::size_t count = bytes(shape.with_n(1), args.x.type, Layout::native) / sizeof(Raw);
+      const std::size_t count = backend_.bytes(shape.with_n(1), args.x.type, Layout::native) / sizeof(Raw);
       launch(group_norm_elementwise_kernel<T>, blocks_for(count, kElementThreads), kElementThreads, 0,
              stream(), s, shape.n, elements<T>(args.x), args.statistics, args.gamma, args.beta,
              elements<T>(args.dy), args.dgamma, args.dbeta);

@@ -16,6 +16,7 @@
 
 #include "cuda/device.hpp"
 #include "cuda/reduce.hpp"
+#include "layers/kernels/group_norm.hpp"
 
 namespace normlab::NORMLAB_PLATFORM {
 
@@ -197,5 +198,15 @@ template <typename T>
   return {static_cast<unsigned>(divide_up(s.channels, s.slab)), static_cast<unsigned>(x.shape.n),
           static_cast<unsigned>(s.parts)};
 }
+
+class CudaGroupNorm final : public CudaKernels<GroupNormKernels> {
+ public:
+  using CudaKernels::CudaKernels;
+  void check(const GroupNormSpec& spec, Shape x, DataType type) const override;
+  void forward(const GroupNormForward& args) override;
+  void backward(const GroupNormBackward& args) override;
+  void pack_elementwise(const float* values, Shape shape, DataType, float* packed) override;
+  void unpack_elementwise(const float* packed, Shape shape, DataType, float* values) override;
+};
 
 }  // namespace normlab::NORMLAB_PLATFORM

@@ -4,6 +4,7 @@
 
 #include "cuda/device.hpp"
 #include "layers/augmentation.hpp"
+#include "layers/kernels/images.hpp"
 
 namespace normlab::NORMLAB_PLATFORM {
 
@@ -54,7 +55,17 @@ __global__ void __launch_bounds__(kMapThreads, kMapBlocks)
   }
 }
 
-void CudaBackend::load_images(const LoadImages& args) {
+namespace {
+
+class CudaImages final : public CudaKernels<ImageKernels> {
+ public:
+  using CudaKernels::CudaKernels;
+  void load(const LoadImages& args) override;
+};
+
+}  // namespace
+
+void CudaImages::load(const LoadImages& args) {
   const ImageSet& images = *args.images;
   if (images.c > 3) throw Error("images of {} channels; the GPU loads 1 to 3", images.c);
   ImageShape shape{images.c, images.h, images.w, channel_stride(args.x), {}, {}};
@@ -71,6 +82,11 @@ void CudaBackend::load_images(const LoadImages& args) {
     launch(load_images_kernel<T>, blocks_for(count, kMapThreads), kMapThreads, 0, stream(), shape,
            images.pixels, args.indices, draw, count, elements<T>(args.x));
   });
+}
+
+template <>
+std::unique_ptr<ImageKernels> make_cuda_kernels<ImageKernels>(CudaBackend& backend) {
+  return std::make_unique<CudaImages>(backend);
 }
 
 }  // namespace normlab::NORMLAB_PLATFORM

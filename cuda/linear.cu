@@ -3,6 +3,7 @@
 // matrix is its transpose.
 
 #include "cuda/device.hpp"
+#include "layers/kernels/linear.hpp"
 
 namespace normlab::NORMLAB_PLATFORM {
 
@@ -72,29 +73,46 @@ void multiply(CudaBackend& backend, int m, int n, int k, Matrix a, Matrix b, flo
 
 }  // namespace
 
-void CudaBackend::linear_forward(const LinearForward& args) {
+namespace {
+
+class CudaLinear final : public CudaKernels<LinearKernels> {
+ public:
+  using CudaKernels::CudaKernels;
+  void forward(const LinearForward& args) override;
+  void backward(const LinearBackward& args) override;
+};
+
+}  // namespace
+
+void CudaLinear::forward(const LinearForward& args) {
   const int n = args.x.shape.n, i = args.x.shape.c, o = args.y.shape.c;
   auto* room = static_cast<float*>(workspace((values_of(args.x) + values_of(args.y)) * sizeof(float)));
-  const float* x = floats_of(*this, args.x, room);
+  const float* x = floats_of(backend_, args.x, room);
   float* y = target_of(args.y, room + values_of(args.x));
-  multiply(*this, o, n, i, {CUBLAS_OP_T, args.weight, i}, {CUBLAS_OP_N, x, padded(i)}, 0, y, padded(o));
-  finish(*this, y, args.bias, args.y);
+  multiply(backend_, o, n, i, {CUBLAS_OP_T, args.weight, i}, {CUBLAS_OP_N, x, padded(i)}, 0, y, padded(o));
+  finish(backend_, y, args.bias, args.y);
 }
 
-void CudaBackend::linear_backward(const LinearBackward& args) {
+void CudaLinear::backward(const LinearBackward& args) {
   const int n = args.x.shape.n, i = args.x.shape.c, o = args.dy.shape.c;
-  if (args.dweight != nullptr) add_channel_sums(args.dy, args.dbias);
+  if (args.dweight != nullptr) backend_.add_channel_sums(args.dy, args.dbias);
   auto* room = static_cast<float*>(workspace((2 * values_of(args.x) + values_of(args.dy)) * sizeof(float)));
-  const float* dy = floats_of(*this, args.dy, room);
+  const float* dy = floats_of(backend_, args.dy, room);
   room += values_of(args.dy);
   if (args.dweight != nullptr) {
-    const float* x = floats_of(*this, args.x, room);
-    multiply(*this, i, o, n, {CUBLAS_OP_N, x, padded(i)}, {CUBLAS_OP_T, dy, padded(o)}, 1, args.dweight, i);
+    const float* x = floats_of(backend_, args.x, room);
+    multiply(backend_, i, o, n, {CUBLAS_OP_N, x, padded(i)}, {CUBLAS_OP_T, dy, padded(o)}, 1, args.dweight,
+             i);
   }
   if (args.dx.empty()) return;
   float* dx = target_of(args.dx, room + values_of(args.x));
-  multiply(*this, i, n, o, {CUBLAS_OP_N, args.weight, i}, {CUBLAS_OP_N, dy, padded(o)}, 0, dx, padded(i));
-  finish(*this, dx, nullptr, args.dx);
+  multiply(backend_, i, n, o, {CUBLAS_OP_N, args.weight, i}, {CUBLAS_OP_N, dy, padded(o)}, 0, dx, padded(i));
+  finish(backend_, dx, nullptr, args.dx);
+}
+
+template <>
+std::unique_ptr<LinearKernels> make_cuda_kernels<LinearKernels>(CudaBackend& backend) {
+  return std::make_unique<CudaLinear>(backend);
 }
 
 }  // namespace normlab::NORMLAB_PLATFORM

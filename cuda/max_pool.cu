@@ -3,6 +3,7 @@
 // channels of one window. cuDNN's own pool is not deterministic on the way back.
 
 #include "cuda/device.hpp"
+#include "layers/kernels/max_pool.hpp"
 
 namespace normlab::NORMLAB_PLATFORM {
 
@@ -111,7 +112,18 @@ unsigned vectors_of(const Tensor& x) {
 
 }  // namespace
 
-void CudaBackend::max_pool_forward(Tensor x, Tensor y) {
+namespace {
+
+class CudaMaxPool final : public CudaKernels<MaxPoolKernels> {
+ public:
+  using CudaKernels::CudaKernels;
+  void forward(Tensor x, Tensor y) override;
+  void backward(Tensor x, Tensor dy, Tensor dx) override;
+};
+
+}  // namespace
+
+void CudaMaxPool::forward(Tensor x, Tensor y) {
   const unsigned count = index_count(vectors(y));
   with_elements(x.type, [&](auto zero) {
     using T = decltype(zero);
@@ -120,7 +132,7 @@ void CudaBackend::max_pool_forward(Tensor x, Tensor y) {
   });
 }
 
-void CudaBackend::max_pool_backward(Tensor x, Tensor dy, Tensor dx) {
+void CudaMaxPool::backward(Tensor x, Tensor dy, Tensor dx) {
   if (dx.empty()) return;
   with_elements(x.type, [&](auto zero) {
     using T = decltype(zero);
@@ -130,6 +142,11 @@ void CudaBackend::max_pool_backward(Tensor x, Tensor dy, Tensor dx) {
     launch(max_pool_backward_kernel<T>, blocks_for(count, kMapThreads), kMapThreads, 0, stream(),
            elements<T>(x), elements<T>(dy), vectors_of<T>(x), x.shape.h, x.shape.w, count, elements<T>(dx));
   });
+}
+
+template <>
+std::unique_ptr<MaxPoolKernels> make_cuda_kernels<MaxPoolKernels>(CudaBackend& backend) {
+  return std::make_unique<CudaMaxPool>(backend);
 }
 
 }  // namespace normlab::NORMLAB_PLATFORM

@@ -3,6 +3,7 @@
 
 #include "cuda/device.hpp"
 #include "cuda/reduce.hpp"
+#include "layers/kernels/optimizer.hpp"
 
 namespace normlab::NORMLAB_PLATFORM {
 
@@ -66,26 +67,44 @@ __global__ void add_partials_kernel(const double* partials, unsigned count, doub
 }
 static_assert(kSquareBlocks <= kFlatThreads);
 
-void CudaBackend::add_lanes(float* lanes, std::size_t stride, std::size_t size, int count) {
+namespace {
+
+class CudaOptimizer final : public CudaKernels<OptimizerKernels> {
+ public:
+  using CudaKernels::CudaKernels;
+  void add_lanes(float* lanes, std::size_t stride, std::size_t size, int count) override;
+  void sum_of_squares(const float* values, std::size_t count, double* sum) override;
+  void sgd(const SgdStep& args) override;
+  void adamw(const AdamWStep& args) override;
+};
+
+}  // namespace
+
+void CudaOptimizer::add_lanes(float* lanes, std::size_t stride, std::size_t size, int count) {
   if (count < 2 || size == 0) return;
   launch(add_lanes_kernel, blocks_for(size, kFlatThreads), kFlatThreads, 0, stream(), lanes, stride, size,
          count);
 }
 
-void CudaBackend::sum_of_squares(const float* values, std::size_t count, double* sum) {
+void CudaOptimizer::sum_of_squares(const float* values, std::size_t count, double* sum) {
   auto* partials = static_cast<double*>(workspace(kSquareBlocks * sizeof(double)));
   launch(squares_kernel, kSquareBlocks, kFlatThreads, 0, stream(), values, count, partials);
   launch(add_partials_kernel, 1U, kFlatThreads, 0, stream(), partials, kSquareBlocks, sum);
 }
 
-void CudaBackend::sgd(const SgdStep& args) {
+void CudaOptimizer::sgd(const SgdStep& args) {
   if (args.count == 0) return;
   launch(sgd_kernel, blocks_for(args.count, kFlatThreads), kFlatThreads, 0, stream(), args);
 }
 
-void CudaBackend::adamw(const AdamWStep& args) {
+void CudaOptimizer::adamw(const AdamWStep& args) {
   if (args.count == 0) return;
   launch(adamw_kernel, blocks_for(args.count, kFlatThreads), kFlatThreads, 0, stream(), args);
+}
+
+template <>
+std::unique_ptr<OptimizerKernels> make_cuda_kernels<OptimizerKernels>(CudaBackend& backend) {
+  return std::make_unique<CudaOptimizer>(backend);
 }
 
 }  // namespace normlab::NORMLAB_PLATFORM

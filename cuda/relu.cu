@@ -1,6 +1,7 @@
 // y = max(x, 0) and its gradient.
 
 #include "cuda/device.hpp"
+#include "layers/kernels/relu.hpp"
 
 namespace normlab::NORMLAB_PLATFORM {
 
@@ -33,7 +34,18 @@ __global__ void __launch_bounds__(kMapThreads, kMapBlocks)
   store_raw(dx + i * kChannels, narrow(gradient));
 }
 
-void CudaBackend::relu_forward(Tensor x, Tensor y) {
+namespace {
+
+class CudaRelu final : public CudaKernels<ReluKernels> {
+ public:
+  using CudaKernels::CudaKernels;
+  void forward(Tensor x, Tensor y) override;
+  void backward(Tensor y, Tensor dy, Tensor dx) override;
+};
+
+}  // namespace
+
+void CudaRelu::forward(Tensor x, Tensor y) {
   const std::size_t count = vectors(x);
   with_elements(x.type, [&](auto zero) {
     using T = decltype(zero);
@@ -42,7 +54,7 @@ void CudaBackend::relu_forward(Tensor x, Tensor y) {
   });
 }
 
-void CudaBackend::relu_backward(Tensor y, Tensor dy, Tensor dx) {
+void CudaRelu::backward(Tensor y, Tensor dy, Tensor dx) {
   if (dx.empty()) return;
   const std::size_t count = vectors(y);
   with_elements(y.type, [&](auto zero) {
@@ -50,6 +62,11 @@ void CudaBackend::relu_backward(Tensor y, Tensor dy, Tensor dx) {
     launch(relu_backward_kernel<T>, blocks_for(count, kMapThreads), kMapThreads, 0, stream(), elements<T>(y),
            elements<T>(dy), count, elements<T>(dx));
   });
+}
+
+template <>
+std::unique_ptr<ReluKernels> make_cuda_kernels<ReluKernels>(CudaBackend& backend) {
+  return std::make_unique<CudaRelu>(backend);
 }
 
 }  // namespace normlab::NORMLAB_PLATFORM

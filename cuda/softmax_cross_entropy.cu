@@ -4,6 +4,7 @@
 
 #include "cuda/device.hpp"
 #include "cuda/reduce.hpp"
+#include "layers/kernels/softmax_cross_entropy.hpp"
 
 namespace normlab::NORMLAB_PLATFORM {
 
@@ -57,7 +58,17 @@ __global__ void softmax_cross_entropy_kernel(SoftmaxShape s, const T* logits, co
   }
 }
 
-void CudaBackend::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
+namespace {
+
+class CudaSoftmaxCrossEntropy final : public CudaKernels<SoftmaxCrossEntropyKernels> {
+ public:
+  using CudaKernels::CudaKernels;
+  void forward(const SoftmaxCrossEntropy& args) override;
+};
+
+}  // namespace
+
+void CudaSoftmaxCrossEntropy::forward(const SoftmaxCrossEntropy& args) {
   constexpr unsigned kThreads = 128, kSamples = kThreads / kWarp;
   const SoftmaxShape shape{static_cast<double>(args.label_smoothing),
                            static_cast<double>(args.scale),
@@ -71,6 +82,12 @@ void CudaBackend::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
            kThreads, 0, stream(), shape, elements<T>(args.logits), args.labels, elements<T>(args.dlogits),
            args.loss, args.predicted, args.confidence);
   });
+}
+
+template <>
+std::unique_ptr<SoftmaxCrossEntropyKernels> make_cuda_kernels<SoftmaxCrossEntropyKernels>(
+    CudaBackend& backend) {
+  return std::make_unique<CudaSoftmaxCrossEntropy>(backend);
 }
 
 }  // namespace normlab::NORMLAB_PLATFORM

@@ -3,6 +3,7 @@
 
 #include "cuda/device.hpp"
 #include "cuda/reduce.hpp"
+#include "layers/kernels/steps.hpp"
 
 namespace normlab::NORMLAB_PLATFORM {
 
@@ -38,16 +39,28 @@ __global__ void end_step_kernel(EndStep s) {
   *s.next += 1;
 }
 
-void CudaBackend::take_samples(const TakeSamples& args) {
+namespace {
+
+class CudaSteps final : public CudaKernels<StepKernels> {
+ public:
+  using CudaKernels::CudaKernels;
+  void take_samples(const TakeSamples& args) override;
+  void add_results(const AddResults& args) override;
+  void end_step(const EndStep& args) override;
+};
+
+}  // namespace
+
+void CudaSteps::take_samples(const TakeSamples& args) {
   launch(take_samples_kernel, blocks_for(static_cast<std::size_t>(args.count), kStepThreads), kStepThreads, 0,
          stream(), args);
 }
 
-void CudaBackend::add_results(const AddResults& args) {
+void CudaSteps::add_results(const AddResults& args) {
   launch(add_results_kernel, 1U, kStepThreads, 0, stream(), args);
 }
 
-void CudaBackend::end_step(const EndStep& args) {
+void CudaSteps::end_step(const EndStep& args) {
   launch(end_step_kernel, 1U, 1U, 0, stream(), args);
 }
 
@@ -70,6 +83,11 @@ class GraphReplay : public Replay {
 
 std::unique_ptr<Replay> CudaBackend::record(const std::function<void()>& work) {
   return std::make_unique<GraphReplay>(stream(), CapturedGraph::make(stream(), &work).get());
+}
+
+template <>
+std::unique_ptr<StepKernels> make_cuda_kernels<StepKernels>(CudaBackend& backend) {
+  return std::make_unique<CudaSteps>(backend);
 }
 
 }  // namespace normlab::NORMLAB_PLATFORM

@@ -40,8 +40,6 @@ __global__ void from_native_kernel(const T* from, int channels, int stride, int 
                     channel]);
 }
 
-namespace {
-
 constexpr unsigned kThreads = 256;
 
 void to_native(CudaBackend& backend, const float* values, const Tensor& to) {
@@ -62,8 +60,6 @@ void from_native(CudaBackend& backend, const Tensor& from, float* values) {
   });
 }
 
-}  // namespace
-
 void CudaBackend::upload(const float* values, Tensor to) {
   const std::size_t bytes = to.shape.count() * sizeof(float);
   auto* staged = static_cast<float*>(workspace(bytes));
@@ -80,16 +76,6 @@ void CudaBackend::download(Tensor from, float* values) {
   auto* staged = static_cast<float*>(workspace(bytes));
   unpack(from, staged);
   to_host(staged, values, bytes);
-}
-
-void CudaBackend::pack_elementwise(const float* values, Shape shape, DataType, float* packed) {
-  to_native(*this, values, {reinterpret_cast<std::byte*>(packed), shape.with_n(1)});
-}
-
-void CudaBackend::unpack_elementwise(const float* packed, Shape shape, DataType, float* values) {
-  // A view to read from: the bytes stay as they are.
-  auto* data = reinterpret_cast<std::byte*>(const_cast<float*>(packed));
-  from_native(*this, {data, shape.with_n(1)}, values);
 }
 
 }  // namespace normlab::NORMLAB_PLATFORM

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "layers/kernels/add.hpp"
 #include "layers/layer.hpp"
 
 namespace normlab {
@@ -18,7 +19,9 @@ class Add : public Layer {
     return x[0];
   }
   void do_setup(std::span<const Shape>, const Setup&) override {}
-  void do_forward(Frame& frame) override { backend().add_forward(frame.x[0], frame.x[1], frame.y); }
+  void do_forward(Frame& frame) override {
+    backend().get<AddKernels>().forward(frame.x[0], frame.x[1], frame.y);
+  }
   void do_backward(Frame& frame) override {
     for (const Tensor& dx : frame.dx) {
       if (!dx.empty()) backend().copy(frame.dy, dx);

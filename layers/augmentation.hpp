@@ -1,6 +1,6 @@
 #pragma once
 
-#include "layers/operations.hpp"
+#include "layers/image_set.hpp"
 #include "layers/philox.hpp"
 
 namespace normlab {

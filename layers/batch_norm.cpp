@@ -12,7 +12,7 @@ void BatchNorm::do_setup(std::span<const Shape> x, const Setup& setup) {
   add_parameter("bias", Role::beta, {channels_});
   add_state("running_mean", c, 0.0F);
   add_state("running_var", c, 1.0F);
-  plan_ = setup.backend.batch_norm({x_.with_n(setup.batch), relu_, setup.type});
+  plan_ = setup.backend.get<BatchNormKernels>().plan({x_.with_n(setup.batch), relu_, setup.type});
   if (plan_ != nullptr) {
     if (setup.shards() > 1) {
       throw Error("the library's batch norm takes a batch in one piece, not in shards of {}",
@@ -36,15 +36,14 @@ BatchNormParameters BatchNorm::parameters_of_plan() const {
 
 void BatchNorm::do_prepare(bool training) {
   if (!training && plan_ == nullptr) {
-    backend().batch_norm_running(state(0), state(1), channels_,
-                                 reinterpret_cast<Statistics*>(statistics_.data()));
+    kernels().running(state(0), state(1), channels_, reinterpret_cast<Statistics*>(statistics_.data()));
   }
 }
 
 void BatchNorm::forward_partial(Frame& frame) {
   if (plan_ != nullptr) return;
-  backend().batch_norm_partial(frame.x[0], reinterpret_cast<BatchNormPartial*>(partials_.data()) +
-                                               static_cast<std::ptrdiff_t>(frame.shard) * channels_);
+  kernels().partial(frame.x[0], reinterpret_cast<BatchNormPartial*>(partials_.data()) +
+                                    static_cast<std::ptrdiff_t>(frame.shard) * channels_);
 }
 
 void BatchNorm::forward_reduce(int samples) {
@@ -57,9 +56,8 @@ void BatchNorm::forward_reduce(int samples) {
   }
   if (plan_ != nullptr) return;
   const int shards = (samples + shard_samples_ - 1) / shard_samples_;
-  backend().batch_norm_reduce({reinterpret_cast<const BatchNormPartial*>(partials_.data()), shards,
-                               shard_samples_, samples, x_, reinterpret_cast<Statistics*>(statistics_.data()),
-                               state(0), state(1)});
+  kernels().reduce({reinterpret_cast<const BatchNormPartial*>(partials_.data()), shards, shard_samples_,
+                    samples, x_, reinterpret_cast<Statistics*>(statistics_.data()), state(0), state(1)});
 }
 
 void BatchNorm::do_forward(Frame& frame) {
@@ -71,24 +69,22 @@ void BatchNorm::do_forward(Frame& frame) {
     }
     return;
   }
-  backend().batch_norm_forward(args(frame), frame.y);
+  kernels().forward(args(frame), frame.y);
 }
 
 void BatchNorm::backward_partial(Frame& frame) {
   if (plan_ != nullptr) return;
-  backend().batch_norm_gradient_partial(
-      args(frame), frame.dy,
-      reinterpret_cast<BatchNormGradientPartial*>(gradient_partials_.data()) +
-          static_cast<std::ptrdiff_t>(frame.shard) * channels_);
+  kernels().gradient_partial(args(frame), frame.dy,
+                             reinterpret_cast<BatchNormGradientPartial*>(gradient_partials_.data()) +
+                                 static_cast<std::ptrdiff_t>(frame.shard) * channels_);
 }
 
 void BatchNorm::backward_reduce(int samples, float* lane_gradients) {
   if (plan_ != nullptr) return;
   const int shards = (samples + shard_samples_ - 1) / shard_samples_;
-  backend().batch_norm_gradient_reduce(
-      {reinterpret_cast<const BatchNormGradientPartial*>(gradient_partials_.data()), shards, samples, x_,
-       reinterpret_cast<BatchNormGradientPartial*>(means_.data()), lane_gradients,
-       lane_gradients + channels_});
+  kernels().gradient_reduce({reinterpret_cast<const BatchNormGradientPartial*>(gradient_partials_.data()),
+                             shards, samples, x_, reinterpret_cast<BatchNormGradientPartial*>(means_.data()),
+                             lane_gradients, lane_gradients + channels_});
 }
 
 void BatchNorm::do_backward(Frame& frame) {
@@ -97,8 +93,8 @@ void BatchNorm::do_backward(Frame& frame) {
                     frame.gradients + channels_);
     return;
   }
-  backend().batch_norm_backward(args(frame), reinterpret_cast<const BatchNormGradientPartial*>(means_.data()),
-                                frame.dy, frame.dx[0]);
+  kernels().backward(args(frame), reinterpret_cast<const BatchNormGradientPartial*>(means_.data()), frame.dy,
+                     frame.dx[0]);
 }
 
 }  // namespace normlab

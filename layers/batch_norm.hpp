@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "layers/kernels/batch_norm.hpp"
 #include "layers/layer.hpp"
 
 namespace normlab {
@@ -21,6 +22,7 @@ class BatchNorm : public CoupledLayer {
   void backward_reduce(int samples, float* lane_gradients) override;
 
  private:
+  [[nodiscard]] BatchNormKernels& kernels() const { return backend().get<BatchNormKernels>(); }
   [[nodiscard]] Shape do_infer(std::span<const Shape> x) const override { return x[0]; }
   void do_setup(std::span<const Shape> x, const Setup& setup) override;
   void do_prepare(bool training) override;

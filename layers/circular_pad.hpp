@@ -1,5 +1,6 @@
 #pragma once
 
+#include "layers/kernels/circular_pad.hpp"
 #include "layers/layer.hpp"
 
 namespace normlab {
@@ -14,8 +15,10 @@ class CircularPad : public Layer {
     return {x[0].n, x[0].c, x[0].h + 2, x[0].w + 2};
   }
   void do_setup(std::span<const Shape>, const Setup&) override {}
-  void do_forward(Frame& frame) override { backend().circular_pad_forward(frame.x[0], frame.y); }
-  void do_backward(Frame& frame) override { backend().circular_pad_backward(frame.dy, frame.dx[0]); }
+  void do_forward(Frame& frame) override { backend().get<CircularPadKernels>().forward(frame.x[0], frame.y); }
+  void do_backward(Frame& frame) override {
+    backend().get<CircularPadKernels>().backward(frame.dy, frame.dx[0]);
+  }
 };
 
 }  // namespace normlab

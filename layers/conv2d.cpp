@@ -20,9 +20,9 @@ void Conv2d::do_setup(std::span<const Shape> x, const Setup& setup) {
   add_parameter("weight", Role::weight,
                 {options_.out_channels, in_channels_, options_.kernel, options_.kernel}, fan_in, fan_out);
   if (options_.bias) add_parameter("bias", Role::bias, {options_.out_channels}, fan_in, fan_out);
-  plan_ =
-      setup.backend.conv2d({x[0], options_.out_channels, options_.kernel, options_.stride, options_.padding,
-                            options_.bias, setup.x_layout[0], setup.needs_dx[0], setup.type});
+  plan_ = setup.backend.get<Conv2dKernels>().plan({x[0], options_.out_channels, options_.kernel,
+                                                   options_.stride, options_.padding, options_.bias,
+                                                   setup.x_layout[0], setup.needs_dx[0], setup.type});
   packed_floats_ = plan_->packed_values();
   gradient_floats_ = plan_->packed_gradients();
   scratch_bytes_ = plan_->scratch_bytes();

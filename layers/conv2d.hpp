@@ -1,5 +1,6 @@
 #pragma once
 
+#include "layers/kernels/conv2d.hpp"
 #include "layers/layer.hpp"
 
 namespace normlab {

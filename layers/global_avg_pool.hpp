@@ -1,5 +1,6 @@
 #pragma once
 
+#include "layers/kernels/global_avg_pool.hpp"
 #include "layers/layer.hpp"
 
 namespace normlab {
@@ -12,8 +13,12 @@ class GlobalAvgPool : public Layer {
  private:
   [[nodiscard]] Shape do_infer(std::span<const Shape> x) const override { return {x[0].n, x[0].c, 1, 1}; }
   void do_setup(std::span<const Shape>, const Setup&) override {}
-  void do_forward(Frame& frame) override { backend().global_avg_pool_forward(frame.x[0], frame.y); }
-  void do_backward(Frame& frame) override { backend().global_avg_pool_backward(frame.dy, frame.dx[0]); }
+  void do_forward(Frame& frame) override {
+    backend().get<GlobalAvgPoolKernels>().forward(frame.x[0], frame.y);
+  }
+  void do_backward(Frame& frame) override {
+    backend().get<GlobalAvgPoolKernels>().backward(frame.dy, frame.dx[0]);
+  }
 };
 
 }  // namespace normlab

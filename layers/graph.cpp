@@ -2,6 +2,10 @@
 
 #include <algorithm>
 
+#include "layers/kernels/add.hpp"
+#include "layers/kernels/images.hpp"
+#include "layers/kernels/optimizer.hpp"
+#include "layers/kernels/steps.hpp"
 #include "layers/range.hpp"
 
 namespace normlab {
@@ -206,7 +210,7 @@ void Graph::submit(const Batch& batch, Pass kind) {
 void Graph::collect_gradients() {
   const Range range(backend_, "gradients");
   start(0);
-  backend_.add_lanes(lanes_.floats(), lane_stride_, lane_stride_, lanes_used_);
+  backend_.get<OptimizerKernels>().add_lanes(lanes_.floats(), lane_stride_, lane_stride_, lanes_used_);
   if (profile_ != nullptr) profile_->lap_of_all(Profile::kStep, Phase::reduce);
   backend_.run(static_cast<int>(nodes_.size()), [&](int i, int worker) {
     const auto node = static_cast<std::size_t>(i);
@@ -330,7 +334,8 @@ void Graph::run_op(const Program& program, const Op& op, const Batch& batch, Fra
     const std::vector<Edge>& edges = view_.consumers[static_cast<std::size_t>(op.node)];
     const Tensor sum = output_gradient(op.node);
     for (std::size_t e = 1; e < edges.size(); ++e) {
-      backend_.add_forward(sum, tensor(program.gradient(edges[e]), op.node, frame, samples), sum);
+      backend_.get<AddKernels>().forward(sum, tensor(program.gradient(edges[e]), op.node, frame, samples),
+                                         sum);
     }
     lap(frame.worker, op.node - 1, Phase::backward_data);  // of the layer that made the value
     return;
@@ -415,7 +420,7 @@ void Graph::set_profile(Profile* profile) {
 
 void Graph::load(const Batch& batch, int first, Tensor x) {
   if (batch.images != nullptr) {
-    backend_.load_images(
+    backend_.get<ImageKernels>().load(
         {batch.images, batch.indices + first, batch.augmentation, batch.epoch, batch.mean, batch.std, x});
   } else if (batch.values != nullptr) {
     backend_.upload(batch.values + static_cast<std::size_t>(first) * sample_.per_sample(), x);

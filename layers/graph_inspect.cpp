@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "layers/graph.hpp"
+#include "layers/kernels/steps.hpp"
 #include "layers/range.hpp"
 
 namespace normlab {
@@ -75,7 +76,8 @@ PassResult Graph::read_results(const Batch& batch) {
   start(0);
   auto* sum = reinterpret_cast<StepSums*>(result_buffer_.data());
   const SampleResults found = results();
-  backend_.add_results({found.loss, found.predicted, batch.labels, batch.count, true, sum});
+  backend_.get<StepKernels>().add_results(
+      {found.loss, found.predicted, batch.labels, batch.count, true, sum});
   StepSums result;
   backend_.to_host(sum, &result, sizeof result);
   lap(0, Profile::kStep, Phase::reduce);

@@ -9,7 +9,7 @@ Shape GroupNorm::do_infer(std::span<const Shape> x) const {
 
 void GroupNorm::do_setup(std::span<const Shape> x, const Setup& setup) {
   sample_ = x[0].with_n(1);
-  setup.backend.check_group_norm(spec_, sample_, setup.type);
+  setup.backend.get<GroupNormKernels>().check(spec_, sample_, setup.type);
   const std::vector<int> dims =
       spec_.elementwise ? std::vector<int>{x[0].c, x[0].h, x[0].w} : std::vector<int>{x[0].c};
   add_parameter("weight", Role::gamma, dims);
@@ -30,27 +30,27 @@ const float* GroupNorm::beta() const {
 void GroupNorm::do_prepare(bool /*training*/) {
   if (!spec_.elementwise) return;
   for (std::size_t i = 0; i < parameters().size(); ++i) {
-    backend().pack_elementwise(value(i), sample_, type(), packed() + i * packed_extent_);
+    kernels().pack_elementwise(value(i), sample_, type(), packed() + i * packed_extent_);
   }
 }
 
 void GroupNorm::do_forward(Frame& frame) {
-  backend().group_norm_forward(
+  kernels().forward(
       {spec_, frame.x[0], gamma(), beta(), frame.y, reinterpret_cast<Statistics*>(frame.saved)});
 }
 
 void GroupNorm::do_backward(Frame& frame) {
   const std::size_t second = spec_.elementwise ? packed_extent_ : parameters()[0].count;
-  backend().group_norm_backward({spec_, frame.x[0], reinterpret_cast<const Statistics*>(frame.saved), gamma(),
-                                 beta(), frame.dy, frame.dx[0], frame.gradients,
-                                 spec_.centered ? frame.gradients + second : nullptr});
+  kernels().backward({spec_, frame.x[0], reinterpret_cast<const Statistics*>(frame.saved), gamma(), beta(),
+                      frame.dy, frame.dx[0], frame.gradients,
+                      spec_.centered ? frame.gradients + second : nullptr});
 }
 
 void GroupNorm::do_collect_gradients(float* lane_sum, float* gradients) {
   for (std::size_t i = 0; i < parameters().size(); ++i) {
     float* to = gradients + parameters()[i].offset;
     if (spec_.elementwise) {
-      backend().unpack_elementwise(lane_sum + i * packed_extent_, sample_, type(), to);
+      kernels().unpack_elementwise(lane_sum + i * packed_extent_, sample_, type(), to);
     } else {
       backend().copy_bytes(lane_sum + gradient_offset(i), to, parameters()[i].count * sizeof(float));
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "layers/kernels/group_norm.hpp"
 #include "layers/layer.hpp"
 
 namespace normlab {
@@ -15,6 +16,7 @@ class GroupNorm : public Layer {
   [[nodiscard]] bool is_norm() const override { return true; }
 
  private:
+  [[nodiscard]] GroupNormKernels& kernels() const { return backend().get<GroupNormKernels>(); }
   [[nodiscard]] Shape do_infer(std::span<const Shape> x) const override;
   void do_setup(std::span<const Shape> x, const Setup& setup) override;
   void do_prepare(bool training) override;

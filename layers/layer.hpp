@@ -16,6 +16,7 @@
 
 #include "layers/backend.hpp"
 #include "layers/error.hpp"
+#include "layers/image_set.hpp"
 #include "layers/profile.hpp"
 
 namespace normlab {

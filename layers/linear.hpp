@@ -1,5 +1,6 @@
 #pragma once
 
+#include "layers/kernels/linear.hpp"
 #include "layers/layer.hpp"
 
 namespace normlab {
@@ -23,14 +24,15 @@ class Linear : public Layer {
     add_parameter("bias", Role::bias, {out_}, in_, out_);
   }
   void do_forward(Frame& frame) override {
-    backend().linear_forward({frame.x[0], value(0), value(1), frame.y});
+    backend().get<LinearKernels>().forward({frame.x[0], value(0), value(1), frame.y});
   }
   void do_backward(Frame& frame) override {
-    backend().linear_backward(
+    backend().get<LinearKernels>().backward(
         {frame.x[0], value(0), frame.dy, {}, frame.gradients, frame.gradients + gradient_offset(1)});
     if (!frame.dx[0].empty()) {
       frame.lap(Phase::backward_weights);
-      backend().linear_backward({frame.x[0], value(0), frame.dy, frame.dx[0], nullptr, nullptr});
+      backend().get<LinearKernels>().backward(
+          {frame.x[0], value(0), frame.dy, frame.dx[0], nullptr, nullptr});
     }
   }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "layers/kernels/max_pool.hpp"
 #include "layers/layer.hpp"
 
 namespace normlab {
@@ -20,8 +21,10 @@ class MaxPool : public Layer {
     return {x[0].n, x[0].c, x[0].h / 2, x[0].w / 2};
   }
   void do_setup(std::span<const Shape>, const Setup&) override {}
-  void do_forward(Frame& frame) override { backend().max_pool_forward(frame.x[0], frame.y); }
-  void do_backward(Frame& frame) override { backend().max_pool_backward(frame.x[0], frame.dy, frame.dx[0]); }
+  void do_forward(Frame& frame) override { backend().get<MaxPoolKernels>().forward(frame.x[0], frame.y); }
+  void do_backward(Frame& frame) override {
+    backend().get<MaxPoolKernels>().backward(frame.x[0], frame.dy, frame.dx[0]);
+  }
 };
 
 }  // namespace normlab

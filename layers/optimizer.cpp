@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "layers/kernels/optimizer.hpp"
 #include "layers/range.hpp"
 
 namespace normlab {
@@ -44,14 +45,16 @@ void Optimizer::update(const StepRates* rates, double* squared_norm) {
   Backend& backend = graph_.backend();
   const Range range(backend, "optimizer");
   const std::size_t count = graph_.parameter_count();
-  backend.sum_of_squares(graph_.gradients(), count, squared_norm);
+  backend.get<OptimizerKernels>().sum_of_squares(graph_.gradients(), count, squared_norm);
   const auto weight_decay = static_cast<float>(options_.weight_decay);
   if (options_.kind == OptimizerOptions::Kind::sgd) {
-    backend.sgd({graph_.values(), graph_.gradients(), first_moment_.floats(), count, rates, squared_norm,
-                 options_.clip, weight_decay, options_.nesterov});
+    backend.get<OptimizerKernels>().sgd({graph_.values(), graph_.gradients(), first_moment_.floats(), count,
+                                         rates, squared_norm, options_.clip, weight_decay,
+                                         options_.nesterov});
   } else {
-    backend.adamw({graph_.values(), graph_.gradients(), first_moment_.floats(), second_moment_.floats(),
-                   count, rates, squared_norm, options_.clip, kBeta2, kAdamEpsilon, weight_decay});
+    backend.get<OptimizerKernels>().adamw({graph_.values(), graph_.gradients(), first_moment_.floats(),
+                                           second_moment_.floats(), count, rates, squared_norm, options_.clip,
+                                           kBeta2, kAdamEpsilon, weight_decay});
   }
   if (profile != nullptr) profile->lap(0, Profile::kStep, Phase::optimizer);
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "layers/graph.hpp"
+#include "layers/kernels/optimizer.hpp"
 #include "layers/schedule.hpp"
 
 namespace normlab {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "layers/kernels/relu.hpp"
 #include "layers/layer.hpp"
 
 namespace normlab {
@@ -13,8 +14,10 @@ class Relu : public Layer {
  private:
   [[nodiscard]] Shape do_infer(std::span<const Shape> x) const override { return x[0]; }
   void do_setup(std::span<const Shape>, const Setup&) override {}
-  void do_forward(Frame& frame) override { backend().relu_forward(frame.x[0], frame.y); }
-  void do_backward(Frame& frame) override { backend().relu_backward(frame.y, frame.dy, frame.dx[0]); }
+  void do_forward(Frame& frame) override { backend().get<ReluKernels>().forward(frame.x[0], frame.y); }
+  void do_backward(Frame& frame) override {
+    backend().get<ReluKernels>().backward(frame.y, frame.dy, frame.dx[0]);
+  }
 };
 
 }  // namespace normlab

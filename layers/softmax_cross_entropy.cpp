@@ -1,5 +1,7 @@
 #include "layers/softmax_cross_entropy.hpp"
 
+#include "layers/kernels/softmax_cross_entropy.hpp"
+
 namespace normlab {
 
 Shape SoftmaxCrossEntropyLoss::do_infer(std::span<const Shape> x) const {
@@ -13,10 +15,10 @@ Shape SoftmaxCrossEntropyLoss::do_infer(std::span<const Shape> x) const {
 void SoftmaxCrossEntropyLoss::do_forward(Frame& frame) {
   const int first = frame.first_sample;
   if (frame.batch->labels == nullptr) throw Error("{}: the batch has no labels", where());
-  backend().softmax_cross_entropy({frame.x[0], frame.batch->labels + first, label_smoothing_,
-                                   1.0F / static_cast<float>(frame.batch->mean_over()), frame.dx[0],
-                                   frame.results.loss + first, frame.results.predicted + first,
-                                   frame.results.confidence + first});
+  backend().get<SoftmaxCrossEntropyKernels>().forward(
+      {frame.x[0], frame.batch->labels + first, label_smoothing_,
+       1.0F / static_cast<float>(frame.batch->mean_over()), frame.dx[0], frame.results.loss + first,
+       frame.results.predicted + first, frame.results.confidence + first});
 }
 
 void ProbeLoss::do_forward(Frame& frame) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "layers/kernels/steps.hpp"
 #include "layers/range.hpp"
 #include "layers/recording.hpp"
 
@@ -87,7 +88,7 @@ void Steps::step(const Work& work) {
 void Steps::enqueue(const Work& work, int samples) {
   work(samples);
   const Range range(backend_, "results");
-  backend_.end_step({result(), reinterpret_cast<StepSums*>(results_.data()), next()});
+  backend_.get<StepKernels>().end_step({result(), reinterpret_cast<StepSums*>(results_.data()), next()});
 }
 
 Batch Steps::take(int offset, int count, int whole) {
@@ -95,9 +96,9 @@ Batch Steps::take(int offset, int count, int whole) {
   const auto index = static_cast<std::size_t>(offset);
   auto* indices = reinterpret_cast<std::uint32_t*>(indices_.data()) + index;
   auto* labels = reinterpret_cast<std::int32_t*>(labels_.data()) + index;
-  backend_.take_samples({reinterpret_cast<const StepInput*>(inputs_.data()), next(), input(),
-                         reinterpret_cast<const std::uint32_t*>(order_.data()), like_.images->labels, offset,
-                         count, indices, labels});
+  backend_.get<StepKernels>().take_samples({reinterpret_cast<const StepInput*>(inputs_.data()), next(),
+                                            input(), reinterpret_cast<const std::uint32_t*>(order_.data()),
+                                            like_.images->labels, offset, count, indices, labels});
   Batch batch = like_;
   batch.count = count;
   batch.whole = whole;
@@ -112,7 +113,8 @@ Batch Steps::take(int offset, int count, int whole) {
 void Steps::add(const Graph& graph, const Batch& batch) {
   const Range range(backend_, "results");
   const SampleResults found = graph.results();
-  backend_.add_results({found.loss, found.predicted, batch.labels, batch.count, batch.begins(), result()});
+  backend_.get<StepKernels>().add_results(
+      {found.loss, found.predicted, batch.labels, batch.count, batch.begins(), result()});
 }
 
 std::vector<StepSums> Steps::results(int first, int count) const {

@@ -11,6 +11,7 @@
 #include <span>
 
 #include "layers/graph.hpp"
+#include "layers/kernels/steps.hpp"
 
 namespace normlab {
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "host/record/diagnostic_channels.hpp"
+#include "layers/kernels/diagnostics.hpp"
 #include "layers/similarity.hpp"
 
 namespace normlab {
@@ -48,7 +49,7 @@ void Probe::look(const Observation& seen, int batch) {
     if (!values_[value].outputs) return;
     float* gradient = gradient_.floats() + static_cast<std::size_t>(seen.worker) * values_of_worker();
     backend.unpack(seen.tensor, gradient);
-    const std::vector<double> norms = backend.row_norms(gradient, samples, size);
+    const std::vector<double> norms = backend.get<DiagnosticKernels>().row_norms(gradient, samples, size);
     std::copy(norms.begin(), norms.end(), gradient_norms_[value].begin() + seen.first_sample);
     return;
   }
@@ -62,7 +63,7 @@ void Probe::look(const Observation& seen, int batch) {
 
 std::vector<float> Probe::histogram_of(int value, int samples) const {
   const auto v = static_cast<std::size_t>(value);
-  return graph_.backend().histogram(kept_[v].values.floats(), values_[v].shape.with_n(samples).count(),
+  return graph_.backend().get<DiagnosticKernels>().histogram(kept_[v].values.floats(), values_[v].shape.with_n(samples).count(),
                                     kHistogramBins);
 }
 
@@ -119,7 +120,7 @@ ProbeFigures Probe::measure(const Batch& batch, int histogram_samples) {
     const auto v = static_cast<std::size_t>(output_values_[i]);
     const float* values = kept_[v].values.floats();
     const Shape& shape = values_[v].shape;
-    const Moments found = backend.moments(values, shape.with_n(batch.count));
+    const Moments found = backend.get<DiagnosticKernels>().moments(values, shape.with_n(batch.count));
     figures.activation_mean[i] = found.mean;
     figures.activation_variance[i] = found.variance;
     figures.dead_fraction[i] = found.dead_fraction;
@@ -130,7 +131,7 @@ ProbeFigures Probe::measure(const Batch& batch, int histogram_samples) {
     for (const double norm : gradient_norms_[v]) squares += norm * norm;
     figures.output_grad_norm[i] = std::sqrt(squares);
     const Similarity alike =
-        similarity_of(backend.gram(values, batch.count, shape.per_sample()), batch.count);
+        similarity_of(backend.get<DiagnosticKernels>().gram(values, batch.count, shape.per_sample()), batch.count);
     figures.cosine[i] = alike.cosine;
     figures.stable_rank[i] = alike.stable_rank;
   });

@@ -1,6 +1,7 @@
 #include <algorithm>
 
-#include "host/cpu/host_backend.hpp"
+#include "host/cpu/host_kernels.hpp"
+#include "layers/kernels/add.hpp"
 
 namespace normlab {
 
@@ -13,18 +14,23 @@ struct Sum {
   }
 };
 
+class HostAdd final : public HostKernels<AddKernels> {
+ public:
+  using HostKernels::HostKernels;
+  void forward(Tensor a, Tensor b, Tensor y) override;
+};
+
 }  // namespace
 
-void HostBackend::add_forward(Tensor a, Tensor b, Tensor y) {
+void HostAdd::forward(Tensor a, Tensor b, Tensor y) {
   with_storage(a.type, [&]<typename T>(Stored<T>) {
     kernel<Sum>(a.as<T>(), b.as<T>(), layout(a).sample * a.shape.n, y.as<T>());
   });
 }
 
-void HostBackend::copy(Tensor from, Tensor to) {
-  with_storage(from.type, [&]<typename T>(Stored<T>) {
-    std::copy_n(from.as<T>(), layout(from).sample * from.shape.n, to.as<T>());
-  });
+template <>
+std::unique_ptr<AddKernels> make_host_kernels<AddKernels>(HostBackend& host) {
+  return std::make_unique<HostAdd>(host);
 }
 
 }  // namespace normlab

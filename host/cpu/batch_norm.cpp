@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "host/cpu/host_backend.hpp"
+#include "host/cpu/host_kernels.hpp"
 #include "host/cpu/normalize.hpp"
+#include "layers/kernels/batch_norm.hpp"
 
 namespace normlab {
 
@@ -128,9 +129,23 @@ struct GradientMap {
   }
 };
 
+class HostBatchNorm final : public HostKernels<BatchNormKernels> {
+ public:
+  using HostKernels::HostKernels;
+  [[nodiscard]] std::unique_ptr<BatchNormPlan> plan(const BatchNormSpec&) override { return nullptr; }
+  void partial(Tensor x, BatchNormPartial* partial) override;
+  void reduce(const BatchNormReduce& args) override;
+  void running(const float* mean, const float* var, int c, Statistics* statistics) override;
+  void forward(const BatchNormArgs& args, Tensor y) override;
+  void gradient_partial(const BatchNormArgs& args, Tensor dy, BatchNormGradientPartial* partial) override;
+  void gradient_reduce(const BatchNormGradientReduce& args) override;
+  void backward(const BatchNormArgs& args, const BatchNormGradientPartial* means, Tensor dy,
+                Tensor dx) override;
+};
+
 }  // namespace
 
-void HostBackend::batch_norm_partial(Tensor x, BatchNormPartial* partial) {
+void HostBatchNorm::partial(Tensor x, BatchNormPartial* partial) {
   const HostLayout at = layout(x);
   for (int block = 0; block < at.blocks; ++block) {
     with_storage(x.type, [&]<typename T>(Stored<T>) {
@@ -140,7 +155,7 @@ void HostBackend::batch_norm_partial(Tensor x, BatchNormPartial* partial) {
   }
 }
 
-void HostBackend::batch_norm_reduce(const BatchNormReduce& args) {
+void HostBatchNorm::reduce(const BatchNormReduce& args) {
   const double pixels = args.x.pixels();
   for (int c = 0; c < args.x.c; ++c) {
     // Chan, Golub and LeVeque's merge (1979).
@@ -168,7 +183,7 @@ void HostBackend::batch_norm_reduce(const BatchNormReduce& args) {
   }
 }
 
-void HostBackend::batch_norm_running(const float* mean, const float* var, int c, Statistics* statistics) {
+void HostBatchNorm::running(const float* mean, const float* var, int c, Statistics* statistics) {
   for (int i = 0; i < c; ++i) {
     statistics[i] = {
         mean[i], 0.0F,
@@ -176,7 +191,7 @@ void HostBackend::batch_norm_running(const float* mean, const float* var, int c,
   }
 }
 
-void HostBackend::batch_norm_forward(const BatchNormArgs& args, Tensor y) {
+void HostBatchNorm::forward(const BatchNormArgs& args, Tensor y) {
   const HostLayout at = layout(args.x);
   for (int block = 0; block < at.blocks; ++block) {
     const Block k = block_of(args, at, block);
@@ -189,8 +204,8 @@ void HostBackend::batch_norm_forward(const BatchNormArgs& args, Tensor y) {
   }
 }
 
-void HostBackend::batch_norm_gradient_partial(const BatchNormArgs& args, Tensor dy,
-                                              BatchNormGradientPartial* partial) {
+void HostBatchNorm::gradient_partial(const BatchNormArgs& args, Tensor dy,
+                                     BatchNormGradientPartial* partial) {
   const HostLayout at = layout(args.x);
   for (int block = 0; block < at.blocks; ++block) {
     const Block k = block_of(args, at, block);
@@ -209,7 +224,7 @@ void HostBackend::batch_norm_gradient_partial(const BatchNormArgs& args, Tensor 
   }
 }
 
-void HostBackend::batch_norm_gradient_reduce(const BatchNormGradientReduce& args) {
+void HostBatchNorm::gradient_reduce(const BatchNormGradientReduce& args) {
   const double count = static_cast<double>(args.samples) * args.x.pixels();
   for (int c = 0; c < args.x.c; ++c) {
     double dgamma = 0, dbeta = 0;
@@ -224,8 +239,8 @@ void HostBackend::batch_norm_gradient_reduce(const BatchNormGradientReduce& args
   }
 }
 
-void HostBackend::batch_norm_backward(const BatchNormArgs& args, const BatchNormGradientPartial* means,
-                                      Tensor dy, Tensor dx) {
+void HostBatchNorm::backward(const BatchNormArgs& args, const BatchNormGradientPartial* means, Tensor dy,
+                             Tensor dx) {
   if (dx.empty()) return;
   const HostLayout at = layout(args.x);
   for (int block = 0; block < at.blocks; ++block) {
@@ -242,6 +257,11 @@ void HostBackend::batch_norm_backward(const BatchNormArgs& args, const BatchNorm
       }
     });
   }
+}
+
+template <>
+std::unique_ptr<BatchNormKernels> make_host_kernels<BatchNormKernels>(HostBackend& host) {
+  return std::make_unique<HostBatchNorm>(host);
 }
 
 }  // namespace normlab

@@ -1,4 +1,5 @@
-#include "host/cpu/host_backend.hpp"
+#include "layers/kernels/circular_pad.hpp"
+#include "host/cpu/host_kernels.hpp"
 
 namespace normlab {
 
@@ -34,9 +35,16 @@ struct Backward {
   }
 };
 
+class HostCircularPad final : public HostKernels<CircularPadKernels> {
+ public:
+  using HostKernels::HostKernels;
+  void forward(Tensor x, Tensor y) override;
+  void backward(Tensor dy, Tensor dx) override;
+};
+
 }  // namespace
 
-void HostBackend::circular_pad_forward(Tensor x, Tensor y) {
+void HostCircularPad::forward(Tensor x, Tensor y) {
   const HostLayout from = layout(x), to = layout(y);
   with_storage(x.type, [&]<typename T>(Stored<T>) {
     for (int n = 0; n < x.shape.n; ++n) {
@@ -48,7 +56,7 @@ void HostBackend::circular_pad_forward(Tensor x, Tensor y) {
   });
 }
 
-void HostBackend::circular_pad_backward(Tensor dy, Tensor dx) {
+void HostCircularPad::backward(Tensor dy, Tensor dx) {
   if (dx.empty()) return;
   const HostLayout from = layout(dy), to = layout(dx);
   with_storage(dy.type, [&]<typename T>(Stored<T>) {
@@ -59,6 +67,11 @@ void HostBackend::circular_pad_backward(Tensor dy, Tensor dx) {
       }
     }
   });
+}
+
+template <>
+std::unique_ptr<CircularPadKernels> make_host_kernels<CircularPadKernels>(HostBackend& host) {
+  return std::make_unique<HostCircularPad>(host);
 }
 
 }  // namespace normlab

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "host/cpu/gemm.hpp"
+#include "host/cpu/host_kernels.hpp"
 #include "host/cpu/sums.hpp"
+#include "layers/kernels/conv2d.hpp"
 
 namespace normlab {
 
@@ -36,6 +38,12 @@ struct KeepChannels {
         store(pixel, select(mask, load<Set>(pixel), zero<Set>()));
     }
   }
+};
+
+class HostConv2d final : public HostKernels<Conv2dKernels> {
+ public:
+  using HostKernels::HostKernels;
+  [[nodiscard]] std::unique_ptr<Conv2dPlan> plan(const Conv2dSpec& spec) override;
 };
 
 }  // namespace
@@ -102,21 +110,25 @@ void OwnConv2dPlan::add_bias_gradient(Tensor dy, float* packed_gradients) const 
   });
 }
 
-std::unique_ptr<Conv2dPlan> HostBackend::conv2d(const Conv2dSpec& spec) {
+std::unique_ptr<Conv2dPlan> HostConv2d::plan(const Conv2dSpec& spec) {
   spec.check();
-  if (const std::string missing = why_not(spec.type); !missing.empty()) {
+  if (const std::string missing = host_.why_not(spec.type); !missing.empty()) {
     throw Error("a convolution stored as {}: {}", precision_name(spec.type), missing);
   }
-  const auto any_other = convolutions_ == Convolutions::direct ? direct_plan : winograd_plan;
+  const auto any_other =
+      host_.convolutions() == HostBackend::Convolutions::direct ? direct_plan : winograd_plan;
   for (const auto make : {image_plan, pointwise_plan, any_other}) {
-    if (prefer_library_) break;
-    if (std::unique_ptr<Conv2dPlan> plan = make(*this, spec)) return plan;
+    if (host_.prefers_library()) break;
+    if (std::unique_ptr<Conv2dPlan> plan = make(host_, spec)) return plan;
   }
-  TriedPlan tried = library_ ? tried_plan(*this, spec, library_) : tried_plan(*this, spec);
-  for (std::string& note : tried.notes) {
-    if (std::ranges::find(notes_, note) == notes_.end()) notes_.push_back(std::move(note));
-  }
+  TriedPlan tried = host_.library() ? tried_plan(host_, spec, host_.library()) : tried_plan(host_, spec);
+  for (std::string& note : tried.notes) host_.add_note(std::move(note));
   return std::move(tried.plan);
+}
+
+template <>
+std::unique_ptr<Conv2dKernels> make_host_kernels<Conv2dKernels>(HostBackend& host) {
+  return std::make_unique<HostConv2d>(host);
 }
 
 }  // namespace normlab

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "host/cpu/host_backend.hpp"
+#include "layers/kernels/conv2d.hpp"
 
 namespace normlab {
 

@@ -3,30 +3,45 @@
 #include "layers/diagnostics.hpp"
 
 #include "host/cpu/gram.hpp"
-#include "host/cpu/host_backend.hpp"
+#include "host/cpu/host_kernels.hpp"
+#include "layers/kernels/diagnostics.hpp"
 
 namespace normlab {
 
-void HostBackend::unpack(Tensor from, float* values) {
-  download(from, values);
-}
+namespace {
 
-Moments HostBackend::moments(const float* values, Shape shape) {
+class HostDiagnostics final : public HostKernels<DiagnosticKernels> {
+ public:
+  using HostKernels::HostKernels;
+  [[nodiscard]] Moments moments(const float* values, Shape shape) override;
+  [[nodiscard]] std::vector<float> histogram(const float* values, std::size_t count, int bins) override;
+  [[nodiscard]] std::vector<double> row_norms(const float* values, int rows, std::size_t size) override;
+  [[nodiscard]] std::vector<double> gram(const float* values, int rows, std::size_t size) override;
+};
+
+}  // namespace
+
+Moments HostDiagnostics::moments(const float* values, Shape shape) {
   return normlab::moments({values, shape.count()}, shape);
 }
 
-std::vector<float> HostBackend::histogram(const float* values, std::size_t count, int bins) {
+std::vector<float> HostDiagnostics::histogram(const float* values, std::size_t count, int bins) {
   return normlab::histogram({values, count}, bins);
 }
 
-std::vector<double> HostBackend::row_norms(const float* values, int rows, std::size_t size) {
+std::vector<double> HostDiagnostics::row_norms(const float* values, int rows, std::size_t size) {
   std::vector<double> norms;
   for (int row = 0; row < rows; ++row, values += size) norms.push_back(l2_norm({values, size}));
   return norms;
 }
 
-std::vector<double> HostBackend::gram(const float* values, int rows, std::size_t size) {
+std::vector<double> HostDiagnostics::gram(const float* values, int rows, std::size_t size) {
   return normlab::gram({values, static_cast<std::size_t>(rows) * size}, rows);
+}
+
+template <>
+std::unique_ptr<DiagnosticKernels> make_host_kernels<DiagnosticKernels>(HostBackend& host) {
+  return std::make_unique<HostDiagnostics>(host);
 }
 
 }  // namespace normlab

@@ -1,4 +1,5 @@
-#include "host/cpu/host_backend.hpp"
+#include "layers/kernels/global_avg_pool.hpp"
+#include "host/cpu/host_kernels.hpp"
 #include "host/cpu/sums.hpp"
 
 namespace normlab {
@@ -24,9 +25,16 @@ struct Spread {
   }
 };
 
+class HostGlobalAvgPool final : public HostKernels<GlobalAvgPoolKernels> {
+ public:
+  using HostKernels::HostKernels;
+  void forward(Tensor x, Tensor y) override;
+  void backward(Tensor dy, Tensor dx) override;
+};
+
 }  // namespace
 
-void HostBackend::global_avg_pool_forward(Tensor x, Tensor y) {
+void HostGlobalAvgPool::forward(Tensor x, Tensor y) {
   const HostLayout from = layout(x), to = layout(y);
   with_storage(x.type, [&]<typename T>(Stored<T>) {
     for (int n = 0; n < x.shape.n; ++n) {
@@ -38,7 +46,7 @@ void HostBackend::global_avg_pool_forward(Tensor x, Tensor y) {
   });
 }
 
-void HostBackend::global_avg_pool_backward(Tensor dy, Tensor dx) {
+void HostGlobalAvgPool::backward(Tensor dy, Tensor dx) {
   if (dx.empty()) return;
   const HostLayout from = layout(dy), to = layout(dx);
   with_storage(dy.type, [&]<typename T>(Stored<T>) {
@@ -49,6 +57,11 @@ void HostBackend::global_avg_pool_backward(Tensor dy, Tensor dx) {
       }
     }
   });
+}
+
+template <>
+std::unique_ptr<GlobalAvgPoolKernels> make_host_kernels<GlobalAvgPoolKernels>(HostBackend& host) {
+  return std::make_unique<HostGlobalAvgPool>(host);
 }
 
 }  // namespace normlab

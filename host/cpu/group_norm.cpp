@@ -6,8 +6,9 @@
 #include <cmath>
 #include <vector>
 
-#include "host/cpu/host_backend.hpp"
+#include "host/cpu/host_kernels.hpp"
 #include "host/cpu/normalize.hpp"
+#include "layers/kernels/group_norm.hpp"
 
 namespace normlab {
 
@@ -252,9 +253,18 @@ void merge_channels(const GroupNormBackward& args, const Statistics* statistics,
   }
 }
 
+class HostGroupNorm final : public HostKernels<GroupNormKernels> {
+ public:
+  using HostKernels::HostKernels;
+  void forward(const GroupNormForward& args) override;
+  void backward(const GroupNormBackward& args) override;
+  void pack_elementwise(const float* values, Shape shape, DataType type, float* packed) override;
+  void unpack_elementwise(const float* packed, Shape shape, DataType type, float* values) override;
+};
+
 }  // namespace
 
-void HostBackend::group_norm_forward(const GroupNormForward& args) {
+void HostGroupNorm::forward(const GroupNormForward& args) {
   args.spec.check(args.x.shape.c);
   const HostLayout at = layout(args.x);
   const Channels ch(at);
@@ -269,7 +279,7 @@ void HostBackend::group_norm_forward(const GroupNormForward& args) {
   });
 }
 
-void HostBackend::group_norm_backward(const GroupNormBackward& args) {
+void HostGroupNorm::backward(const GroupNormBackward& args) {
   args.spec.check(args.x.shape.c);
   const HostLayout at = layout(args.x);
   const Channels ch(at);
@@ -289,6 +299,25 @@ void HostBackend::group_norm_backward(const GroupNormBackward& args) {
     args.dgamma[i] += static_cast<float>(ch.dgamma[i]);
     if (args.dbeta != nullptr) args.dbeta[i] += static_cast<float>(ch.dbeta[i]);
   }
+}
+
+void HostGroupNorm::pack_elementwise(const float* values, Shape shape, DataType type, float* packed) {
+  const HostLayout at(shape, host_.blocked(type));
+  for (int c = 0; c < at.padded_channels(); ++c) {
+    for (int p = 0; p < shape.pixels(); ++p) packed[at.at(0, c, p)] = c < shape.c ? *values++ : 0.0F;
+  }
+}
+
+void HostGroupNorm::unpack_elementwise(const float* packed, Shape shape, DataType type, float* values) {
+  const HostLayout at(shape, host_.blocked(type));
+  for (int c = 0; c < shape.c; ++c) {
+    for (int p = 0; p < shape.pixels(); ++p) *values++ = packed[at.at(0, c, p)];
+  }
+}
+
+template <>
+std::unique_ptr<GroupNormKernels> make_host_kernels<GroupNormKernels>(HostBackend& host) {
+  return std::make_unique<HostGroupNorm>(host);
 }
 
 }  // namespace normlab

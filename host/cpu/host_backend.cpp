@@ -10,6 +10,7 @@
 #include "host/cpu/limits.hpp"
 #include "host/cpu/onednn.hpp"
 #include "layers/error.hpp"
+#include "layers/kernels/all.hpp"
 
 namespace normlab {
 
@@ -42,7 +43,13 @@ HostBackend::HostBackend(int threads, Blocks blocks)
                                                : blocks == Blocks::blocked),
       bf16_blocked_(blocks == Blocks::automatic ? onednn::prefers_blocks(DataType::bf16)
                                                 : blocks == Blocks::blocked),
-      pool_(std::clamp(threads, 1, kBatchLanes)) {}
+      pool_(std::clamp(threads, 1, kBatchLanes)) {
+  AllKernels::each([this]<typename Family>() { add(make_host_kernels<Family>(*this)); });
+}
+
+void HostBackend::add_note(std::string note) {
+  if (std::ranges::find(notes_, note) == notes_.end()) notes_.push_back(std::move(note));
+}
 
 std::string HostBackend::cpu_model() {
   std::ifstream info("/proc/cpuinfo");
@@ -122,20 +129,6 @@ void HostBackend::download(Tensor from, float* values) {
       }
     }
   });
-}
-
-void HostBackend::pack_elementwise(const float* values, Shape shape, DataType type, float* packed) {
-  const HostLayout at(shape, blocked(type));
-  for (int c = 0; c < at.padded_channels(); ++c) {
-    for (int p = 0; p < shape.pixels(); ++p) packed[at.at(0, c, p)] = c < shape.c ? *values++ : 0.0F;
-  }
-}
-
-void HostBackend::unpack_elementwise(const float* packed, Shape shape, DataType type, float* values) {
-  const HostLayout at(shape, blocked(type));
-  for (int c = 0; c < shape.c; ++c) {
-    for (int p = 0; p < shape.pixels(); ++p) *values++ = packed[at.at(0, c, p)];
-  }
 }
 
 void HostBackend::to_device(const void* from, void* to, std::size_t bytes) {

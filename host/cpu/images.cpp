@@ -1,9 +1,20 @@
-#include "host/cpu/host_backend.hpp"
+#include "layers/kernels/images.hpp"
+#include "host/cpu/host_kernels.hpp"
 #include "layers/augmentation.hpp"
 
 namespace normlab {
 
-void HostBackend::load_images(const LoadImages& args) {
+namespace {
+
+class HostImages final : public HostKernels<ImageKernels> {
+ public:
+  using HostKernels::HostKernels;
+  void load(const LoadImages& args) override;
+};
+
+}  // namespace
+
+void HostImages::load(const LoadImages& args) {
   const ImageSet& images = *args.images;
   const int h = images.h, w = images.w, pixels = h * w;
   Augmentation augmentation = args.augmentation;
@@ -22,7 +33,7 @@ void HostBackend::load_images(const LoadImages& args) {
         const std::uint8_t* pixels_of =
             images.pixels + (static_cast<std::size_t>(index) * static_cast<std::size_t>(images.c) + channel) *
                                 static_cast<std::size_t>(pixels);
-        const auto [first, step] = plane(args.x, n, c);
+        const auto [first, step] = host_.plane(args.x, n, c);
         T* x = args.x.as<T>() + first;
         for (int row = 0; row < h; ++row) {
           const int from_row = row + placement.down;
@@ -37,11 +48,16 @@ void HostBackend::load_images(const LoadImages& args) {
     if (args.x.layout == Layout::image) return;
     for (int n = 0; n < args.x.shape.n; ++n) {  // a native input has padding channels
       for (int c = images.c; c < layout(args.x).padded_channels(); ++c) {
-        const auto [first, step] = plane(args.x, n, c);
+        const auto [first, step] = host_.plane(args.x, n, c);
         for (int p = 0; p < pixels; ++p) args.x.as<T>()[first + p * step] = T(0.0F);
       }
     }
   });
+}
+
+template <>
+std::unique_ptr<ImageKernels> make_host_kernels<ImageKernels>(HostBackend& host) {
+  return std::make_unique<HostImages>(host);
 }
 
 }  // namespace normlab

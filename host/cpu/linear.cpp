@@ -3,7 +3,8 @@
 
 #include <Eigen/Core>
 
-#include "host/cpu/host_backend.hpp"
+#include "host/cpu/host_kernels.hpp"
+#include "layers/kernels/linear.hpp"
 
 namespace normlab {
 
@@ -36,12 +37,19 @@ auto in(const Expression& x) {
   }
 }
 
+class HostLinear final : public HostKernels<LinearKernels> {
+ public:
+  using HostKernels::HostKernels;
+  void forward(const LinearForward& args) override;
+  void backward(const LinearBackward& args) override;
+};
+
 }  // namespace
 
-void HostBackend::linear_forward(const LinearForward& args) {
+void HostLinear::forward(const LinearForward& args) {
   const std::ptrdiff_t x_stride = layout(args.x).sample, y_stride = layout(args.y).sample;
   const int n = args.x.shape.n, i = args.x.shape.c, o = args.y.shape.c;
-  clear(args.y.data, bytes(args.y.shape, args.y.type, args.y.layout));  // the padding, too
+  host_.clear(args.y.data, host_.bytes(args.y.shape, args.y.type, args.y.layout));  // the padding, too
   const ConstRows<float> weight(args.weight, o, i, Eigen::OuterStride<>(i));
   const Eigen::Map<const Vector> bias(args.bias, o);
   with_storage(args.x.type, [&]<typename T>(Stored<T>) {
@@ -52,7 +60,7 @@ void HostBackend::linear_forward(const LinearForward& args) {
   });
 }
 
-void HostBackend::linear_backward(const LinearBackward& args) {
+void HostLinear::backward(const LinearBackward& args) {
   const std::ptrdiff_t x_stride = layout(args.x).sample, y_stride = layout(args.dy).sample;
   const int n = args.x.shape.n, i = args.x.shape.c, o = args.dy.shape.c;
   const ConstRows<float> weight(args.weight, o, i, Eigen::OuterStride<>(i));
@@ -66,10 +74,15 @@ void HostBackend::linear_backward(const LinearBackward& args) {
       Eigen::Map<Vector>(args.dbias, o) += in<float>(dy).colwise().sum();
     }
     if (args.dx.empty()) return;
-    clear(args.dx.data, bytes(args.dx.shape, args.dx.type, args.dx.layout));
+    host_.clear(args.dx.data, host_.bytes(args.dx.shape, args.dx.type, args.dx.layout));
     Rows<E> dx(elements<T>(args.dx), n, i, Eigen::OuterStride<>(x_stride));
     dx.noalias() = in<E>(in<float>(dy).lazyProduct(weight));
   });
+}
+
+template <>
+std::unique_ptr<LinearKernels> make_host_kernels<LinearKernels>(HostBackend& host) {
+  return std::make_unique<HostLinear>(host);
 }
 
 }  // namespace normlab

@@ -1,7 +1,8 @@
 // 2x2 max pool. The backward pass finds the winner again from x instead of storing indices. A NaN beats all
 // that come before it, as in PyTorch.
 
-#include "host/cpu/host_backend.hpp"
+#include "layers/kernels/max_pool.hpp"
+#include "host/cpu/host_kernels.hpp"
 
 namespace normlab {
 
@@ -71,9 +72,16 @@ struct Backward {
   }
 };
 
+class HostMaxPool final : public HostKernels<MaxPoolKernels> {
+ public:
+  using HostKernels::HostKernels;
+  void forward(Tensor x, Tensor y) override;
+  void backward(Tensor x, Tensor dy, Tensor dx) override;
+};
+
 }  // namespace
 
-void HostBackend::max_pool_forward(Tensor x, Tensor y) {
+void HostMaxPool::forward(Tensor x, Tensor y) {
   const HostLayout from = layout(x), to = layout(y);
   with_storage(x.type, [&]<typename T>(Stored<T>) {
     for (int n = 0; n < x.shape.n; ++n) {
@@ -85,7 +93,7 @@ void HostBackend::max_pool_forward(Tensor x, Tensor y) {
   });
 }
 
-void HostBackend::max_pool_backward(Tensor x, Tensor dy, Tensor dx) {
+void HostMaxPool::backward(Tensor x, Tensor dy, Tensor dx) {
   if (dx.empty()) return;
   const HostLayout from = layout(x), to = layout(dy);
   with_storage(x.type, [&]<typename T>(Stored<T>) {
@@ -97,6 +105,11 @@ void HostBackend::max_pool_backward(Tensor x, Tensor dy, Tensor dx) {
       }
     }
   });
+}
+
+template <>
+std::unique_ptr<MaxPoolKernels> make_host_kernels<MaxPoolKernels>(HostBackend& host) {
+  return std::make_unique<HostMaxPool>(host);
 }
 
 }  // namespace normlab

@@ -1,7 +1,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "host/cpu/host_backend.hpp"
+#include "host/cpu/host_kernels.hpp"
+#include "layers/kernels/optimizer.hpp"
 
 namespace normlab {
 
@@ -64,27 +65,41 @@ struct AdamW {
   }
 };
 
+class HostOptimizer final : public HostKernels<OptimizerKernels> {
+ public:
+  using HostKernels::HostKernels;
+  void add_lanes(float* lanes, std::size_t stride, std::size_t size, int count) override;
+  void sum_of_squares(const float* values, std::size_t count, double* sum) override;
+  void sgd(const SgdStep& args) override;
+  void adamw(const AdamWStep& args) override;
+};
+
 }  // namespace
 
-void HostBackend::add_lanes(float* lanes, std::size_t stride, std::size_t size, int count) {
+void HostOptimizer::add_lanes(float* lanes, std::size_t stride, std::size_t size, int count) {
   constexpr std::size_t kChunk = 4096;
   const int chunks = static_cast<int>((size + kChunk - 1) / kChunk);
-  run(chunks, [&](int chunk, int) {
+  host_.run(chunks, [&](int chunk, int) {
     const std::size_t begin = static_cast<std::size_t>(chunk) * kChunk;
     kernel<AddTree>(lanes, stride, begin, std::min(size, begin + kChunk), count);
   });
 }
 
-void HostBackend::sum_of_squares(const float* values, std::size_t count, double* sum) {
+void HostOptimizer::sum_of_squares(const float* values, std::size_t count, double* sum) {
   *sum = kernel<Squares>(values, count);
 }
 
-void HostBackend::sgd(const SgdStep& args) {
+void HostOptimizer::sgd(const SgdStep& args) {
   kernel<Sgd>(args, *args.rates, clip_scale(std::sqrt(*args.squared_norm), args.clip));
 }
 
-void HostBackend::adamw(const AdamWStep& args) {
+void HostOptimizer::adamw(const AdamWStep& args) {
   kernel<AdamW>(args, *args.rates, clip_scale(std::sqrt(*args.squared_norm), args.clip));
+}
+
+template <>
+std::unique_ptr<OptimizerKernels> make_host_kernels<OptimizerKernels>(HostBackend& host) {
+  return std::make_unique<HostOptimizer>(host);
 }
 
 }  // namespace normlab

@@ -1,4 +1,5 @@
-#include "host/cpu/host_backend.hpp"
+#include "layers/kernels/relu.hpp"
+#include "host/cpu/host_kernels.hpp"
 
 namespace normlab {
 
@@ -19,19 +20,31 @@ struct Backward {
   }
 };
 
+class HostRelu final : public HostKernels<ReluKernels> {
+ public:
+  using HostKernels::HostKernels;
+  void forward(Tensor x, Tensor y) override;
+  void backward(Tensor y, Tensor dy, Tensor dx) override;
+};
+
 }  // namespace
 
-void HostBackend::relu_forward(Tensor x, Tensor y) {
+void HostRelu::forward(Tensor x, Tensor y) {
   with_storage(x.type, [&]<typename T>(Stored<T>) {
     kernel<Forward>(x.as<T>(), layout(x).sample * x.shape.n, y.as<T>());
   });
 }
 
-void HostBackend::relu_backward(Tensor y, Tensor dy, Tensor dx) {
+void HostRelu::backward(Tensor y, Tensor dy, Tensor dx) {
   if (dx.empty()) return;
   with_storage(y.type, [&]<typename T>(Stored<T>) {
     kernel<Backward>(y.as<T>(), dy.as<T>(), layout(y).sample * y.shape.n, dx.as<T>());
   });
+}
+
+template <>
+std::unique_ptr<ReluKernels> make_host_kernels<ReluKernels>(HostBackend& host) {
+  return std::make_unique<HostRelu>(host);
 }
 
 }  // namespace normlab

@@ -1,10 +1,21 @@
 #include <cmath>
 
-#include "host/cpu/host_backend.hpp"
+#include "host/cpu/host_kernels.hpp"
+#include "layers/kernels/softmax_cross_entropy.hpp"
 
 namespace normlab {
 
-void HostBackend::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
+namespace {
+
+class HostSoftmaxCrossEntropy final : public HostKernels<SoftmaxCrossEntropyKernels> {
+ public:
+  using HostKernels::HostKernels;
+  void forward(const SoftmaxCrossEntropy& args) override;
+};
+
+}  // namespace
+
+void HostSoftmaxCrossEntropy::forward(const SoftmaxCrossEntropy& args) {
   const HostLayout at = layout(args.logits);
   const int classes = args.logits.shape.c;
   const double smoothing = static_cast<double>(args.label_smoothing);
@@ -40,6 +51,11 @@ void HostBackend::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
       }
     }
   });
+}
+
+template <>
+std::unique_ptr<SoftmaxCrossEntropyKernels> make_host_kernels<SoftmaxCrossEntropyKernels>(HostBackend& host) {
+  return std::make_unique<HostSoftmaxCrossEntropy>(host);
 }
 
 }  // namespace normlab

@@ -11,6 +11,12 @@
 
 namespace normlab {
 
+void HostBackend::copy(Tensor from, Tensor to) {
+  with_storage(from.type, [&]<typename T>(Stored<T>) {
+    std::copy_n(from.as<T>(), layout(from).sample * from.shape.n, to.as<T>());
+  });
+}
+
 void HostBackend::stash(Tensor from, Tensor to) {
   const std::size_t size = bytes(from.shape, from.type, from.layout);  // a multiple of 16 channels' storage
 #ifdef __SSE2__

@@ -1,4 +1,5 @@
-#include "host/cpu/host_backend.hpp"
+#include "layers/kernels/steps.hpp"
+#include "host/cpu/host_kernels.hpp"
 
 namespace normlab {
 
@@ -14,13 +15,21 @@ class HostReplay : public Replay {
   std::function<void()> work_;
 };
 
+class HostSteps final : public HostKernels<StepKernels> {
+ public:
+  using HostKernels::HostKernels;
+  void take_samples(const TakeSamples& args) override;
+  void add_results(const AddResults& args) override;
+  void end_step(const EndStep& args) override;
+};
+
 }  // namespace
 
 std::unique_ptr<Replay> HostBackend::record(const std::function<void()>& work) {
   return std::make_unique<HostReplay>(work);
 }
 
-void HostBackend::take_samples(const TakeSamples& args) {
+void HostSteps::take_samples(const TakeSamples& args) {
   *args.input = args.inputs[*args.next];
   const std::uint32_t* order = args.order + args.input->first + args.offset;
   for (int i = 0; i < args.count; ++i) {
@@ -29,7 +38,7 @@ void HostBackend::take_samples(const TakeSamples& args) {
   }
 }
 
-void HostBackend::add_results(const AddResults& args) {
+void HostSteps::add_results(const AddResults& args) {
   double loss_sum = 0;
   std::int64_t correct = 0;
   for (int i = 0; i < args.count; ++i) {
@@ -40,8 +49,13 @@ void HostBackend::add_results(const AddResults& args) {
   args.sum->correct = args.begins ? correct : args.sum->correct + correct;
 }
 
-void HostBackend::end_step(const EndStep& args) {
+void HostSteps::end_step(const EndStep& args) {
   args.results[(*args.next)++] = *args.result;
+}
+
+template <>
+std::unique_ptr<StepKernels> make_host_kernels<StepKernels>(HostBackend& host) {
+  return std::make_unique<HostSteps>(host);
 }
 
 }  // namespace normlab

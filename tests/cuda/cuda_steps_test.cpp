@@ -9,6 +9,8 @@
 #include "layers/conv2d.hpp"
 #include "layers/group_norm.hpp"
 #include "layers/initialize.hpp"
+#include "layers/kernels/diagnostics.hpp"
+#include "layers/kernels/optimizer.hpp"
 #include "layers/networks.hpp"
 #include "layers/optimizer.hpp"
 #include "layers/steps.hpp"
@@ -150,12 +152,12 @@ TEST(CudaKernels, EachRanAndNoMemoryIsLeft) {
     testing::run_layer(backend, std::make_unique<GroupNorm>("norm", "norm", GroupNormSpec{}), large, large,
                        {reference::Values(16, 1.0), reference::Values(16, 0.0)});
     const testing::DeviceArray<float> lanes(*backend, 64);
-    backend->add_lanes(lanes.data(), 32, 32, 2);
+    backend->get<OptimizerKernels>().add_lanes(lanes.data(), 32, 32, 2);
     EXPECT_EQ(lanes.read(), std::vector<float>(64));
-    EXPECT_EQ(backend->moments(lanes.data(), {2, 4, 2, 4}).dead_fraction, 1);
-    EXPECT_EQ(backend->histogram(lanes.data(), 64, 2), (std::vector<float>{0, 0, 64, 0}));
-    EXPECT_EQ(backend->row_norms(lanes.data(), 2, 32), std::vector<double>(2));
-    EXPECT_EQ(backend->gram(lanes.data(), 2, 32), std::vector<double>(4));
+    EXPECT_EQ(backend->get<DiagnosticKernels>().moments(lanes.data(), {2, 4, 2, 4}).dead_fraction, 1);
+    EXPECT_EQ(backend->get<DiagnosticKernels>().histogram(lanes.data(), 64, 2), (std::vector<float>{0, 0, 64, 0}));
+    EXPECT_EQ(backend->get<DiagnosticKernels>().row_norms(lanes.data(), 2, 32), std::vector<double>(2));
+    EXPECT_EQ(backend->get<DiagnosticKernels>().gram(lanes.data(), 2, 32), std::vector<double>(4));
     const testing::DeviceArray<std::uint8_t> bytes(*backend, 12);
     const ImageSet images{bytes.data(), bytes.data(), 4, 3, 1, 1};
     Batch like;

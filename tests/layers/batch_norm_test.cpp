@@ -7,6 +7,7 @@
 
 #include "experiments/options/backends.hpp"
 #include "layers/group_norm.hpp"
+#include "layers/kernels/batch_norm.hpp"
 #include "tests/reference/norms.hpp"
 #include "tests/support/layer_check.hpp"
 #include "tests/support/norm_tolerance.hpp"
@@ -112,8 +113,8 @@ TEST_P(BatchNormLaws, EvaluationUsesTheRunningStatistics) {
   const testing::DeviceArray<float> mean(*backend, testing::floats(running.mean)),
       var(*backend, testing::floats(running.var));
   auto* s = reinterpret_cast<Statistics*>(statistics.data());
-  backend->batch_norm_running(mean.data(), var.data(), 6, s);
-  backend->batch_norm_forward({input, s, g.data(), b.data(), false}, output);
+  backend->get<BatchNormKernels>().running(mean.data(), var.data(), 6, s);
+  backend->get<BatchNormKernels>().forward({input, s, g.data(), b.data(), false}, output);
   std::vector<float> y(shape.count());
   backend->download(output, y.data());
   const double tolerance = 1e-5 * reference::largest(expected.y.v);
@@ -137,7 +138,7 @@ TEST(BatchNormByCudnn, EvaluatesWithTheRunningStatistics) {
   const testing::DeviceArray<float> g(*backend, testing::floats(gamma)), b(*backend, testing::floats(beta));
   const testing::DeviceArray<float> mean(*backend, testing::floats(running.mean)),
       var(*backend, testing::floats(running.var));
-  const std::unique_ptr<BatchNormPlan> plan = backend->batch_norm({shape, false});
+  const std::unique_ptr<BatchNormPlan> plan = backend->get<BatchNormKernels>().plan({shape, false});
   ASSERT_NE(plan, nullptr);
   plan->evaluate(input, {g.data(), b.data(), mean.data(), var.data()}, output);
   std::vector<float> y(shape.count());

@@ -3,6 +3,7 @@
 // are never rounded; on a GPU biases and gradients of weights are rounded, too.
 
 #include "layers/conv2d.hpp"
+#include "layers/kernels/conv2d.hpp"
 
 #include "layers/softmax_cross_entropy.hpp"
 #include "tests/support/conv_plan.hpp"
@@ -169,19 +170,19 @@ TEST(Conv2d, AlgorithmsAreRecordedAndGivenBack) {
   const Conv2dSpec spec{.x = {4, 16, 8, 8}, .out_channels = 8};
   const auto first = testing::make_emulated_backend();
   EXPECT_EQ(first->choices(), "");
-  (void)first->conv2d(spec);
+  (void)first->get<Conv2dKernels>().plan(spec);
   EXPECT_EQ(first->choices(), "16x8x8-8k3s1p1 1/1/1");
-  (void)first->conv2d({.x = {4, 3, 8, 8}, .out_channels = 8, .x_layout = Layout::image, .needs_dx = false});
+  (void)first->get<Conv2dKernels>().plan({.x = {4, 3, 8, 8}, .out_channels = 8, .x_layout = Layout::image, .needs_dx = false});
   EXPECT_EQ(first->choices(), "16x8x8-8k3s1p1 1/1/1; 3x8x8-8k3s1p1-first 1/1/1");
 
   const std::string other = "16x8x8-8k3s1p1 0/1/1";
   const auto resumed = testing::make_emulated_backend({false, false, other});
-  (void)resumed->conv2d(spec);
+  (void)resumed->get<Conv2dKernels>().plan(spec);
   EXPECT_EQ(resumed->choices(), other);
   for (const char* bad : {"0/0/1", "1/1/0", "6/1/1", "one"}) {  // not deterministic, not there, not a choice
     const auto wrong = testing::make_emulated_backend({false, false, std::string("16x8x8-8k3s1p1 ") + bad});
     try {
-      (void)wrong->conv2d(spec);
+      (void)wrong->get<Conv2dKernels>().plan(spec);
       ADD_FAILURE() << bad << " was taken";
     } catch (const Error& error) {
       EXPECT_NE(std::string(error.what()).find("16x8x8-8k3s1p1"), std::string::npos) << error.what();

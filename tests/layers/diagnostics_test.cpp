@@ -13,6 +13,7 @@
 #include "experiments/options/backends.hpp"
 #include "host/cpu/gram.hpp"
 #include "host/record/diagnostic_channels.hpp"
+#include "layers/kernels/diagnostics.hpp"
 #include "tests/support/norm_names.hpp"
 #include "tests/support/small_network.hpp"
 #include "tests/support/temporary_directory.hpp"
@@ -175,7 +176,7 @@ TEST_P(DeviceFigures, MomentsAreThoseOfThePlainFunction) {
       if (channel % 3 == 1 && (channel % 2 == 0 || !is_last)) values[i] = 0;
     }
     const Buffer buffer = on_device(values);
-    const Moments found = backend_->moments(buffer.floats(), shape), expected = moments(values, shape);
+    const Moments found = backend_->get<DiagnosticKernels>().moments(buffer.floats(), shape), expected = moments(values, shape);
     EXPECT_NEAR(found.mean, expected.mean, 1e-13 * std::abs(expected.mean)) << shape.str();
     EXPECT_NEAR(found.variance, expected.variance, 1e-12 * expected.variance) << shape.str();
     EXPECT_EQ(found.dead_fraction, expected.dead_fraction) << shape.str();
@@ -187,12 +188,12 @@ TEST_P(DeviceFigures, HistogramsAreThoseOfThePlainFunction) {
     std::vector<float> values = draw(count, 4);
     for (const int bins : {1, 4, 512}) {
       const Buffer buffer = on_device(values);
-      EXPECT_EQ(backend_->histogram(buffer.floats(), count, bins), histogram(values, bins)) << count;
+      EXPECT_EQ(backend_->get<DiagnosticKernels>().histogram(buffer.floats(), count, bins), histogram(values, bins)) << count;
     }
     values.front() = kNan;
     values.back() = -kInfinity;
     const Buffer buffer = on_device(values);
-    EXPECT_EQ(backend_->histogram(buffer.floats(), count, 8), histogram(values, 8)) << count;
+    EXPECT_EQ(backend_->get<DiagnosticKernels>().histogram(buffer.floats(), count, 8), histogram(values, 8)) << count;
   }
 }
 
@@ -201,8 +202,8 @@ TEST_P(DeviceFigures, NormsAndProductsOfRowsAgreeWithDouble) {
            {1, 1}, {2, 3}, {5, 1000}, {33, 40}, {7, 2049}, {70, 95}}) {
     const std::vector<float> values = draw(rows * size, rows, 0.5);
     const Buffer buffer = on_device(values);
-    const std::vector<double> norms = backend_->row_norms(buffer.floats(), static_cast<int>(rows), size),
-                              k = backend_->gram(buffer.floats(), static_cast<int>(rows), size);
+    const std::vector<double> norms = backend_->get<DiagnosticKernels>().row_norms(buffer.floats(), static_cast<int>(rows), size),
+                              k = backend_->get<DiagnosticKernels>().gram(buffer.floats(), static_cast<int>(rows), size);
     ASSERT_EQ(norms.size(), rows);
     ASSERT_EQ(k.size(), rows * rows);
     for (std::size_t i = 0; i < rows; ++i) {

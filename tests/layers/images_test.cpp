@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "layers/augmentation.hpp"
+#include "layers/kernels/images.hpp"
 #include "tests/support/layer_check.hpp"
 
 namespace normlab {
@@ -50,7 +51,7 @@ TEST_P(ImagesTest, LoadsNormalizesAndAugments) {
     args.mean = mean;
     args.std = std;
     args.x = {buffer.data(), shape, backend.precision, layout};
-    backend->load_images(args);
+    backend->get<ImageKernels>().load(args);
     std::vector<float> x(shape.count());
     backend->download(args.x, x.data());
     std::size_t at = 0;

@@ -10,6 +10,9 @@
 #include "layers/circular_pad.hpp"
 #include "layers/global_avg_pool.hpp"
 #include "layers/group_norm.hpp"
+#include "layers/kernels/add.hpp"
+#include "layers/kernels/optimizer.hpp"
+#include "layers/kernels/softmax_cross_entropy.hpp"
 #include "layers/linear.hpp"
 #include "layers/max_pool.hpp"
 #include "layers/relu.hpp"
@@ -123,7 +126,7 @@ TEST_P(Nonfinite, Add) {
       right{of_b.data(), shape, backend.precision, Layout::native};
   backend->upload(testing::floats(a.v).data(), left);
   backend->upload(testing::floats(b.v).data(), right);
-  backend->add_forward(left, right, left);
+  backend->get<AddKernels>().forward(left, right, left);
   std::vector<float> sum(a.size());
   backend->download(left, sum.data());
   expect_values(sum, reference::add(a, b).v, "sum");
@@ -317,7 +320,7 @@ TEST_P(NonfiniteLogits, AsTheReference) {
       args.loss = loss.data();
       args.predicted = predicted.data();
       args.confidence = confidence.data();
-      backend->softmax_cross_entropy(args);
+      backend->get<SoftmaxCrossEntropyKernels>().forward(args);
       std::vector<float> gradient(x.size());
       backend->download(to, gradient.data());
       for (int n = 0; n < x.n; ++n) {
@@ -360,7 +363,7 @@ TEST_P(NonfiniteGradients, ReachTheParameters) {
     const bool all = clipped && std::isnan(poison);
     const testing::DeviceArray<float> gradient(*backend, g);
     const testing::DeviceArray<double> squares(*backend, 1);
-    backend->sum_of_squares(gradient.data(), 3, squares.data());
+    backend->get<OptimizerKernels>().sum_of_squares(gradient.data(), 3, squares.data());
     const testing::DeviceArray<StepRates> rates(
         *backend, std::vector<StepRates>{
                       {.lr = 0.1F, .momentum = 0.9F, .keep = 0, .step_size = 0.1F, .second_scale = 1}});
@@ -374,7 +377,7 @@ TEST_P(NonfiniteGradients, ReachTheParameters) {
     sgd.rates = rates.data();
     sgd.squared_norm = squares.data();
     sgd.clip = clipped ? 1 : 0;
-    backend->sgd(sgd);
+    backend->get<OptimizerKernels>().sgd(sgd);
     AdamWStep adamw;
     adamw.w = by_adamw.data();
     adamw.g = gradient.data();
@@ -384,7 +387,7 @@ TEST_P(NonfiniteGradients, ReachTheParameters) {
     adamw.rates = rates.data();
     adamw.squared_norm = squares.data();
     adamw.clip = clipped ? 1 : 0;
-    backend->adamw(adamw);
+    backend->get<OptimizerKernels>().adamw(adamw);
     for (const std::vector<float>& after : {by_sgd.read(), by_adamw.read()}) {
       SCOPED_TRACE(fmt::format("gradient {}: {}, {}, {}", poison, after[0], after[1], after[2]));
       EXPECT_FALSE(std::isfinite(after[1]));

@@ -1,6 +1,7 @@
 // SGD and AdamW on the flat buffers against the reference (which is held against PyTorch), and the backend's
 // reductions over flat buffers.
 
+#include "layers/kernels/optimizer.hpp"
 #include "layers/optimizer.hpp"
 
 #include "layers/linear.hpp"
@@ -92,7 +93,7 @@ TEST_P(FlatBuffers, LanesAreAddedWhateverTheirNumber) {
         }
       }
       const testing::DeviceArray<float> on_device(*backend, lanes);
-      backend->add_lanes(on_device.data(), kStride, kSize, count);
+      backend->get<OptimizerKernels>().add_lanes(on_device.data(), kStride, kSize, count);
       lanes = on_device.read();
       lanes.resize(kSize);
       testing::expect_within(lanes, expected, 0.0, "sum");  // small integers: exact
@@ -111,7 +112,7 @@ TEST_P(FlatBuffers, SumOfSquares) {
     }
     const testing::DeviceArray<float> on_device(*backend, values);
     const testing::DeviceArray<double> sum(*backend, 1);
-    backend->sum_of_squares(on_device.data(), count, sum.data());
+    backend->get<OptimizerKernels>().sum_of_squares(on_device.data(), count, sum.data());
     EXPECT_NEAR(sum.read()[0], expected, 1e-12 * expected);
   }
 }

@@ -7,6 +7,8 @@
 #include "layers/conv2d.hpp"
 #include "layers/global_avg_pool.hpp"
 #include "layers/group_norm.hpp"
+#include "layers/kernels/conv2d.hpp"
+#include "layers/kernels/group_norm.hpp"
 #include "layers/linear.hpp"
 #include "layers/max_pool.hpp"
 #include "layers/relu.hpp"
@@ -125,7 +127,7 @@ TEST_P(SpecsOnBackends, ABackendMakesNoPlanForABadConvolution) {
   const auto changed = [&](auto change) {
     Conv2dSpec spec = good;
     change(spec);
-    return refusal([&] { (void)backend->conv2d(spec); });
+    return refusal([&] { (void)backend->get<Conv2dKernels>().plan(spec); });
   };
   EXPECT_EQ(changed([](Conv2dSpec&) {}), "nothing");
   EXPECT_EQ(changed([](Conv2dSpec& s) { s.stride = 0; }), "a convolution with stride 0; choose at least 1");
@@ -155,14 +157,14 @@ TEST_P(SpecsOnBackends, ABackendComputesNoGroupNormOfBadGroups) {
     const GroupNormSpec spec{groups, true, false, false};
     const std::string expected =
         fmt::format("{} groups do not divide 6 channels; choose a divisor of 6", groups);
-    EXPECT_EQ(refusal([&] { backend->check_group_norm(spec, x, backend.precision); }), expected);
+    EXPECT_EQ(refusal([&] { backend->get<GroupNormKernels>().check(spec, x, backend.precision); }), expected);
     EXPECT_EQ(
         refusal([&] {
-          backend->group_norm_forward({spec, tensor, affine.floats(), affine.floats() + 6, tensor, found});
+          backend->get<GroupNormKernels>().forward({spec, tensor, affine.floats(), affine.floats() + 6, tensor, found});
         }),
         expected);
     EXPECT_EQ(refusal([&] {
-                backend->group_norm_backward({spec, tensor, found, affine.floats(), affine.floats() + 6,
+                backend->get<GroupNormKernels>().backward({spec, tensor, found, affine.floats(), affine.floats() + 6,
                                               tensor, tensor, affine.floats(), affine.floats() + 6});
               }),
               expected);

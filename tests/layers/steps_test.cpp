@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "layers/initialize.hpp"
+#include "layers/kernels/steps.hpp"
 #include "layers/networks.hpp"
 #include "layers/optimizer.hpp"
 #include "tests/simt/simt.hpp"
@@ -251,7 +252,7 @@ TEST_P(StepsKinds, SumsAreThoseOfAllSamples) {
     const testing::DeviceArray<std::int32_t> p(*backend, predicted), t(*backend, labels);
     const testing::DeviceArray<StepSums> sum(*backend, {{1e9, 4.0, 77}});
     for (int part = 0; part < 2; ++part) {
-      backend->add_results({l.data(), p.data(), t.data(), count, part == 0, sum.data()});
+      backend->get<StepKernels>().add_results({l.data(), p.data(), t.data(), count, part == 0, sum.data()});
       const StepSums found = sum.read()[0];
       EXPECT_EQ(found.loss_sum, expected * (part + 1)) << count;
       EXPECT_EQ(found.correct, correct * (part + 1)) << count;

@@ -14,6 +14,9 @@
 #include "layers/conv2d.hpp"
 #include "layers/global_avg_pool.hpp"
 #include "layers/initialize.hpp"
+#include "layers/kernels/diagnostics.hpp"
+#include "layers/kernels/group_norm.hpp"
+#include "layers/kernels/optimizer.hpp"
 #include "layers/linear.hpp"
 #include "layers/max_pool.hpp"
 #include "layers/networks.hpp"
@@ -110,7 +113,7 @@ std::vector<float> train(const std::string& norm, DataType precision) {
   const PassResult pass = graph.evaluate(batch);
   EXPECT_TRUE(std::isfinite(pass.loss_sum));
   std::vector<float> result(graph.parameter_count());
-  backend->add_lanes(graph.gradients(), 4, 4, 3);
+  backend->get<OptimizerKernels>().add_lanes(graph.gradients(), 4, 4, 3);
   backend->to_host(graph.values(), result.data(), result.size() * sizeof(float));
   result.push_back(static_cast<float>(pass.loss_sum));
   return result;
@@ -134,8 +137,8 @@ std::vector<float> large_map(bool centered, bool elementwise, DataType type) {
   auto* found = reinterpret_cast<Statistics*>(statistics.data());
   float* gamma = parameters.floats();
   const float* beta = centered ? gamma + affine : nullptr;
-  backend->group_norm_forward({spec, tensor(x), gamma, beta, tensor(y), found});
-  backend->group_norm_backward({spec, tensor(x), found, gamma, beta, tensor(x), tensor(dx),
+  backend->get<GroupNormKernels>().forward({spec, tensor(x), gamma, beta, tensor(y), found});
+  backend->get<GroupNormKernels>().backward({spec, tensor(x), found, gamma, beta, tensor(x), tensor(dx),
                                 gamma + 2 * affine, centered ? gamma + 3 * affine : nullptr});
   backend->to_host(gamma, result.data(), result.size() * sizeof(float));
   for (const Buffer* buffer : {&y, &dx}) {
@@ -154,13 +157,13 @@ std::vector<double> look() {
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 29 % 17) / 8 - 1;
   const Buffer buffer(*backend, values.size() * sizeof(float));
   backend->to_device(values.data(), buffer.data(), buffer.bytes());
-  const Moments moments = backend->moments(buffer.floats(), kShape);
+  const Moments moments = backend->get<DiagnosticKernels>().moments(buffer.floats(), kShape);
   std::vector<double> found{moments.mean, moments.variance, moments.dead_fraction};
-  for (const float value : backend->histogram(buffer.floats(), values.size(), 7)) {
+  for (const float value : backend->get<DiagnosticKernels>().histogram(buffer.floats(), values.size(), 7)) {
     found.push_back(static_cast<double>(value));
   }
-  for (const auto& list : {backend->row_norms(buffer.floats(), kShape.n, kShape.per_sample()),
-                           backend->gram(buffer.floats(), kShape.n, kShape.per_sample())}) {
+  for (const auto& list : {backend->get<DiagnosticKernels>().row_norms(buffer.floats(), kShape.n, kShape.per_sample()),
+                           backend->get<DiagnosticKernels>().gram(buffer.floats(), kShape.n, kShape.per_sample())}) {
     found.insert(found.end(), list.begin(), list.end());
   }
   return found;

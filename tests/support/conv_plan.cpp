@@ -7,13 +7,14 @@
 #include <cstring>
 
 #include "host/cpu/layout.hpp"
+#include "layers/kernels/conv2d.hpp"
 
 namespace normlab::testing {
 
 PlanRunner::PlanRunner(Backend& backend, const Conv2dSpec& spec)
     : backend_(backend),
       spec_(spec),
-      plan_(backend.conv2d(spec)),
+      plan_(backend.get<Conv2dKernels>().plan(spec)),
       packed_(backend, plan_->packed_values() * sizeof(float)),
       gradients_(backend, plan_->packed_gradients() * sizeof(float)),
       scratch_(backend, plan_->scratch_bytes()),

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "layers/kernels/conv2d.hpp"
+
 namespace normlab::bench {
 
 namespace {
@@ -95,7 +97,7 @@ void NormAlone::backward() {
 
 ConvolutionAlone::ConvolutionAlone(Backend& backend, const Conv2dSpec& spec)
     : spec_(spec),
-      plan_(backend.conv2d(spec)),
+      plan_(backend.get<Conv2dKernels>().plan(spec)),
       x_(backend, spec.x, spec.type, spec.x_layout),
       y_(backend, spec.y(), spec.type),
       dx_(backend, spec.x, spec.type, spec.x_layout),

@@ -1,6 +1,7 @@
-#include "layers/operations.hpp"
+#include "layers/kernels/conv2d.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <limits>
 
 #include "layers/error.hpp"
@@ -25,12 +26,6 @@ void Conv2dSpec::check() const {
   if (padded(std::min(x.h, x.w)) < kernel) {
     throw Error("input {0}x{1} is smaller than the {2}x{2} kernel; use fewer pools or larger images", x.h,
                 x.w, kernel);
-  }
-}
-
-void GroupNormSpec::check(int channels) const {
-  if (groups < 1 || channels % groups != 0) {
-    throw Error("{} groups do not divide {} channels; choose a divisor of {}", groups, channels, channels);
   }
 }
 

@@ -1,0 +1,63 @@
+#pragma once
+// Over the flat buffers of parameters and gradients.
+
+#include <cstddef>
+
+#include "layers/kernels/kernels.hpp"
+
+namespace normlab {
+
+/// The rates of one optimizer step as kernels want them. They change from step to step and are read from the
+/// device's memory.
+struct StepRates {
+  float lr = 0;
+  float momentum = 0;      ///< AdamW: beta1
+  float keep = 0;          ///< SGD: of the velocity; momentum, but 0 on the first step
+  float step_size = 0;     ///< AdamW: lr / (1 - beta1^t)
+  float second_scale = 0;  ///< AdamW: 1 / sqrt(1 - beta2^t)
+};
+
+/// What the gradient is scaled by where its norm may be at most `clip` (0: anything), as
+/// torch.nn.utils.clip_grad_norm_ does it.
+[[nodiscard]] constexpr float clip_scale(double norm, double clip) {
+  const double scale = clip > 0 ? clip / (norm + 1e-6) : 1.0;
+  return scale >= 1 ? 1.0F : static_cast<float>(scale);  // NaN stays
+}
+
+/// SGD as in PyTorch: g += decay w; v = keep v + g; w -= lr (nesterov ? g + momentum v : v).
+struct SgdStep {
+  float* w = nullptr;
+  const float* g = nullptr;
+  float* v = nullptr;
+  std::size_t count = 0;
+  const StepRates* rates = nullptr;
+  const double* squared_norm = nullptr;  ///< of g, for `clip`
+  double clip = 0;
+  float weight_decay = 0;
+  bool nesterov = false;
+};
+
+/// AdamW (Loshchilov & Hutter 2019) as in PyTorch.
+struct AdamWStep {
+  float* w = nullptr;
+  const float* g = nullptr;
+  float* m = nullptr;
+  float* v = nullptr;
+  std::size_t count = 0;
+  const StepRates* rates = nullptr;
+  const double* squared_norm = nullptr;
+  double clip = 0;
+  float beta2 = 0.999F, epsilon = 1e-8F, weight_decay = 0;
+};
+
+class OptimizerKernels : public Kernels {
+ public:
+  /// lanes[0] += lanes[1] + ... + lanes[count - 1], each of `size` floats, `stride` apart, in a fixed tree.
+  virtual void add_lanes(float* lanes, std::size_t stride, std::size_t size, int count) = 0;
+  /// *sum, on the device, = the sum of squares.
+  virtual void sum_of_squares(const float* values, std::size_t count, double* sum) = 0;
+  virtual void sgd(const SgdStep& args) = 0;
+  virtual void adamw(const AdamWStep& args) = 0;
+};
+
+}  // namespace normlab
