@@ -1,5 +1,7 @@
 #include "experiments/measure/batch_statistics.hpp"
 
+#include "layers/kernels/statistics.hpp"
+
 namespace normlab {
 
 std::vector<float> running_statistics(Graph& graph) {

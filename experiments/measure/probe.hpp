@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "layers/diagnostics.hpp"
 #include "layers/graph.hpp"
 
 namespace normlab {

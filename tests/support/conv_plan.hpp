@@ -1,6 +1,7 @@
 #pragma once
 // Plans of convolutions run without a graph, and their definition, term by term.
 
+#include "layers/kernels/conv2d.hpp"
 #include "tests/reference/layers.hpp"
 #include "tests/support/layer_check.hpp"
 

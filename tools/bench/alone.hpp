@@ -1,6 +1,7 @@
 #pragma once
 // One norm, or one convolution, outside of any network, on some backend.
 
+#include "layers/kernels/conv2d.hpp"
 #include "layers/networks.hpp"
 
 namespace normlab::bench {
