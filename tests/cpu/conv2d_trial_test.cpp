@@ -12,18 +12,18 @@ namespace normlab {
 namespace {
 
 using reference::Values;
-using testing::Definition;
-using testing::expect_as_defined;
-using testing::Faulty;
-using testing::PlanRun;
-using testing::run_plan;
-using testing::Which;
+using test::Definition;
+using test::expect_as_defined;
+using test::Faulty;
+using test::PlanRun;
+using test::run_plan;
+using test::Which;
 
 class LibraryTrialOf : public ::testing::TestWithParam<std::string> {
  protected:
   static HostBackend host_of(const std::string& name) {
     using Blocks = HostBackend::Blocks;
-    return HostBackend(1, testing::has_part(name, "nhwc") ? Blocks::nhwc : Blocks::blocked);
+    return HostBackend(1, test::has_part(name, "nhwc") ? Blocks::nhwc : Blocks::blocked);
   }
   /// Why there is nothing to try; empty: there is.
   static std::string missing(const std::string& name, const Conv2dSpec& spec) {
@@ -36,15 +36,15 @@ class LibraryTrialOf : public ::testing::TestWithParam<std::string> {
                                              Faulty::Fault fault, Which which) {
     HostBackend host = host_of(name);
     host.prefer_library(true);
-    host.set_library(testing::faulty_library(pass, fault, which));
+    host.set_library(test::faulty_library(pass, fault, which));
     reference::Draw draw(5);
     const Shape y = spec.y();
     reference::Tensor x = draw.tensor(spec.x.n, spec.x.c, spec.x.h, spec.x.w);
     reference::Tensor dy = draw.tensor(y.n, y.c, y.h, y.w);
     Values weight = draw.normals(static_cast<std::size_t>(y.c * spec.x.c * spec.kernel * spec.kernel));
     Values offset = draw.normals(static_cast<std::size_t>(y.c));
-    for (Values* values : {&x.v, &dy.v, &weight}) testing::round_to(spec.type, *values);
-    testing::round_to_float(offset);
+    for (Values* values : {&x.v, &dy.v, &weight}) test::round_to(spec.type, *values);
+    test::round_to_float(offset);
     const PlanRun found = run_plan(host, spec, x, weight, offset, dy, 1);
     const Definition expected(spec, x, weight, offset, dy);
     const std::vector<bool> nowhere(std::max({x.size(), dy.size(), weight.size()}));
@@ -57,7 +57,7 @@ class LibraryTrialOf : public ::testing::TestWithParam<std::string> {
 };
 
 TEST_P(LibraryTrialOf, TakesTheNextImplementation) {
-  const DataType type = testing::precision_of(GetParam());
+  const DataType type = test::precision_of(GetParam());
   const Conv2dSpec spec{.x = {3, 20, 9, 8}, .out_channels = 24, .stride = 2, .bias = true, .type = type};
   if (const std::string why = missing(GetParam(), spec); !why.empty()) GTEST_SKIP() << why;
   using Fault = Faulty::Fault;
@@ -78,7 +78,7 @@ TEST_P(LibraryTrialOf, TakesTheNextImplementation) {
 }
 
 TEST_P(LibraryTrialOf, FallsBackToTheDefinition) {
-  const DataType type = testing::precision_of(GetParam());
+  const DataType type = test::precision_of(GetParam());
   const Conv2dSpec spec{.x = {2, 5, 6, 7}, .out_channels = 3, .bias = true, .type = type};
   if (const std::string why = missing(GetParam(), spec); !why.empty()) GTEST_SKIP() << why;
   for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weights}) {
@@ -90,7 +90,7 @@ TEST_P(LibraryTrialOf, FallsBackToTheDefinition) {
 
 /// Where oneDNN 2.6 reads what nobody has written.
 TEST_P(LibraryTrialOf, TriesTheWeightGradientOfATallImage) {
-  const DataType type = testing::precision_of(GetParam());
+  const DataType type = test::precision_of(GetParam());
   const Conv2dSpec spec{.x = {2, 2, 6, 1}, .out_channels = 10, .stride = 2, .bias = true, .type = type};
   if (const std::string why = missing(GetParam(), spec); !why.empty()) GTEST_SKIP() << why;
   const auto notes =
@@ -110,11 +110,11 @@ TEST(LibraryTrial, TheWeightGradientOfATallImageIsRight) {
     reference::Draw draw(5);
     reference::Tensor x = draw.tensor(2, 2, 6, 1), dy = draw.tensor(2, 10, 3, 1);
     Values weight = draw.normals(10 * 2 * 9), offset = draw.normals(10);
-    for (Values* values : {&x.v, &dy.v, &weight}) testing::round_to(DataType::bf16, *values);
+    for (Values* values : {&x.v, &dy.v, &weight}) test::round_to(DataType::bf16, *values);
     const PlanRun found = run_plan(host, spec, x, weight, offset, dy, 1);
     const Definition expected(spec, x, weight, offset, dy);
-    testing::expect_within(found.dweight, expected.dweight, testing::scaled(expected.dweight_size, 1e-5),
-                           "dweight");
+    test::expect_within(found.dweight, expected.dweight, test::scaled(expected.dweight_size, 1e-5),
+                        "dweight");
   }
 }
 
@@ -135,7 +135,7 @@ TEST(LibraryTrial, ARunSaysWhatFailed) {
   if (!library_plan(host, {.x = {4, 3, 32, 32}, .out_channels = 32}, {}))
     GTEST_SKIP() << "oneDNN has nothing for blocks of 16 channels on this CPU";
   host.set_library(
-      testing::faulty_library(ConvPass::backward_weights, Faulty::Fault::reads_scratch, Which::first));
+      test::faulty_library(ConvPass::backward_weights, Faulty::Fault::reads_scratch, Which::first));
   StudyPlan plan;
   plan.runs = {{spec.name(), 0, 8, 1}};
   plan.kinds = {{100, 1}};

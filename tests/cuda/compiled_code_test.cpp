@@ -25,12 +25,12 @@ namespace normlab {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::KernelSource;
+using test::KernelSource;
 
 const fs::path kRoot = test::source_dir();
 
 const std::vector<KernelSource>& sources() {
-  static const std::vector<KernelSource> kernels = testing::kernels_in_sources(kRoot / "cuda");
+  static const std::vector<KernelSource> kernels = test::kernels_in_sources(kRoot / "cuda");
   return kernels;
 }
 
@@ -87,7 +87,7 @@ std::optional<fs::path> disassembler() {
 }
 
 std::string output_of(const std::string& line) {
-  const testing::ProgramResult result = testing::run_command(line);
+  const test::ProgramResult result = test::run_command(line);
   EXPECT_EQ(result.status, 0) << line << "\n" << result.output.substr(0, 2000);
   return result.output;
 }
@@ -242,7 +242,7 @@ class CompiledCode : public ::testing::Test {
 TEST_F(CompiledCode, IsThatOfEveryKernelForEachArchitecture) {
   std::map<std::string, std::set<std::string>> compiled;
   for (const Compiled& kernel : resources(*tools_)) compiled[kernel.architecture].insert(kernel.name);
-  const std::set<std::string> all = testing::names_of(sources());
+  const std::set<std::string> all = test::names_of(sources());
   EXPECT_FALSE(compiled.empty());
   for (const auto& [architecture, names] : compiled) {
     SCOPED_TRACE(architecture);

@@ -46,7 +46,7 @@ std::vector<float> read(Backend& backend, const float* from, std::size_t count) 
 
 /// Steps of 6 augmented images of 16x16 pixels, the last of 5, then an evaluation.
 Trained train(const std::string& backend_name, const Recipe& recipe) {
-  const auto backend = testing::make_test_backend(backend_name);
+  const auto backend = test::make_test_backend(backend_name);
   constexpr int kImages = 20, kBatch = 6, kSize = 16;
   Graph graph(*backend, {1, 3, kSize, kSize});
   build_network(graph, {recipe.net, Norm::parse(recipe.norm), 0.5});
@@ -56,7 +56,7 @@ Trained train(const std::string& backend_name, const Recipe& recipe) {
   Philox random(8, Purpose::probe);
   std::vector<std::uint8_t> bytes(kImages * 3 * kSize * kSize);
   for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(random.below(256));
-  const testing::DeviceArray<std::uint8_t> pixels(*backend, bytes);
+  const test::DeviceArray<std::uint8_t> pixels(*backend, bytes);
   const ImageSet images{pixels.data(), nullptr, kImages, 3, kSize, kSize};
   std::vector<std::uint32_t> indices(kImages);
   std::vector<std::int32_t> labels(kImages);
@@ -137,7 +137,7 @@ TEST(CudaSteps, BatchNormByCudnnFollowsOurs) {
 }
 
 INSTANTIATE_TEST_SUITE_P(NetA, CudaSteps, ::testing::ValuesIn(kNorms),
-                         [](const auto& info) { return testing::identifier(info.param); });
+                         [](const auto& info) { return test::identifier(info.param); });
 
 TEST(CudaKernels, EachRanAndNoMemoryIsLeft) {
   for (const char* backend_name : {"cuda_emulated", "cuda_emulated_bf16"}) {
@@ -145,20 +145,21 @@ TEST(CudaKernels, EachRanAndNoMemoryIsLeft) {
     train(backend_name, {.net = "plain:1", .optimizer = OptimizerOptions::Kind::adamw, .steps = 1});
     train(backend_name, {.net = "resnet:8", .norm = "bn", .steps = 1});
     train(std::string(backend_name) + "_cudnn", {.norm = "bn", .steps = 1});
-    const auto backend = testing::make_test_backend(backend_name);
+    const auto backend = test::make_test_backend(backend_name);
     const reference::Tensor x(2, 3, 4, 4, 1.0), dy(2, 3, 6, 6, 1.0);
-    testing::run_layer(backend, std::make_unique<CircularPad>("pad"), x, dy, {});
+    test::run_layer(backend, std::make_unique<CircularPad>("pad"), x, dy, {});
     const reference::Tensor large(1, 16, 60, 60, 1.0);
-    testing::run_layer(backend, std::make_unique<GroupNorm>("norm", "norm", GroupNormSpec{}), large, large,
-                       {reference::Values(16, 1.0), reference::Values(16, 0.0)});
-    const testing::DeviceArray<float> lanes(*backend, 64);
+    test::run_layer(backend, std::make_unique<GroupNorm>("norm", "norm", GroupNormSpec{}), large, large,
+                    {reference::Values(16, 1.0), reference::Values(16, 0.0)});
+    const test::DeviceArray<float> lanes(*backend, 64);
     backend->get<OptimizerKernels>().add_lanes(lanes.data(), 32, 32, 2);
     EXPECT_EQ(lanes.read(), std::vector<float>(64));
     EXPECT_EQ(backend->get<DiagnosticKernels>().moments(lanes.data(), {2, 4, 2, 4}).dead_fraction, 1);
-    EXPECT_EQ(backend->get<DiagnosticKernels>().histogram(lanes.data(), 64, 2), (std::vector<float>{0, 0, 64, 0}));
+    EXPECT_EQ(backend->get<DiagnosticKernels>().histogram(lanes.data(), 64, 2),
+              (std::vector<float>{0, 0, 64, 0}));
     EXPECT_EQ(backend->get<DiagnosticKernels>().row_norms(lanes.data(), 2, 32), std::vector<double>(2));
     EXPECT_EQ(backend->get<DiagnosticKernels>().gram(lanes.data(), 2, 32), std::vector<double>(4));
-    const testing::DeviceArray<std::uint8_t> bytes(*backend, 12);
+    const test::DeviceArray<std::uint8_t> bytes(*backend, 12);
     const ImageSet images{bytes.data(), bytes.data(), 4, 3, 1, 1};
     Batch like;
     like.images = &images;
@@ -169,7 +170,7 @@ TEST(CudaKernels, EachRanAndNoMemoryIsLeft) {
   std::set<std::string> ran;
   for (const auto& [name, launches] : simt::kernels()) ran.insert(name.substr(name.rfind(':') + 1));
   const std::set<std::string> all =
-      testing::names_of(testing::kernels_in_sources(std::filesystem::path(test::source_dir()) / "cuda"));
+      test::names_of(test::kernels_in_sources(std::filesystem::path(test::source_dir()) / "cuda"));
   EXPECT_GT(all.size(), 30U);
   for (const std::string& name : all) EXPECT_TRUE(ran.contains(name)) << name << " never ran";
   EXPECT_EQ(simt::live_allocations(), 0U);

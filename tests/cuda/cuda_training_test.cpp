@@ -88,7 +88,7 @@ TEST_P(CudaTrainingOf, FollowsTheCpu) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Norms, CudaTrainingOf, ::testing::ValuesIn(test::norm_names(2)),
-                         [](const auto& info) { return testing::identifier(info.param); });
+                         [](const auto& info) { return test::identifier(info.param); });
 
 TEST_F(CudaTraining, StopsWhereSomebodyLooksAndEndsWithTheSameBits) {
   StudyOptions options = small_options();

@@ -159,12 +159,12 @@ TEST(Cifar100, IsTrainedOn) {
   const TemporaryDirectory directory;
   write_set(directory / "data", 64, 20);
   const auto result =
-      testing::run_program("compare_norms --norms bn --seeds 1 --epochs 1 --data " +
-                           (directory / "data").string() + " --out " + (directory / "study").string());
+      test::run_program("compare_norms --norms bn --seeds 1 --epochs 1 --data " +
+                        (directory / "data").string() + " --out " + (directory / "study").string());
   ASSERT_EQ(result.status, 0) << result.output;
   EXPECT_CONTAINS(result.output, "48,980");  // 33 parameters for each of 90 more classes
-  EXPECT_EQ(testing::run_program("normlog report " + (directory / "study").string()).status, 0);
-  EXPECT_CONTAINS(testing::run_program("dataset info " + (directory / "data").string()).output, "worm");
+  EXPECT_EQ(test::run_program("normlog report " + (directory / "study").string()).status, 0);
+  EXPECT_CONTAINS(test::run_program("dataset info " + (directory / "data").string()).output, "worm");
 }
 
 }  // namespace

@@ -19,8 +19,8 @@ namespace normlab {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::ProgramResult;
-using testing::run_program;
+using test::ProgramResult;
+using test::run_program;
 
 constexpr int kSamples = 20;
 

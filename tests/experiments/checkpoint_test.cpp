@@ -31,9 +31,9 @@ struct Case {
 class Training {
  public:
   explicit Training(const Case& c, const char* net = "net_a", std::uint64_t seed = 3)
-      : backend_(testing::make_test_backend(c.backend, 2)), graph_(*backend_, {1, 3, 16, 16}) {
+      : backend_(test::make_test_backend(c.backend, 2)), graph_(*backend_, {1, 3, 16, 16}) {
     build_network(graph_, {net, Norm::parse(c.norm)});
-    graph_.setup({.batch = 8, .precision = testing::precision_of(c.backend)});
+    graph_.setup({.batch = 8, .precision = test::precision_of(c.backend)});
     initialize(graph_, Initialization::he, seed);
     optimizer_ = std::make_unique<Optimizer>(graph_, OptimizerOptions{c.optimizer});
   }
@@ -81,7 +81,7 @@ class Training {
   RunConfig settings = RunConfig::parse("norm = \"bn\"\nseed = 0\n", "test");
 
  private:
-  testing::TestBackend backend_;
+  test::TestBackend backend_;
   Graph graph_;
   std::unique_ptr<Optimizer> optimizer_;
 };
@@ -91,7 +91,7 @@ const Position kSomewhere{3, 640, 4, 9, 123.25, 77, 1.5, {40'000, 1234, 2}};
 class Checkpoints : public ::testing::TestWithParam<Case> {};
 
 TEST_P(Checkpoints, TrainingGoesOnBitForBit) {
-  if (const std::string missing = testing::why_not_here(GetParam().backend); !missing.empty())
+  if (const std::string missing = test::why_not_here(GetParam().backend); !missing.empty())
     GTEST_SKIP() << missing;
   const TemporaryDirectory directory;
   Training whole(GetParam());

@@ -23,9 +23,9 @@ namespace normlab {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::ProgramResult;
-using testing::run_on_terminal;
-using testing::run_program;
+using test::ProgramResult;
+using test::run_on_terminal;
+using test::run_program;
 
 const std::string kSmall =
     "compare_norms --limit-train 80 --limit-test 40 --epochs 2 --batch-size 17 --diagnose 0 ";

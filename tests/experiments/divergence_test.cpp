@@ -27,7 +27,7 @@ TEST(NotFinite, TextNamesTheFirstAndCountsTheRest) {
 
 /// Every array of a network by itself, its first and its last value.
 TEST(NotFinite, FindsEveryArray) {
-  const auto backend = testing::make_test_backend("cpu_blocked");
+  const auto backend = test::make_test_backend("cpu_blocked");
   Graph graph(*backend, {1, 3, 16, 16});
   build_network(graph, {"net_a", Norm::parse("bn")});
   graph.setup({.batch = 2});

@@ -19,8 +19,8 @@ namespace normlab {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::ProgramResult;
-using testing::run_program;
+using test::ProgramResult;
+using test::run_program;
 
 const std::string kSmall =
     " --limit-train 200 --limit-test 100 --epochs 2 --batch-size 33 --seeds 1 ";  // 7 steps an epoch

@@ -16,7 +16,7 @@
 namespace normlab {
 namespace {
 
-using testing::run_program;
+using test::run_program;
 
 #ifdef NORMLAB_SANITIZED
 #define AT_SPEED_ONLY() \
@@ -28,7 +28,7 @@ using testing::run_program;
 Laws mean_laws(const std::string& norm, bool circular, int seeds) {
   Laws mean;
   for (int seed = 0; seed < seeds; ++seed) {
-    const auto backend = testing::make_test_backend("cpu_blocked", 2);
+    const auto backend = test::make_test_backend("cpu_blocked", 2);
     LawNetwork network;
     network.norm = Norm::parse(norm);
     network.circular = circular;
@@ -63,7 +63,7 @@ TEST(InitLaws, InstanceAndGroupNorm) {
 }
 
 TEST(InitLaws, TooFewBlocksAreRefused) {
-  const auto backend = testing::make_test_backend("cpu_blocked", 1);
+  const auto backend = test::make_test_backend("cpu_blocked", 1);
   LawNetwork network;
   network.depth = 24;
   EXPECT_THROW(static_cast<void>(measure_laws(*backend, network, 0)), Error);

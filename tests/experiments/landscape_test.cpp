@@ -17,7 +17,7 @@ namespace normlab {
 namespace {
 
 using reference::Values;
-using testing::SmallNetwork;
+using test::SmallNetwork;
 
 TEST(ParameterFigures, AreThoseOfTheBuffers) {
   SmallNetwork small("cpu_blocked", "gn:4", true);
@@ -102,7 +102,7 @@ TEST_P(LandscapeNorms, AgreesWithDoubleAndChangesNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Norms, LandscapeNorms, ::testing::ValuesIn(test::norm_names()),
-                         [](const auto& info) { return testing::identifier(info.param); });
+                         [](const auto& info) { return test::identifier(info.param); });
 
 TEST(Landscape, WhatIsNotFiniteIsInfinite) {
   SmallNetwork small("cpu_blocked", "gn:4", true);
@@ -115,7 +115,7 @@ TEST(Landscape, WhatIsNotFiniteIsInfinite) {
 }
 
 TEST(Diagnostics, TakeMemoryOnlyWhereWanted) {
-  const auto backend = testing::make_test_backend("cpu_blocked", 2);
+  const auto backend = test::make_test_backend("cpu_blocked", 2);
   const auto megabytes = [&](const char* net, const char* norm, int every) {
     StudyOptions options;
     options.diagnose = every;

@@ -21,8 +21,8 @@ namespace normlab {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::ProgramResult;
-using testing::run_command;
+using test::ProgramResult;
+using test::run_command;
 
 const fs::path kFile = fs::path(test::source_dir()) / "tests/data/parameter_digests.txt";
 

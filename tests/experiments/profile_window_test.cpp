@@ -47,8 +47,8 @@ class Window : public ::testing::Test {
     profiling_.push_back(simt::profiling());
   }
 
-  testing::TestBackend backend_ = testing::make_test_backend("cuda_emulated");
-  const testing::DeviceArray<std::uint8_t> labels_{*backend_, std::size_t{kSteps * kBatch}};
+  test::TestBackend backend_ = test::make_test_backend("cuda_emulated");
+  const test::DeviceArray<std::uint8_t> labels_{*backend_, std::size_t{kSteps * kBatch}};
   const ImageSet images_{labels_.data(), labels_.data(), kSteps* kBatch, 1, 1, 1};
   Batch like_ = [this] {
     Batch batch;
@@ -107,10 +107,10 @@ TEST(ProfileSteps, AreParsed) {
 }
 
 TEST(ProfileSteps, WantAGpuAndOneRun) {
-  auto result = testing::run_program("compare_norms --profile-steps 3:4 --norms bn --seeds 1");
+  auto result = test::run_program("compare_norms --profile-steps 3:4 --norms bn --seeds 1");
   EXPECT_EQ(result.status, 2) << result.output;
   EXPECT_HAS(result.output, "--device cuda");
-  result = testing::run_program("compare_norms --profile-steps 4:3 --device cuda");
+  result = test::run_program("compare_norms --profile-steps 4:3 --device cuda");
   EXPECT_EQ(result.status, 2) << result.output;
   EXPECT_HAS(result.output, "'4:3'");
 }

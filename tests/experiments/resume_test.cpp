@@ -20,8 +20,8 @@ namespace normlab {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::ProgramResult;
-using testing::run_program;
+using test::ProgramResult;
+using test::run_program;
 
 // (A process that ended and was not waited for still has a number, but no /proc/<pid>/exe.)
 const std::string kOptions =
@@ -346,13 +346,13 @@ TEST_F(ResumeMidway, AnotherInstructionSetNeedsToBeAllowedAndIsMarked) {
   if (!isa.starts_with("avx")) GTEST_SKIP() << "this processor has only one instruction set";
   const std::string other =
       "cd " + test::bin_dir() + " && NORMLAB_ISA=portable ./compare_norms --resume " + out("s");
-  const ProgramResult refused = testing::run_command(other);
+  const ProgramResult refused = test::run_command(other);
   EXPECT_EQ(refused.status, 2) << refused.output;
   EXPECT_HAS(refused.output, "bn-seed0 was begun with isa '" + isa + "', here '");
   EXPECT_HAS(refused.output, "--allow-other-cpu");
   EXPECT_FALSE(fs::exists(run().string() + ".unfinished-1")) << "nothing may change";
 
-  const ProgramResult allowed = testing::run_command(other + " --allow-other-cpu");
+  const ProgramResult allowed = test::run_command(other + " --allow-other-cpu");
   ASSERT_EQ(allowed.status, 0) << allowed.output;
   EXPECT_HAS(allowed.output, "not repeatable to the bit: bn-seed0");
   const RunConfig config = RunConfig::read(run() / "config.toml");

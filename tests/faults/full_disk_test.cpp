@@ -13,8 +13,8 @@
 namespace normlab {
 namespace {
 
-using testing::ProgramResult;
-using testing::run_command;
+using test::ProgramResult;
+using test::run_command;
 
 /// A tmpfs of so many KiB at $disk, on which a script runs.
 ProgramResult on_small_disk(int kibibytes, const std::string& script) {
@@ -92,7 +92,7 @@ TEST(FullDisk, LeavesNoHalfTable) {
                 .status,
             0);
   const std::string tables = (directory / "csv").string();
-  ASSERT_EQ(testing::run_program(fmt::format("normlog csv {} --out {}", whole, tables)).status, 0);
+  ASSERT_EQ(test::run_program(fmt::format("normlog csv {} --out {}", whole, tables)).status, 0);
   const ProgramResult full = on_small_disk(
       16,
       fmt::format("./normlog csv {0} --out $disk/csv; echo first: $?; cd $disk/csv; for table in *; do "

@@ -10,14 +10,14 @@ namespace normlab {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::program;
-using testing::ProgramResult;
-using testing::run_command;
+using test::program;
+using test::ProgramResult;
+using test::run_command;
 
 class Permissions : public ::testing::Test {
  protected:
   void SetUp() override {
-    before_ = testing::without_privileges();
+    before_ = test::without_privileges();
     if (before_ == "no") GTEST_SKIP() << "root's privileges cannot be dropped here";
     const StudyDirectory study = StudyDirectory::create("compare_norms", here / "study");
     for (const char* norm : {"bn", "ln", "none"}) test::write_run(study, {norm, 0, {0.5, 0.75}});

@@ -22,12 +22,12 @@ namespace normlab {
 namespace {
 
 namespace fs = std::filesystem;
+using test::Background;
+using test::program;
+using test::program_path;
+using test::ProgramResult;
+using test::run_command;
 using test::TemporaryDirectory;
-using testing::Background;
-using testing::program;
-using testing::program_path;
-using testing::ProgramResult;
-using testing::run_command;
 
 class UsersMachines : public ::testing::Test {
  protected:

@@ -27,13 +27,13 @@ namespace normlab {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::ProgramResult;
+using test::ProgramResult;
 
 ProgramResult run_python(const std::string& script, const std::string& arguments) {
   const char* interpreter = std::getenv("NORMLAB_PYTHON");
   const std::string python = interpreter != nullptr && *interpreter != '\0' ? interpreter : "python3";
-  return testing::run_command("'" + python + "' '" + test::source_dir() + "/tests/interop/" + script + "' " +
-                              arguments);
+  return test::run_command("'" + python + "' '" + test::source_dir() + "/tests/interop/" + script + "' " +
+                           arguments);
 }
 
 /// Passes, or fails with the script's words.
@@ -72,7 +72,7 @@ class Interop : public ::testing::Test {
   static void TearDownTestSuite() { directory_.reset(); }
 
   static ProgramResult must(const std::string& command) {
-    ProgramResult result = testing::run_program(command);
+    ProgramResult result = test::run_program(command);
     if (result.status != 0) throw Error("{}: {}", command, result.output);
     return result;
   }
@@ -128,7 +128,7 @@ std::array<float, 3> channels_of(const std::string& text) {
 /// Evaluates a run's final parameters on test images, by what was recorded of it alone.
 std::vector<float> logits_of(const fs::path& run, const Images& images) {
   const RunConfig config = RunConfig::read(run / "config.toml");
-  const auto backend = testing::make_test_backend("cpu_blocked");
+  const auto backend = test::make_test_backend("cpu_blocked");
   Graph graph(*backend, {1, images.channels, images.height, images.width});
   const int logits = add_network(graph, {config.text("net"), Norm::parse(config.text("norm"))});
   constexpr int kClasses = 10;

@@ -37,17 +37,17 @@ Case draw_case(int seed, DataType type, bool by_cudnn) {
          draw.tensor(n, c, h, w, 0.2), draw.gammas(static_cast<std::size_t>(c)),
          draw.normals(static_cast<std::size_t>(c))};
   if (content == 2) std::fill(k.x.v.begin(), k.x.v.end(), draw.normal());
-  for (Values* values : {&k.x.v, &k.dy.v}) testing::round_to(type, *values);
-  for (Values* values : {&k.gamma, &k.beta}) testing::round_to_float(*values);
+  for (Values* values : {&k.x.v, &k.dy.v}) test::round_to(type, *values);
+  for (Values* values : {&k.gamma, &k.beta}) test::round_to_float(*values);
   return k;
 }
 
-class BatchNormShapes : public ::testing::TestWithParam<testing::BackendAndDraw> {};
+class BatchNormShapes : public ::testing::TestWithParam<test::BackendAndDraw> {};
 
 TEST_P(BatchNormShapes, MatchesReference) {
   const auto& [backend_name, seed] = GetParam();
-  const DataType type = testing::precision_of(backend_name);
-  const bool by_cudnn = testing::has_part(backend_name, "cudnn");
+  const DataType type = test::precision_of(backend_name);
+  const bool by_cudnn = test::has_part(backend_name, "cudnn");
   const reference::Norm norm = reference::Norm::parse("bn");
   Case k;
   reference::NormForward forward;
@@ -64,41 +64,41 @@ TEST_P(BatchNormShapes, MatchesReference) {
   reference::RunningStatistics running{Values(k.gamma.size(), 0.0), Values(k.gamma.size(), 1.0)};
   reference::update_running(running, forward);
 
-  const auto backend = testing::make_test_backend(backend_name, 1 + seed % 2);
-  const testing::LayerRun run = testing::run_layer(backend, std::make_unique<BatchNorm>("norm", k.relu), k.x,
-                                                   k.dy, {k.gamma, k.beta}, by_cudnn ? 0 : 1 + seed % 4);
+  const auto backend = test::make_test_backend(backend_name, 1 + seed % 2);
+  const test::LayerRun run = test::run_layer(backend, std::make_unique<BatchNorm>("norm", k.relu), k.x, k.dy,
+                                             {k.gamma, k.beta}, by_cudnn ? 0 : 1 + seed % 4);
   const Values y = reference::relu(forward.y, mask).v;
-  const testing::NormTolerance tolerance = testing::norm_tolerance(norm, forward, k.gamma, k.beta, dz);
-  testing::expect_within(run.y, y, testing::stored(type, y, tolerance.y), "y");
-  testing::expect_within(run.dx, expected.dx.v, testing::stored(type, expected.dx.v, tolerance.dx), "dx");
-  testing::expect_within(run.gradients[0], expected.dgamma, tolerance.dgamma, "dgamma");
-  testing::expect_within(run.gradients[1], expected.dbeta, tolerance.dbeta, "dbeta");
-  testing::expect_within(run.states[0], running.mean, 1e-6 * (1 + reference::largest(running.mean)),
-                         "running_mean");
-  testing::expect_within(run.states[1], running.var, 1e-5 * (1 + reference::largest(running.var)),
-                         "running_var");
+  const test::NormTolerance tolerance = test::norm_tolerance(norm, forward, k.gamma, k.beta, dz);
+  test::expect_within(run.y, y, test::stored(type, y, tolerance.y), "y");
+  test::expect_within(run.dx, expected.dx.v, test::stored(type, expected.dx.v, tolerance.dx), "dx");
+  test::expect_within(run.gradients[0], expected.dgamma, tolerance.dgamma, "dgamma");
+  test::expect_within(run.gradients[1], expected.dbeta, tolerance.dbeta, "dbeta");
+  test::expect_within(run.states[0], running.mean, 1e-6 * (1 + reference::largest(running.mean)),
+                      "running_mean");
+  test::expect_within(run.states[1], running.var, 1e-5 * (1 + reference::largest(running.var)),
+                      "running_var");
 }
 
-INSTANTIATE_TEST_SUITE_P(Random, BatchNormShapes, ::testing::ValuesIn(testing::draws(200)), testing::name_of);
+INSTANTIATE_TEST_SUITE_P(Random, BatchNormShapes, ::testing::ValuesIn(test::draws(200)), test::name_of);
 
 INSTANTIATE_TEST_SUITE_P(
     ByCudnn, BatchNormShapes, ::testing::ValuesIn([] {
-      std::vector<testing::BackendAndDraw> all;
+      std::vector<test::BackendAndDraw> all;
       for (const char* name : {"cuda_emulated_cudnn", "cuda_emulated_cudnn_bf16", "cuda_cudnn"}) {
         if (std::string(name) == "cuda_cudnn" && !why_no_cuda().empty()) continue;
         for (int draw = 0; draw < 20; ++draw) all.emplace_back(name, draw);
       }
       return all;
     }()),
-    testing::name_of);
+    test::name_of);
 
 class BatchNormLaws : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(BatchNormLaws, EvaluationUsesTheRunningStatistics) {
-  const auto backend = testing::make_test_backend(GetParam());
+  const auto backend = test::make_test_backend(GetParam());
   reference::Draw draw(5);
   reference::Tensor x = draw.tensor(4, 6, 3, 3);
-  testing::round_to(backend.precision, x.v);
+  test::round_to(backend.precision, x.v);
   const Values gamma = draw.gammas(6), beta = draw.normals(6);
   reference::RunningStatistics running{draw.normals(6), Values()};
   for (int c = 0; c < 6; ++c) running.var.push_back(draw.uniform(0.3, 3));
@@ -108,21 +108,21 @@ TEST_P(BatchNormLaws, EvaluationUsesTheRunningStatistics) {
   const Buffer from(*backend, backend->bytes(shape, backend.precision, Layout::native));
   const Buffer to(*backend, from.bytes()), statistics(*backend, 6 * sizeof(Statistics));
   const Tensor input{from.data(), shape, backend.precision}, output{to.data(), shape, backend.precision};
-  backend->upload(testing::floats(x.v).data(), input);
-  const testing::DeviceArray<float> g(*backend, testing::floats(gamma)), b(*backend, testing::floats(beta));
-  const testing::DeviceArray<float> mean(*backend, testing::floats(running.mean)),
-      var(*backend, testing::floats(running.var));
+  backend->upload(test::floats(x.v).data(), input);
+  const test::DeviceArray<float> g(*backend, test::floats(gamma)), b(*backend, test::floats(beta));
+  const test::DeviceArray<float> mean(*backend, test::floats(running.mean)),
+      var(*backend, test::floats(running.var));
   auto* s = reinterpret_cast<Statistics*>(statistics.data());
   backend->get<BatchNormKernels>().running(mean.data(), var.data(), 6, s);
   backend->get<BatchNormKernels>().forward({input, s, g.data(), b.data(), false}, output);
   std::vector<float> y(shape.count());
   backend->download(output, y.data());
   const double tolerance = 1e-5 * reference::largest(expected.y.v);
-  testing::expect_within(y, expected.y.v, testing::stored(backend.precision, expected.y.v, tolerance), "y");
+  test::expect_within(y, expected.y.v, test::stored(backend.precision, expected.y.v, tolerance), "y");
 }
 
 TEST(BatchNormByCudnn, EvaluatesWithTheRunningStatistics) {
-  const auto backend = testing::make_test_backend("cuda_emulated_cudnn");
+  const auto backend = test::make_test_backend("cuda_emulated_cudnn");
   reference::Draw draw(15);
   const reference::Tensor x = draw.tensor(3, 8, 2, 5);
   const Values gamma = draw.gammas(8), beta = draw.normals(8);
@@ -134,25 +134,25 @@ TEST(BatchNormByCudnn, EvaluatesWithTheRunningStatistics) {
   const Buffer from(*backend, backend->bytes(shape, DataType::f32, Layout::native)),
       to(*backend, from.bytes());
   const Tensor input{from.data(), shape}, output{to.data(), shape};
-  backend->upload(testing::floats(x.v).data(), input);
-  const testing::DeviceArray<float> g(*backend, testing::floats(gamma)), b(*backend, testing::floats(beta));
-  const testing::DeviceArray<float> mean(*backend, testing::floats(running.mean)),
-      var(*backend, testing::floats(running.var));
+  backend->upload(test::floats(x.v).data(), input);
+  const test::DeviceArray<float> g(*backend, test::floats(gamma)), b(*backend, test::floats(beta));
+  const test::DeviceArray<float> mean(*backend, test::floats(running.mean)),
+      var(*backend, test::floats(running.var));
   const std::unique_ptr<BatchNormPlan> plan = backend->get<BatchNormKernels>().plan({shape, false});
   ASSERT_NE(plan, nullptr);
   plan->evaluate(input, {g.data(), b.data(), mean.data(), var.data()}, output);
   std::vector<float> y(shape.count());
   backend->download(output, y.data());
-  testing::expect_within(y, expected, 1e-5 * reference::largest(expected), "y");
-  EXPECT_EQ(mean.read(), testing::floats(running.mean));
+  test::expect_within(y, expected, 1e-5 * reference::largest(expected), "y");
+  EXPECT_EQ(mean.read(), test::floats(running.mean));
 }
 
 TEST(BatchNormByCudnn, ChannelsThatAreNotInEightsAreRefused) {
-  const auto backend = testing::make_test_backend("cuda_emulated_cudnn");
+  const auto backend = test::make_test_backend("cuda_emulated_cudnn");
   const reference::Tensor x(2, 12, 3, 3, 2.0);
   try {
-    testing::run_layer(backend, std::make_unique<BatchNorm>("c1.norm", false), x, x,
-                       {Values(12, 1.0), Values(12, 0.0)});
+    test::run_layer(backend, std::make_unique<BatchNorm>("c1.norm", false), x, x,
+                    {Values(12, 1.0), Values(12, 0.0)});
     FAIL() << "cuDNN read past gamma's end";
   } catch (const Error& error) {
     for (const char* part : {"c1.norm", "12", "--bn own"})
@@ -161,11 +161,11 @@ TEST(BatchNormByCudnn, ChannelsThatAreNotInEightsAreRefused) {
 }
 
 TEST_P(BatchNormLaws, OneValuePerChannelIsRefused) {
-  const auto backend = testing::make_test_backend(GetParam());
+  const auto backend = test::make_test_backend(GetParam());
   const reference::Tensor x(1, 3, 1, 1, 2.0);
   try {
-    testing::run_layer(backend, std::make_unique<BatchNorm>("c1.norm", false), x, x,
-                       {Values(3, 1.0), Values(3, 0.0)});
+    test::run_layer(backend, std::make_unique<BatchNorm>("c1.norm", false), x, x,
+                    {Values(3, 1.0), Values(3, 0.0)});
     FAIL() << "batch norm trained on one value per channel";
   } catch (const Error& error) {
     EXPECT_NE(std::string(error.what()).find("c1.norm"), std::string::npos) << error.what();
@@ -173,25 +173,25 @@ TEST_P(BatchNormLaws, OneValuePerChannelIsRefused) {
 }
 
 TEST_P(BatchNormLaws, AtOneSampleItIsInstanceNorm) {
-  const auto backend = testing::make_test_backend(GetParam());
+  const auto backend = test::make_test_backend(GetParam());
   reference::Draw draw(6);
   const reference::Tensor x = draw.tensor(1, 20, 5, 7, 1.5), dy = draw.tensor(1, 20, 5, 7);
   const std::vector<Values> parameters{draw.gammas(20), draw.normals(20)};
-  const testing::LayerRun bn =
-      testing::run_layer(backend, std::make_unique<BatchNorm>("norm", true), x, dy, parameters);
-  const testing::LayerRun in = testing::run_layer(
+  const test::LayerRun bn =
+      test::run_layer(backend, std::make_unique<BatchNorm>("norm", true), x, dy, parameters);
+  const test::LayerRun in = test::run_layer(
       backend, std::make_unique<GroupNorm>("norm", "in", GroupNormSpec{20, true, false, true}), x, dy,
       parameters);
   if (backend.precision == DataType::bf16) return;  // two results close to a tie may fall to either side
-  testing::expect_within(bn.y, Values(in.y.begin(), in.y.end()), 1e-5, "y");
-  testing::expect_within(bn.dx, Values(in.dx.begin(), in.dx.end()), 1e-5, "dx");
+  test::expect_within(bn.y, Values(in.y.begin(), in.y.end()), 1e-5, "y");
+  test::expect_within(bn.dx, Values(in.dx.begin(), in.dx.end()), 1e-5, "dx");
   for (std::size_t i = 0; i < 2; ++i) {
-    testing::expect_within(bn.gradients[i], Values(in.gradients[i].begin(), in.gradients[i].end()), 1e-4,
-                           "gradient");
+    test::expect_within(bn.gradients[i], Values(in.gradients[i].begin(), in.gradients[i].end()), 1e-4,
+                        "gradient");
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, BatchNormLaws, ::testing::ValuesIn(testing::backend_names()),
+INSTANTIATE_TEST_SUITE_P(Backends, BatchNormLaws, ::testing::ValuesIn(test::backend_names()),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

@@ -8,11 +8,11 @@ namespace normlab {
 namespace {
 
 using reference::Values;
-using testing::Definition;
-using testing::expect_as_defined;
-using testing::PlanRun;
-using testing::PlanRunner;
-using testing::run_plan;
+using test::Definition;
+using test::expect_as_defined;
+using test::PlanRun;
+using test::PlanRunner;
+using test::run_plan;
 
 /// The places of a map that share a 4x4 tile, after its 6x6 inputs, with one input.
 std::vector<bool> tiles_with(const reference::Tensor& map, int padding, int n, int row, int column) {
@@ -38,11 +38,11 @@ class DesignedInputs : public ::testing::TestWithParam<std::string> {
 
   /// Puts `special` at each place of x, of dy and of the weights in turn.
   static void check(const std::string& name, const DesignedCase& shape, double value) {
-    const DataType type = testing::precision_of(name);
+    const DataType type = test::precision_of(name);
     Values rounded{value};
-    testing::round_to(type, rounded);
+    test::round_to(type, rounded);
     const double special = rounded.front();
-    const auto backend = testing::make_test_backend(name);
+    const auto backend = test::make_test_backend(name);
     if (const std::string missing = backend->why_not(type); !missing.empty()) GTEST_SKIP() << missing;
     const auto& [c, out, kernel, stride, padding, layout] = shape;
     SCOPED_TRACE(fmt::format("{} to {} channels, kernel {}, stride {}, padding {}, {}: {}", c, out, kernel,
@@ -57,9 +57,9 @@ class DesignedInputs : public ::testing::TestWithParam<std::string> {
                           .x_layout = layout,
                           .needs_dx = !is_image,
                           .type = type};
-    const bool is_direct = testing::has_part(name, "direct");
+    const bool is_direct = test::has_part(name, "direct");
     const bool by_tiles =
-        !is_direct && !testing::has_part(name, "library") && kernel == 3 && stride == 1 && !is_image;
+        !is_direct && !test::has_part(name, "library") && kernel == 3 && stride == 1 && !is_image;
     // The library's bf16 products come in pairs of pixels, one of which may be multiplied by a zero.
     const bool by_kernels = by_tiles || (!is_direct && type == DataType::bf16);
     reference::Draw draw(11);
@@ -67,8 +67,8 @@ class DesignedInputs : public ::testing::TestWithParam<std::string> {
                       dy = draw.tensor(2, out, spec.y().h, spec.y().w);
     Values weight = draw.normals(static_cast<std::size_t>(out * c * kernel * kernel));
     Values offset = draw.normals(static_cast<std::size_t>(out));
-    for (Values* values : {&x.v, &dy.v, &weight, &offset}) testing::round_to(type, *values);
-    testing::round_to(DataType::f32, offset);
+    for (Values* values : {&x.v, &dy.v, &weight, &offset}) test::round_to(type, *values);
+    test::round_to(DataType::f32, offset);
     PlanRunner run(*backend, spec);
     // A value in each place; its channel changes from place to place.
     const auto expect_all = [&](int x_place, int dy_place, std::size_t tap) {
@@ -148,10 +148,9 @@ TEST_P(DesignedInputs, OutliersHurtNobodyElse) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cpu, DesignedInputs, ::testing::ValuesIn([] {
-                           std::vector<std::string> names = testing::backend_names();
-                           std::erase_if(names, [](const std::string& name) {
-                             return testing::has_part(name, "cuda");
-                           });
+                           std::vector<std::string> names = test::backend_names();
+                           std::erase_if(
+                               names, [](const std::string& name) { return test::has_part(name, "cuda"); });
                            return names;
                          }()),
                          [](const auto& info) { return info.param; });
@@ -160,24 +159,24 @@ INSTANTIATE_TEST_SUITE_P(Cpu, DesignedInputs, ::testing::ValuesIn([] {
 /// by up to 2e-6 of the largest sum there.
 TEST(Conv2d, AutoRoundsByTheLargestSumNearby) {
   for (const std::string name : {"cpu_blocked", "cpu_nhwc_avx2", "cpu_blocked_portable"}) {
-    if (testing::forced_isa_of(name).value_or(Isa::portable) > best_isa()) continue;
+    if (test::forced_isa_of(name).value_or(Isa::portable) > best_isa()) continue;
     for (const double outlier : {1e3, 1e6}) {
       SCOPED_TRACE(fmt::format("{}, outlier {}", name, outlier));
-      const auto backend = testing::make_test_backend(name);
+      const auto backend = test::make_test_backend(name);
       const Conv2dSpec spec{.x = {1, 16, 16, 16}, .out_channels = 16};
       reference::Draw draw(3);
       reference::Tensor x = draw.tensor(1, 16, 16, 16), dy = draw.tensor(1, 16, 16, 16);
       Values weight = draw.normals(16 * 16 * 9);
       x.at(0, 3, 6, 7) = outlier;
       dy.at(0, 5, 9, 0) = outlier;
-      for (Values* values : {&x.v, &dy.v, &weight}) testing::round_to_float(*values);
+      for (Values* values : {&x.v, &dy.v, &weight}) test::round_to_float(*values);
       const PlanRun found = run_plan(*backend, spec, x, weight, {}, dy, 1);
       const Definition expected(spec, x, weight, {}, dy);
       const auto sized = [&](const Values& size) { return reference::Tensor(1, 16, 16, 16, size); };
-      testing::expect_within(found.y, expected.y,
-                             testing::scaled(testing::conv_tolerance(sized(expected.y_size)), 2), "y");
-      testing::expect_within(found.dx, expected.dx,
-                             testing::scaled(testing::conv_tolerance(sized(expected.dx_size)), 2), "dx");
+      test::expect_within(found.y, expected.y, test::scaled(test::conv_tolerance(sized(expected.y_size)), 2),
+                          "y");
+      test::expect_within(found.dx, expected.dx,
+                          test::scaled(test::conv_tolerance(sized(expected.dx_size)), 2), "dx");
     }
   }
 }

@@ -14,14 +14,14 @@ namespace normlab {
 namespace {
 
 using reference::Values;
-using testing::PlanRun;
-using testing::run_plan;
+using test::PlanRun;
+using test::run_plan;
 
-class Conv2dShapes : public ::testing::TestWithParam<testing::BackendAndDraw> {};
+class Conv2dShapes : public ::testing::TestWithParam<test::BackendAndDraw> {};
 
 TEST_P(Conv2dShapes, MatchesReference) {
   const auto& [backend_name, seed] = GetParam();
-  const DataType type = testing::precision_of(backend_name);
+  const DataType type = test::precision_of(backend_name);
   reference::Draw draw(static_cast<std::uint64_t>(seed));
   const bool pointwise = draw.integer(0, 2) == 0;
   const int kernel = pointwise ? 1 : 3;
@@ -39,48 +39,47 @@ TEST_P(Conv2dShapes, MatchesReference) {
   reference::Tensor x = draw.tensor(n, c, h, w, draw.integer(0, 4) == 0 ? 1e4 : 0.3);
   Values weight = draw.normals(static_cast<std::size_t>(out * c * kernel * kernel));
   Values offset = bias ? draw.normals(static_cast<std::size_t>(out)) : Values();
-  testing::round_to(type, x.v);
-  testing::round_to(type, weight);
-  testing::round_to(testing::bias_type(backend_name), offset);
+  test::round_to(type, x.v);
+  test::round_to(type, weight);
+  test::round_to(test::bias_type(backend_name), offset);
   const reference::Conv conv{kernel, stride, padding};
   const reference::Tensor y = reference::conv2d(x, weight, offset, out, conv);
   reference::Tensor dy = draw.tensor(n, out, y.h, y.w);
-  testing::round_to(type, dy.v);
+  test::round_to(type, dy.v);
   const reference::ConvGradients expected = reference::conv2d_backward(x, weight, dy, conv);
 
-  const auto backend = testing::make_test_backend(backend_name, 1 + seed % 2);
+  const auto backend = test::make_test_backend(backend_name, 1 + seed % 2);
   if (const std::string missing = backend->why_not(type); !missing.empty()) GTEST_SKIP() << missing;
   std::vector<Values> parameters{weight};
   if (bias) parameters.push_back(offset);
-  const testing::LayerRun run = testing::run_layer(
+  const test::LayerRun run = test::run_layer(
       backend, std::make_unique<Conv2d>("conv", Conv2d::Options{out, kernel, stride, padding, bias}), x, dy,
-      parameters, testing::has_part(backend_name, "cuda") ? 0 : draw.integer(1, 5));  // a GPU has one shard
+      parameters, test::has_part(backend_name, "cuda") ? 0 : draw.integer(1, 5));  // a GPU has one shard
 
   const Values weight_size = reference::absolute(weight), offset_size = reference::absolute(offset);
   const double by_terms = n * y.h * y.w > 10000 ? 5e-5 : 1e-5;
   const Values y_size =
-      testing::conv_tolerance(reference::conv2d(absolute(x), weight_size, offset_size, out, conv));
-  testing::expect_within(run.y, y.v, testing::stored(type, y.v, y_size), "y");
+      test::conv_tolerance(reference::conv2d(absolute(x), weight_size, offset_size, out, conv));
+  test::expect_within(run.y, y.v, test::stored(type, y.v, y_size), "y");
   const reference::ConvGradients size =
       reference::conv2d_backward(absolute(x), weight_size, absolute(dy), conv);
-  testing::expect_within(run.dx, expected.dx.v,
-                         testing::stored(type, expected.dx.v, testing::conv_tolerance(size.dx)), "dx");
-  testing::expect_within(
-      run.gradients[0], expected.dweight,
-      testing::conv_gradient(backend_name, expected.dweight,
-                             testing::tap_tolerance(size.dweight, kernel * kernel, by_terms)),
-      "dweight");
+  test::expect_within(run.dx, expected.dx.v, test::stored(type, expected.dx.v, test::conv_tolerance(size.dx)),
+                      "dx");
+  test::expect_within(run.gradients[0], expected.dweight,
+                      test::conv_gradient(backend_name, expected.dweight,
+                                          test::tap_tolerance(size.dweight, kernel * kernel, by_terms)),
+                      "dweight");
   if (bias)
-    testing::expect_within(run.gradients[1], expected.dbias, testing::scaled(size.dbias, by_terms), "dbias");
+    test::expect_within(run.gradients[1], expected.dbias, test::scaled(size.dbias, by_terms), "dbias");
 }
 
-INSTANTIATE_TEST_SUITE_P(Random, Conv2dShapes, ::testing::ValuesIn(testing::draws(200)), testing::name_of);
+INSTANTIATE_TEST_SUITE_P(Random, Conv2dShapes, ::testing::ValuesIn(test::draws(200)), test::name_of);
 
 class GradientSum : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(GradientSum, AccumulatesOverCalls) {
-  const DataType type = testing::precision_of(GetParam());
-  const auto backend = testing::make_test_backend(GetParam());
+  const DataType type = test::precision_of(GetParam());
+  const auto backend = test::make_test_backend(GetParam());
   if (const std::string missing = backend->why_not(type); !missing.empty()) GTEST_SKIP() << missing;
   struct Case {
     int c, kernel, stride;
@@ -114,15 +113,15 @@ TEST_P(GradientSum, AccumulatesOverCalls) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, GradientSum, ::testing::ValuesIn(testing::backend_names()),
+INSTANTIATE_TEST_SUITE_P(Backends, GradientSum, ::testing::ValuesIn(test::backend_names()),
                          [](const auto& info) { return info.param; });
 
 /// The first layer's own kernel reads images, whose gradient nobody wants.
-class ImageConv2d : public ::testing::TestWithParam<testing::BackendAndDraw> {};
+class ImageConv2d : public ::testing::TestWithParam<test::BackendAndDraw> {};
 
 TEST_P(ImageConv2d, MatchesReference) {
   const auto& [backend_name, seed] = GetParam();
-  const DataType type = testing::precision_of(backend_name);
+  const DataType type = test::precision_of(backend_name);
   reference::Draw draw(static_cast<std::uint64_t>(seed));
   const int n = draw.integer(1, 3), c = draw.integer(1, 4), h = draw.integer(3, 36), w = draw.integer(3, 36);
   const int out = draw.integer(1, 40), padding = draw.integer(0, 1);
@@ -131,15 +130,15 @@ TEST_P(ImageConv2d, MatchesReference) {
   reference::Tensor x = draw.tensor(n, c, h, w, 0.3);
   Values weight = draw.normals(static_cast<std::size_t>(out * c * 9));
   Values offset = bias ? draw.normals(static_cast<std::size_t>(out)) : Values();
-  testing::round_to(type, x.v);
-  testing::round_to(type, weight);
-  testing::round_to(testing::bias_type(backend_name), offset);
+  test::round_to(type, x.v);
+  test::round_to(type, weight);
+  test::round_to(test::bias_type(backend_name), offset);
   const reference::Conv conv{3, 1, padding};
   const reference::Tensor y = reference::conv2d(x, weight, offset, out, conv);
   reference::Tensor dy = draw.tensor(n, out, y.h, y.w);
-  testing::round_to(type, dy.v);
+  test::round_to(type, dy.v);
 
-  const auto backend = testing::make_test_backend(backend_name);
+  const auto backend = test::make_test_backend(backend_name);
   if (const std::string missing = backend->why_not(type); !missing.empty()) GTEST_SKIP() << missing;
   const PlanRun run = run_plan(*backend,
                                {.x = {n, c, h, w},
@@ -153,34 +152,35 @@ TEST_P(ImageConv2d, MatchesReference) {
 
   const Values weight_size = reference::absolute(weight);
   const Values y_size = reference::conv2d(absolute(x), weight_size, reference::absolute(offset), out, conv).v;
-  testing::expect_within(run.y, y.v, testing::stored(type, y.v, testing::scaled(y_size, 1e-5)), "y");
+  test::expect_within(run.y, y.v, test::stored(type, y.v, test::scaled(y_size, 1e-5)), "y");
   const reference::ConvGradients expected = reference::conv2d_backward(x, weight, dy, conv);
   const reference::ConvGradients size =
       reference::conv2d_backward(absolute(x), weight_size, absolute(dy), conv);
-  testing::expect_within(
-      run.dweight, expected.dweight,
-      testing::conv_gradient(backend_name, expected.dweight, testing::scaled(size.dweight, 1e-5)), "dweight");
-  if (bias) testing::expect_within(run.dbias, expected.dbias, testing::scaled(size.dbias, 1e-5), "dbias");
+  test::expect_within(run.dweight, expected.dweight,
+                      test::conv_gradient(backend_name, expected.dweight, test::scaled(size.dweight, 1e-5)),
+                      "dweight");
+  if (bias) test::expect_within(run.dbias, expected.dbias, test::scaled(size.dbias, 1e-5), "dbias");
 }
 
-INSTANTIATE_TEST_SUITE_P(Random, ImageConv2d, ::testing::ValuesIn(testing::draws(40)), testing::name_of);
+INSTANTIATE_TEST_SUITE_P(Random, ImageConv2d, ::testing::ValuesIn(test::draws(40)), test::name_of);
 
 /// What a plan chose stands in a run's configuration, and the run goes on with it.
 TEST(Conv2d, AlgorithmsAreRecordedAndGivenBack) {
   const Conv2dSpec spec{.x = {4, 16, 8, 8}, .out_channels = 8};
-  const auto first = testing::make_emulated_backend();
+  const auto first = test::make_emulated_backend();
   EXPECT_EQ(first->choices(), "");
   (void)first->get<Conv2dKernels>().plan(spec);
   EXPECT_EQ(first->choices(), "16x8x8-8k3s1p1 1/1/1");
-  (void)first->get<Conv2dKernels>().plan({.x = {4, 3, 8, 8}, .out_channels = 8, .x_layout = Layout::image, .needs_dx = false});
+  (void)first->get<Conv2dKernels>().plan(
+      {.x = {4, 3, 8, 8}, .out_channels = 8, .x_layout = Layout::image, .needs_dx = false});
   EXPECT_EQ(first->choices(), "16x8x8-8k3s1p1 1/1/1; 3x8x8-8k3s1p1-first 1/1/1");
 
   const std::string other = "16x8x8-8k3s1p1 0/1/1";
-  const auto resumed = testing::make_emulated_backend({false, false, other});
+  const auto resumed = test::make_emulated_backend({false, false, other});
   (void)resumed->get<Conv2dKernels>().plan(spec);
   EXPECT_EQ(resumed->choices(), other);
   for (const char* bad : {"0/0/1", "1/1/0", "6/1/1", "one"}) {  // not deterministic, not there, not a choice
-    const auto wrong = testing::make_emulated_backend({false, false, std::string("16x8x8-8k3s1p1 ") + bad});
+    const auto wrong = test::make_emulated_backend({false, false, std::string("16x8x8-8k3s1p1 ") + bad});
     try {
       (void)wrong->get<Conv2dKernels>().plan(spec);
       ADD_FAILURE() << bad << " was taken";
@@ -191,7 +191,7 @@ TEST(Conv2d, AlgorithmsAreRecordedAndGivenBack) {
 }
 
 TEST(Conv2d, RefusesAnImageSmallerThanItsKernel) {
-  const auto backend = testing::make_test_backend("cpu_blocked");
+  const auto backend = test::make_test_backend("cpu_blocked");
   Graph graph(*backend, {1, 3, 2, 2});
   graph.add(std::make_unique<ProbeLoss>(),
             graph.add(std::make_unique<Conv2d>("c1.conv", Conv2d::Options{4, 3, 1, 0, false}), 0));

@@ -22,8 +22,8 @@ namespace normlab {
 namespace {
 
 using reference::Values;
-using testing::draw;
-using testing::SmallNetwork;
+using test::draw;
+using test::SmallNetwork;
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN(),
                 kInfinity = std::numeric_limits<float>::infinity();
@@ -113,7 +113,7 @@ TEST(Histogram, CountsEachFiniteValueOnce) {
 class GramIsa : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(GramIsa, AgreesWithDouble) {
-  const auto backend = testing::make_test_backend(GetParam());  // forces its instruction set
+  const auto backend = test::make_test_backend(GetParam());  // forces its instruction set
   for (const auto& [samples, size] :
        std::vector<std::pair<std::size_t, std::size_t>>{{1, 1}, {2, 3}, {5, 1000}, {7, 2049}, {64, 333}}) {
     const std::vector<float> rows = draw(samples * size, samples, 0.5);
@@ -134,7 +134,7 @@ TEST_P(GramIsa, AgreesWithDouble) {
   EXPECT_THROW(static_cast<void>(gram(std::vector<float>(7), 2)), Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, GramIsa, ::testing::ValuesIn(testing::backend_names(DataType::f32)),
+INSTANTIATE_TEST_SUITE_P(Isas, GramIsa, ::testing::ValuesIn(test::backend_names(DataType::f32)),
                          [](const auto& info) { return info.param; });
 
 class DeviceFigures : public ::testing::TestWithParam<std::string> {
@@ -144,7 +144,7 @@ class DeviceFigures : public ::testing::TestWithParam<std::string> {
     backend_->to_device(values.data(), buffer.data(), buffer.bytes());
     return buffer;
   }
-  const testing::TestBackend backend_{GetParam(), 2};
+  const test::TestBackend backend_{GetParam(), 2};
 };
 
 TEST_P(DeviceFigures, UnpackedValuesAreTheActivations) {
@@ -176,7 +176,8 @@ TEST_P(DeviceFigures, MomentsAreThoseOfThePlainFunction) {
       if (channel % 3 == 1 && (channel % 2 == 0 || !is_last)) values[i] = 0;
     }
     const Buffer buffer = on_device(values);
-    const Moments found = backend_->get<DiagnosticKernels>().moments(buffer.floats(), shape), expected = moments(values, shape);
+    const Moments found = backend_->get<DiagnosticKernels>().moments(buffer.floats(), shape),
+                  expected = moments(values, shape);
     EXPECT_NEAR(found.mean, expected.mean, 1e-13 * std::abs(expected.mean)) << shape.str();
     EXPECT_NEAR(found.variance, expected.variance, 1e-12 * expected.variance) << shape.str();
     EXPECT_EQ(found.dead_fraction, expected.dead_fraction) << shape.str();
@@ -188,12 +189,15 @@ TEST_P(DeviceFigures, HistogramsAreThoseOfThePlainFunction) {
     std::vector<float> values = draw(count, 4);
     for (const int bins : {1, 4, 512}) {
       const Buffer buffer = on_device(values);
-      EXPECT_EQ(backend_->get<DiagnosticKernels>().histogram(buffer.floats(), count, bins), histogram(values, bins)) << count;
+      EXPECT_EQ(backend_->get<DiagnosticKernels>().histogram(buffer.floats(), count, bins),
+                histogram(values, bins))
+          << count;
     }
     values.front() = kNan;
     values.back() = -kInfinity;
     const Buffer buffer = on_device(values);
-    EXPECT_EQ(backend_->get<DiagnosticKernels>().histogram(buffer.floats(), count, 8), histogram(values, 8)) << count;
+    EXPECT_EQ(backend_->get<DiagnosticKernels>().histogram(buffer.floats(), count, 8), histogram(values, 8))
+        << count;
   }
 }
 
@@ -202,8 +206,10 @@ TEST_P(DeviceFigures, NormsAndProductsOfRowsAgreeWithDouble) {
            {1, 1}, {2, 3}, {5, 1000}, {33, 40}, {7, 2049}, {70, 95}}) {
     const std::vector<float> values = draw(rows * size, rows, 0.5);
     const Buffer buffer = on_device(values);
-    const std::vector<double> norms = backend_->get<DiagnosticKernels>().row_norms(buffer.floats(), static_cast<int>(rows), size),
-                              k = backend_->get<DiagnosticKernels>().gram(buffer.floats(), static_cast<int>(rows), size);
+    const std::vector<double> norms = backend_->get<DiagnosticKernels>().row_norms(
+                                  buffer.floats(), static_cast<int>(rows), size),
+                              k = backend_->get<DiagnosticKernels>().gram(buffer.floats(),
+                                                                          static_cast<int>(rows), size);
     ASSERT_EQ(norms.size(), rows);
     ASSERT_EQ(k.size(), rows * rows);
     for (std::size_t i = 0; i < rows; ++i) {
@@ -223,7 +229,7 @@ TEST_P(DeviceFigures, NormsAndProductsOfRowsAgreeWithDouble) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, DeviceFigures, ::testing::ValuesIn(testing::backend_names()),
+INSTANTIATE_TEST_SUITE_P(Devices, DeviceFigures, ::testing::ValuesIn(test::backend_names()),
                          [](const auto& info) { return info.param; });
 
 double dead_fraction_in_double(const reference::Tensor& y) {
@@ -338,12 +344,11 @@ INSTANTIATE_TEST_SUITE_P(Norms, ProbeNorms,
                          ::testing::Combine(::testing::ValuesIn(probed_backends()),
                                             ::testing::ValuesIn(test::norm_names())),
                          [](const auto& info) {
-                           return std::get<0>(info.param) + "_" +
-                                  testing::identifier(std::get<1>(info.param));
+                           return std::get<0>(info.param) + "_" + test::identifier(std::get<1>(info.param));
                          });
 
 TEST(Probe, Bf16IsCloseToDouble) {
-  if (const std::string missing = testing::why_not_here("cpu_nhwc_bf16"); !missing.empty())
+  if (const std::string missing = test::why_not_here("cpu_nhwc_bf16"); !missing.empty())
     GTEST_SKIP() << missing;
   for (const char* norm : {"none", "bn", "gn:4"}) {
     SmallNetwork small("cpu_nhwc_bf16", norm, false);
@@ -385,7 +390,7 @@ TEST(Probe, ADivergedNetworkCanBeLookedAt) {
 
 TEST(Probe, NetworksOfAllKindsHaveTheirBlocks) {
   const auto outputs = [](const char* net, const char* norm) {
-    const auto backend = testing::make_test_backend("cpu_blocked");
+    const auto backend = test::make_test_backend("cpu_blocked");
     Graph graph(*backend, {1, 3, 32, 32});
     build_network(graph, {.net = net, .norm = Norm::parse(norm), .fuse = false});
     graph.setup({.batch = 2});

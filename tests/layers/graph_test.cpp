@@ -33,7 +33,7 @@ Trained train(
     const std::string& norm, int threads, int shard_samples = 0, const std::string& net = "net_a",
     DataType precision = DataType::f32,
     const std::function<void(Backend&, int)>& before_pass = [](Backend&, int) {}) {
-  const auto backend = testing::make_test_backend("cpu_blocked", threads);
+  const auto backend = test::make_test_backend("cpu_blocked", threads);
   Graph graph(*backend, {1, 3, 32, 32});
   build_network(graph, {net, Norm::parse(norm), 0.5});
   graph.setup({.batch = kBatch,
@@ -97,7 +97,7 @@ TEST_P(GraphNorms, EqualBitsWhenRunTwice) {
 }
 
 TEST_P(GraphNorms, EqualBitsInBf16) {
-  const auto backend = testing::make_test_backend("cpu_blocked");
+  const auto backend = test::make_test_backend("cpu_blocked");
   if (const std::string missing = backend->why_not(DataType::bf16); !missing.empty()) GTEST_SKIP() << missing;
   const Trained one = train(GetParam(), 1, 0, "net_a", DataType::bf16);
   for (const double loss : one.losses) EXPECT_TRUE(std::isfinite(loss));
@@ -118,7 +118,7 @@ TEST_P(GraphNorms, AnyShardSizeGivesTheSameUpToRounding) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Norms, GraphNorms, ::testing::ValuesIn(test::norm_names()),
-                         [](const auto& info) { return testing::identifier(info.param); });
+                         [](const auto& info) { return test::identifier(info.param); });
 
 TEST(Graph, OneGroupIsLayerNormAndAGroupAChannelIsInstanceNorm) {
   EXPECT_TRUE(train("gn:1", 1) == by_one_thread("ln"));
@@ -128,7 +128,7 @@ TEST(Graph, OneGroupIsLayerNormAndAGroupAChannelIsInstanceNorm) {
 
 TEST(Graph, ResidualNetworksTrainToo) {
   for (const DataType precision : {DataType::f32, DataType::bf16}) {
-    const auto backend = testing::make_test_backend("cpu_blocked");
+    const auto backend = test::make_test_backend("cpu_blocked");
     if (!backend->why_not(precision).empty()) continue;
     for (const char* norm : {"bn", "gn:4", "none"}) {
       const Trained one = train(norm, 1, 0, "resnet:8", precision);
@@ -144,7 +144,7 @@ TEST(Graph, PlainNetworksTrainToo) {
 
 TEST(Graph, MemoryDoesNotGrowWithTheBatchUnlessSamplesAreCoupled) {
   const auto memory = [](const char* norm, int batch) {
-    const auto backend = testing::make_test_backend("cpu_blocked", 2);
+    const auto backend = test::make_test_backend("cpu_blocked", 2);
     Graph graph(*backend, {1, 3, 32, 32});
     build_network(graph, {"net_a", Norm::parse(norm)});
     graph.setup({.batch = batch});
@@ -157,7 +157,7 @@ TEST(Graph, MemoryDoesNotGrowWithTheBatchUnlessSamplesAreCoupled) {
 }
 
 TEST(Graph, Bf16HalvesWhatIsKeptOfABatch) {
-  const auto backend = testing::make_test_backend("cpu_blocked", 2);
+  const auto backend = test::make_test_backend("cpu_blocked", 2);
   if (const std::string missing = backend->why_not(DataType::bf16); !missing.empty()) GTEST_SKIP() << missing;
   const auto memory = [&](DataType precision) {
     Graph graph(*backend, {1, 3, 32, 32});
@@ -169,7 +169,7 @@ TEST(Graph, Bf16HalvesWhatIsKeptOfABatch) {
 }
 
 TEST(Graph, ABatchLargerThanBookedIsRefused) {
-  const auto backend = testing::make_test_backend("cpu_blocked");
+  const auto backend = test::make_test_backend("cpu_blocked");
   Graph graph(*backend, {1, 3, 32, 32});
   build_network(graph, {"net_a", Norm::parse("bn")});
   graph.setup({.batch = 4});
@@ -179,7 +179,7 @@ TEST(Graph, ABatchLargerThanBookedIsRefused) {
 }
 
 TEST(Graph, WantsALossAtItsEndAndOneSetup) {
-  const auto backend = testing::make_test_backend("cpu_blocked");
+  const auto backend = test::make_test_backend("cpu_blocked");
   Graph graph(*backend, {1, 3, 8, 8});
   const int y =
       graph.add(std::make_unique<Conv2d>("conv", Conv2d::Options{4, 3, 1, 1, false}), graph.input());

@@ -52,16 +52,16 @@ Case draw_case(int seed, DataType type) {
   const std::size_t affine = k.norm.affine_count(c, h, w);
   k.gamma = draw.gammas(affine);
   if (k.norm.has_beta()) k.beta = draw.normals(affine);
-  for (Values* values : {&k.x.v, &k.dy.v}) testing::round_to(type, *values);
-  for (Values* values : {&k.gamma, &k.beta}) testing::round_to_float(*values);
+  for (Values* values : {&k.x.v, &k.dy.v}) test::round_to(type, *values);
+  for (Values* values : {&k.gamma, &k.beta}) test::round_to_float(*values);
   return k;
 }
 
-class GroupNormShapes : public ::testing::TestWithParam<testing::BackendAndDraw> {};
+class GroupNormShapes : public ::testing::TestWithParam<test::BackendAndDraw> {};
 
 TEST_P(GroupNormShapes, MatchesReference) {
   const auto& [backend_name, seed] = GetParam();
-  const DataType type = testing::precision_of(backend_name);
+  const DataType type = test::precision_of(backend_name);
   // A pre-activation within rounding of 0 may fall on either side: draw again.
   Case k;
   reference::NormForward forward;
@@ -78,21 +78,19 @@ TEST_P(GroupNormShapes, MatchesReference) {
   const reference::Tensor dz = reference::relu(k.dy, mask);
   const reference::NormGradients expected = reference::norm_backward(k.norm, forward, k.gamma, dz);
 
-  const auto backend = testing::make_test_backend(backend_name, 1 + seed % 2);
-  const testing::LayerRun run =
-      testing::run_layer(backend, std::make_unique<GroupNorm>("norm", "norm", k.spec()), k.x, k.dy,
-                         k.parameters(), 1 + seed % 4);
+  const auto backend = test::make_test_backend(backend_name, 1 + seed % 2);
+  const test::LayerRun run = test::run_layer(backend, std::make_unique<GroupNorm>("norm", "norm", k.spec()),
+                                             k.x, k.dy, k.parameters(), 1 + seed % 4);
 
-  const testing::NormTolerance tolerance = testing::norm_tolerance(k.norm, forward, k.gamma, k.beta, dz);
-  testing::expect_within(run.y, y.v, testing::stored(type, y.v, tolerance.y), "y");
-  testing::expect_within(run.dx, expected.dx.v, testing::stored(type, expected.dx.v, tolerance.dx), "dx");
-  testing::expect_within(run.gradients[0], expected.dgamma, tolerance.dgamma, "dgamma");
-  if (k.norm.has_beta()) testing::expect_within(run.gradients[1], expected.dbeta, tolerance.dbeta, "dbeta");
+  const test::NormTolerance tolerance = test::norm_tolerance(k.norm, forward, k.gamma, k.beta, dz);
+  test::expect_within(run.y, y.v, test::stored(type, y.v, tolerance.y), "y");
+  test::expect_within(run.dx, expected.dx.v, test::stored(type, expected.dx.v, tolerance.dx), "dx");
+  test::expect_within(run.gradients[0], expected.dgamma, tolerance.dgamma, "dgamma");
+  if (k.norm.has_beta()) test::expect_within(run.gradients[1], expected.dbeta, tolerance.dbeta, "dbeta");
 }
 
 // 1,200 draws: 200 for each of the six norms.
-INSTANTIATE_TEST_SUITE_P(Random, GroupNormShapes, ::testing::ValuesIn(testing::draws(1200)),
-                         testing::name_of);
+INSTANTIATE_TEST_SUITE_P(Random, GroupNormShapes, ::testing::ValuesIn(test::draws(1200)), test::name_of);
 
 /// Maps that a GPU's block cannot keep: their groups are cut into parts. Among so many values some lie on the
 /// ReLU's kink, so the reference takes the mask of the run.
@@ -100,7 +98,7 @@ class GroupNormLargeMaps : public ::testing::TestWithParam<std::tuple<std::strin
 
 TEST_P(GroupNormLargeMaps, MatchReference) {
   const auto& [backend_name, norm_name] = GetParam();
-  const DataType type = testing::precision_of(backend_name);
+  const DataType type = test::precision_of(backend_name);
   reference::Draw draw(77);
   Case k;
   k.norm = reference::Norm::parse(norm_name);
@@ -110,31 +108,31 @@ TEST_P(GroupNormLargeMaps, MatchReference) {
   const std::size_t affine = k.norm.affine_count(16, 61, 59);
   k.gamma = draw.gammas(affine);
   if (k.norm.has_beta()) k.beta = draw.normals(affine);
-  for (Values* values : {&k.x.v, &k.dy.v}) testing::round_to(type, *values);
-  for (Values* values : {&k.gamma, &k.beta}) testing::round_to_float(*values);
+  for (Values* values : {&k.x.v, &k.dy.v}) test::round_to(type, *values);
+  for (Values* values : {&k.gamma, &k.beta}) test::round_to_float(*values);
   const reference::NormForward forward = reference::norm_forward(k.norm, k.x, k.gamma, k.beta);
 
-  const auto backend = testing::make_test_backend(backend_name);
-  const testing::LayerRun run = testing::run_layer(
-      backend, std::make_unique<GroupNorm>("norm", "norm", k.spec()), k.x, k.dy, k.parameters());
+  const auto backend = test::make_test_backend(backend_name);
+  const test::LayerRun run = test::run_layer(backend, std::make_unique<GroupNorm>("norm", "norm", k.spec()),
+                                             k.x, k.dy, k.parameters());
 
   reference::Mask mask(forward.y.size());
   for (std::size_t i = 0; i < mask.size(); ++i) mask[i] = run.y[i] > 0 ? 1 : 0;
   const reference::Tensor y = reference::relu(forward.y, mask), dz = reference::relu(k.dy, mask);
   const reference::NormGradients expected = reference::norm_backward(k.norm, forward, k.gamma, dz);
-  const testing::NormTolerance tolerance = testing::norm_tolerance(k.norm, forward, k.gamma, k.beta, dz);
+  const test::NormTolerance tolerance = test::norm_tolerance(k.norm, forward, k.gamma, k.beta, dz);
   for (std::size_t i = 0; i < mask.size(); ++i) {
     ASSERT_TRUE((forward.y.v[i] > 0) == (mask[i] != 0) || std::abs(forward.y.v[i]) <= tolerance.y) << i;
   }
-  testing::expect_within(run.y, y.v, testing::stored(type, y.v, tolerance.y), "y");
-  testing::expect_within(run.dx, expected.dx.v, testing::stored(type, expected.dx.v, tolerance.dx), "dx");
-  testing::expect_within(run.gradients[0], expected.dgamma, tolerance.dgamma, "dgamma");
-  if (k.norm.has_beta()) testing::expect_within(run.gradients[1], expected.dbeta, tolerance.dbeta, "dbeta");
+  test::expect_within(run.y, y.v, test::stored(type, y.v, tolerance.y), "y");
+  test::expect_within(run.dx, expected.dx.v, test::stored(type, expected.dx.v, tolerance.dx), "dx");
+  test::expect_within(run.gradients[0], expected.dgamma, tolerance.dgamma, "dgamma");
+  if (k.norm.has_beta()) test::expect_within(run.gradients[1], expected.dbeta, tolerance.dbeta, "dbeta");
 }
 
 std::vector<std::string> gpu_names() {
-  std::vector<std::string> names = testing::backend_names();
-  std::erase_if(names, [](const std::string& name) { return !testing::has_part(name, "cuda"); });
+  std::vector<std::string> names = test::backend_names();
+  std::erase_if(names, [](const std::string& name) { return !test::has_part(name, "cuda"); });
   return names;
 }
 
@@ -143,8 +141,7 @@ INSTANTIATE_TEST_SUITE_P(Gpu, GroupNormLargeMaps,
                                             ::testing::Values("ln", "gn:2", "in", "rms", "ln-elementwise",
                                                               "rms-elementwise")),
                          [](const auto& info) {
-                           return std::get<0>(info.param) + "_" +
-                                  testing::identifier(std::get<1>(info.param));
+                           return std::get<0>(info.param) + "_" + test::identifier(std::get<1>(info.param));
                          });
 
 class GroupNormLaws : public ::testing::TestWithParam<std::string> {};
@@ -154,16 +151,16 @@ TEST_P(GroupNormLaws, AConstantInputBecomesBeta) {
   const reference::Tensor x(3, 8, 5, 5, 12345.678F);
   reference::Tensor dy = draw.tensor(3, 8, 5, 5);
   Values gamma = draw.gammas(8), beta = draw.normals(8);
-  const auto backend = testing::make_test_backend(GetParam());
-  testing::round_to(backend.precision, beta);
-  const testing::LayerRun run = testing::run_layer(
+  const auto backend = test::make_test_backend(GetParam());
+  test::round_to(backend.precision, beta);
+  const test::LayerRun run = test::run_layer(
       backend, std::make_unique<GroupNorm>("norm", "norm", GroupNormSpec{2, true, false, false}), x, dy,
       {gamma, beta});
   for (std::size_t i = 0; i < run.y.size(); ++i) ASSERT_EQ(run.y[i], static_cast<float>(beta[i / 25 % 8]));
 }
 
 TEST_P(GroupNormLaws, RefusesGroupsThatDoNotDivide) {
-  const auto backend = testing::make_test_backend(GetParam());
+  const auto backend = test::make_test_backend(GetParam());
   Graph graph(*backend, {1, 16, 4, 4});
   graph.add(
       std::make_unique<ProbeLoss>(),
@@ -178,7 +175,7 @@ TEST_P(GroupNormLaws, RefusesGroupsThatDoNotDivide) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, GroupNormLaws, ::testing::ValuesIn(testing::backend_names()),
+INSTANTIATE_TEST_SUITE_P(Backends, GroupNormLaws, ::testing::ValuesIn(test::backend_names()),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

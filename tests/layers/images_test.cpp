@@ -32,11 +32,11 @@ class ImagesTest : public ::testing::TestWithParam<std::tuple<std::string, Layou
 
 TEST_P(ImagesTest, LoadsNormalizesAndAugments) {
   const auto& [backend_name, layout] = GetParam();
-  const auto backend = testing::make_test_backend(backend_name);
+  const auto backend = test::make_test_backend(backend_name);
   const Fixture fixture;
   const std::vector<std::uint32_t> indices{4, 0, 5};
-  const testing::DeviceArray<std::uint8_t> pixels(*backend, fixture.pixels);
-  const testing::DeviceArray<std::uint32_t> on_device(*backend, indices);
+  const test::DeviceArray<std::uint8_t> pixels(*backend, fixture.pixels);
+  const test::DeviceArray<std::uint32_t> on_device(*backend, indices);
   ImageSet images = fixture.set;
   images.pixels = pixels.data();
   const Shape shape{3, 3, kSize, kSize};
@@ -70,7 +70,7 @@ TEST_P(ImagesTest, LoadsNormalizesAndAugments) {
                                      static_cast<double>(mean[channel])) /
                                     static_cast<double>(std[channel]);
             ASSERT_NEAR(static_cast<double>(x[at]), expected,
-                        testing::stored(backend.precision, {expected}, 1e-6)[0]);
+                        test::stored(backend.precision, {expected}, 1e-6)[0]);
           }
         }
       }
@@ -82,7 +82,7 @@ TEST_P(ImagesTest, LoadsNormalizesAndAugments) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, ImagesTest,
-                         ::testing::Combine(::testing::ValuesIn(testing::backend_names()),
+                         ::testing::Combine(::testing::ValuesIn(test::backend_names()),
                                             ::testing::Values(Layout::image, Layout::native)),
                          [](const auto& info) {
                            return std::get<0>(info.param) +

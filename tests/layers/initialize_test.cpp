@@ -15,7 +15,7 @@ struct Drawn {
 
 Drawn draw(const std::string& scheme, const std::string& norm, std::uint64_t seed,
            const std::string& net = "net_a") {
-  const auto backend = testing::make_test_backend("cpu_blocked");
+  const auto backend = test::make_test_backend("cpu_blocked");
   Graph graph(*backend, {1, 3, 32, 32});
   build_network(graph, {net, Norm::parse(norm)});
   graph.setup({.batch = 1});

@@ -6,11 +6,11 @@
 namespace normlab {
 namespace {
 
-class MaxPoolShapes : public ::testing::TestWithParam<testing::BackendAndDraw> {};
+class MaxPoolShapes : public ::testing::TestWithParam<test::BackendAndDraw> {};
 
 TEST_P(MaxPoolShapes, MatchesReference) {
   const auto& [backend_name, seed] = GetParam();
-  const DataType type = testing::precision_of(backend_name);
+  const DataType type = test::precision_of(backend_name);
   reference::Draw draw(static_cast<std::uint64_t>(seed));
   const int n = draw.integer(1, 6), c = draw.integer(1, 40), h = draw.integer(2, 9), w = draw.integer(2, 9);
   reference::Tensor x = draw.tensor(n, c, h, w);
@@ -19,16 +19,16 @@ TEST_P(MaxPoolShapes, MatchesReference) {
     if (ties) value = draw.integer(0, 2);  // the first maximum in row order wins
   }
   reference::Tensor dy = draw.tensor(n, c, h / 2, w / 2);
-  for (reference::Values* values : {&x.v, &dy.v}) testing::round_to(type, *values);
+  for (reference::Values* values : {&x.v, &dy.v}) test::round_to(type, *values);
   const reference::Choices choices = reference::max_pool_choices(x);
-  const auto backend = testing::make_test_backend(backend_name);
-  const testing::LayerRun run =
-      testing::run_layer(backend, std::make_unique<MaxPool>("p1"), x, dy, {}, 1 + seed % 3);
-  testing::expect_within(run.y, reference::max_pool(x, choices).v, 0.0, "y");
-  testing::expect_within(run.dx, reference::max_pool_backward(x, choices, dy).v, 0.0, "dx");
+  const auto backend = test::make_test_backend(backend_name);
+  const test::LayerRun run =
+      test::run_layer(backend, std::make_unique<MaxPool>("p1"), x, dy, {}, 1 + seed % 3);
+  test::expect_within(run.y, reference::max_pool(x, choices).v, 0.0, "y");
+  test::expect_within(run.dx, reference::max_pool_backward(x, choices, dy).v, 0.0, "dx");
 }
 
-INSTANTIATE_TEST_SUITE_P(Random, MaxPoolShapes, ::testing::ValuesIn(testing::draws(200)), testing::name_of);
+INSTANTIATE_TEST_SUITE_P(Random, MaxPoolShapes, ::testing::ValuesIn(test::draws(200)), test::name_of);
 
 TEST(MaxPool, RefusesASinglePixel) {
   EXPECT_THROW(static_cast<void>(MaxPool("p1").infer(std::vector<Shape>{{1, 3, 1, 4}})), Error);

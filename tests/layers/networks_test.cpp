@@ -20,12 +20,12 @@ using reference::Named;
 using reference::Values;
 
 struct Network {
-  testing::TestBackend backend;
+  test::TestBackend backend;
   std::unique_ptr<Graph> graph;
 
   Network(const std::string& backend_name, const std::string& net, const std::string& norm,
           GraphOptions options, int threads = 2)
-      : backend(testing::make_test_backend(backend_name, threads)),
+      : backend(test::make_test_backend(backend_name, threads)),
         graph(std::make_unique<Graph>(*backend, Shape{1, 3, 32, 32})) {
     build_network(*graph, {net, Norm::parse(norm)});
     graph->setup(options);
@@ -33,7 +33,7 @@ struct Network {
   void set(const Named& parameters) {
     for (const Parameter* p : graph->parameters()) {
       ASSERT_EQ(parameters.at(p->name).size(), p->count) << p->name;
-      backend->to_device(testing::floats(parameters.at(p->name)).data(), graph->values() + p->offset,
+      backend->to_device(test::floats(parameters.at(p->name)).data(), graph->values() + p->offset,
                          p->count * sizeof(float));
     }
   }
@@ -85,7 +85,7 @@ TEST(Networks, ResidualNetworksHaveTheKnownSizes) {
 }
 
 TEST(Networks, WidthScalesResidualNetworks) {
-  const auto backend = testing::make_test_backend("cpu_blocked");
+  const auto backend = test::make_test_backend("cpu_blocked");
   Graph graph(*backend, {1, 3, 32, 32});
   build_network(graph, {"resnet:8", Norm::parse("bn"), 0.5, 100});
   graph.setup({.batch = 1});
@@ -133,26 +133,26 @@ struct WholePass {
         parameters(reference::trajectory::initial_parameters(network)),
         x(samples, 3, 32, 32),
         labels(reference::trajectory::label_batch(0)) {
-    const DataType type = testing::precision_of(backend_name);
+    const DataType type = test::precision_of(backend_name);
     for (auto& [name, values] : parameters) {  // packing would round the parameters of convolutions
       const bool is_norm = name.find(".norm.") != std::string::npos;
-      testing::round_to(is_norm                  ? DataType::f32
-                        : name.ends_with("bias") ? testing::bias_type(backend_name)
-                                                 : type,
-                        values);
+      test::round_to(is_norm                  ? DataType::f32
+                     : name.ends_with("bias") ? test::bias_type(backend_name)
+                                              : type,
+                     values);
     }
     const reference::Tensor batch_of_32 = reference::trajectory::input(0);
     std::copy_n(batch_of_32.v.begin(), x.size(), x.v.begin());
-    testing::round_to(type, x.v);
+    test::round_to(type, x.v);
     labels.resize(static_cast<std::size_t>(samples));
 
     Network ours(backend_name, net, norm,
                  {.batch = samples,
-                  .shard_samples = testing::has_part(backend_name, "cuda") ? 0 : 4,  // a GPU has one shard
+                  .shard_samples = test::has_part(backend_name, "cuda") ? 0 : 4,  // a GPU has one shard
                   .precision = type,
                   .keep = true});
     ours.set(parameters);
-    const std::vector<float> values = testing::floats(x.v);
+    const std::vector<float> values = test::floats(x.v);
     const std::vector<std::int32_t> targets(labels.begin(), labels.end());
     Batch batch;
     batch.count = samples;
@@ -167,8 +167,8 @@ struct WholePass {
       if (node.layer->is_loss()) continue;
       std::string name = node.layer->name();
       const Shape shape = node.layer->y_shape().with_n(samples);
-      const reference::Tensor y = testing::tensor_of(shape, ours.graph->activation(name));
-      const reference::Tensor dy = testing::tensor_of(shape, ours.graph->gradient(name));
+      const reference::Tensor y = test::tensor_of(shape, ours.graph->activation(name));
+      const reference::Tensor dy = test::tensor_of(shape, ours.graph->gradient(name));
       const std::string block = name.substr(0, name.rfind('.'));
       if (name.ends_with(".relu") || (name.ends_with(".norm") && network.has(block + ".relu"))) {
         name = block + ".relu";
@@ -190,7 +190,7 @@ std::vector<std::string> whole_network_backends(DataType type) {
   return type == DataType::f32 ? std::vector<std::string>{"cpu_blocked", "cuda_emulated"}
                                : std::vector<std::string>{"cpu_blocked_bf16"};
 #else
-  return testing::backend_names(type);
+  return test::backend_names(type);
 #endif
 }
 
@@ -227,8 +227,7 @@ INSTANTIATE_TEST_SUITE_P(NetA, WholeNetwork,
                          ::testing::Combine(::testing::ValuesIn(whole_network_backends(DataType::f32)),
                                             ::testing::ValuesIn(test::norm_names())),
                          [](const auto& info) {
-                           return std::get<0>(info.param) + "_" +
-                                  testing::identifier(std::get<1>(info.param));
+                           return std::get<0>(info.param) + "_" + test::identifier(std::get<1>(info.param));
                          });
 
 class ResidualNetwork : public WholeNetwork {};
@@ -243,8 +242,7 @@ INSTANTIATE_TEST_SUITE_P(Depth8, ResidualNetwork,
                          ::testing::Combine(::testing::Values("cpu_blocked", "cpu_nhwc"),
                                             ::testing::ValuesIn(test::norm_names())),
                          [](const auto& info) {
-                           return std::get<0>(info.param) + "_" +
-                                  testing::identifier(std::get<1>(info.param));
+                           return std::get<0>(info.param) + "_" + test::identifier(std::get<1>(info.param));
                          });
 
 TEST(ResidualNetwork20, GradientsMatchTheReference) {
@@ -272,14 +270,14 @@ void expect_layers_of_the_reference(const std::string& backend_name, const Whole
   EXPECT_NEAR(ours.result.loss_sum / samples, expected.loss.loss, 1e-6 * expected.loss.loss);
   const auto check = [&](const Values& actual, const Values& wanted, const Values& tolerance,
                          const std::string& what) {
-    testing::expect_within(testing::floats(actual), wanted, tolerance, what);
+    test::expect_within(test::floats(actual), wanted, tolerance, what);
   };
   const auto check_parameter = [&](const std::string& name, const Values& tolerance) {
     check(ours.parameter_gradients.at(name), expected.gradients.at(name), tolerance, "d " + name);
   };
   const std::string logits = ours.network.nodes.back().name;
   check(ours.gradients.at(logits).v, expected.loss.dlogits.v,
-        testing::stored(kType, expected.loss.dlogits.v, 1e-6 / samples), "dlogits");
+        test::stored(kType, expected.loss.dlogits.v, 1e-6 / samples), "dlogits");
 
   using Kind = reference::Node::Kind;
   std::map<std::string, int> readers;
@@ -302,35 +300,34 @@ void expect_layers_of_the_reference(const std::string& backend_name, const Whole
       const Values bias = node.bias ? reference::absolute(ours.parameters.at(node.name + ".bias")) : Values();
       const reference::ConvGradients size =
           reference::conv2d_backward(absolute(x), weight, absolute(dy), conv);
-      y_tolerance = testing::conv_tolerance(reference::conv2d(absolute(x), weight, bias, node.outputs, conv));
-      dx_tolerance = testing::conv_tolerance(size.dx);
+      y_tolerance = test::conv_tolerance(reference::conv2d(absolute(x), weight, bias, node.outputs, conv));
+      dx_tolerance = test::conv_tolerance(size.dx);
       // Where inputs or gradients of a channel are nearly all zeros, a kernel's taps say little about its
       // tiles.
-      Values dweight_tolerance = testing::scaled(size.dweight, 1e-5);
+      Values dweight_tolerance = test::scaled(size.dweight, 1e-5);
       for (double& t : dweight_tolerance) t += 1e-7 * reference::largest(size.dweight);
       const Values& dweight = expected.gradients.at(node.name + ".weight");
-      check_parameter(node.name + ".weight",
-                      testing::conv_gradient(backend_name, dweight, dweight_tolerance));
-      if (node.bias) check_parameter(node.name + ".bias", testing::scaled(size.dbias, 1e-5));
+      check_parameter(node.name + ".weight", test::conv_gradient(backend_name, dweight, dweight_tolerance));
+      if (node.bias) check_parameter(node.name + ".bias", test::scaled(size.dbias, 1e-5));
     } else if (node.kind == Kind::norm) {
       const Values& gamma = ours.parameters.at(node.name + ".weight");
       const Values beta = node.norm.has_beta() ? ours.parameters.at(node.name + ".bias") : Values();
-      const testing::NormTolerance tolerance = testing::norm_tolerance(
-          node.norm, reference::norm_forward(node.norm, x, gamma, beta), gamma, beta,
-          is_fused ? reference::relu_backward(ours.decisions.relu.at(after), dy) : dy);
+      const test::NormTolerance tolerance =
+          test::norm_tolerance(node.norm, reference::norm_forward(node.norm, x, gamma, beta), gamma, beta,
+                               is_fused ? reference::relu_backward(ours.decisions.relu.at(after), dy) : dy);
       y_tolerance.assign(dy.size(), tolerance.y);
       dx_tolerance = tolerance.dx;
       check_parameter(node.name + ".weight", tolerance.dgamma);
       if (node.norm.has_beta()) check_parameter(node.name + ".bias", tolerance.dbeta);
     } else if (node.kind == Kind::global_average_pool) {
-      y_tolerance = testing::scaled(reference::global_average_pool(absolute(x)).v, 1e-6);
+      y_tolerance = test::scaled(reference::global_average_pool(absolute(x)).v, 1e-6);
       dx_tolerance.assign(x.size(), 1e-6 * reference::largest(dy.v));
     } else if (node.kind == Kind::add) {
-      y_tolerance = testing::scaled(reference::absolute(expected.activations.at(after).v), 1e-6);
+      y_tolerance = test::scaled(reference::absolute(expected.activations.at(after).v), 1e-6);
     }
     const bool is_exact = node.kind == Kind::relu || node.kind == Kind::max_pool;
     const auto within = [&](const Values& values, const Values& tolerance) {
-      return is_exact ? tolerance : testing::stored(kType, values, tolerance);
+      return is_exact ? tolerance : test::stored(kType, values, tolerance);
     };
     const Values& y = expected.activations.at(after).v;
     check(ours.activations.at(after).v, y, within(y, y_tolerance), after);
@@ -343,7 +340,7 @@ void expect_layers_of_the_reference(const std::string& backend_name, const Whole
 
 TEST_P(WholeNetworkBf16, EveryLayerMatchesTheReferenceOnItsOwnInputs) {
   const auto& [backend_name, norm] = GetParam();
-  if (const std::string missing = testing::make_test_backend(backend_name)->why_not(DataType::bf16);
+  if (const std::string missing = test::make_test_backend(backend_name)->why_not(DataType::bf16);
       !missing.empty())
     GTEST_SKIP() << missing;
   constexpr int kSamples = 6;
@@ -352,7 +349,7 @@ TEST_P(WholeNetworkBf16, EveryLayerMatchesTheReferenceOnItsOwnInputs) {
 
 TEST(ResidualNetworkBf16, EveryLayerMatchesTheReferenceOnItsOwnInputs) {
   for (const char* backend_name : {"cpu_blocked_bf16", "cpu_nhwc_bf16"}) {
-    if (const std::string missing = testing::make_test_backend(backend_name)->why_not(DataType::bf16);
+    if (const std::string missing = test::make_test_backend(backend_name)->why_not(DataType::bf16);
         !missing.empty())
       GTEST_SKIP() << missing;
     for (const char* norm : {"none", "bn", "gn:4"}) {
@@ -368,8 +365,7 @@ INSTANTIATE_TEST_SUITE_P(NetA, WholeNetworkBf16,
                          ::testing::Combine(::testing::ValuesIn(whole_network_backends(DataType::bf16)),
                                             ::testing::ValuesIn(test::norm_names())),
                          [](const auto& info) {
-                           return std::get<0>(info.param) + "_" +
-                                  testing::identifier(std::get<1>(info.param));
+                           return std::get<0>(info.param) + "_" + test::identifier(std::get<1>(info.param));
                          });
 
 class Trajectory : public WholeNetwork {};
@@ -392,7 +388,7 @@ TEST_P(Trajectory, FollowsPyTorch) {
   Optimizer optimizer(*ours.graph, {OptimizerOptions::Kind::sgd, false, 0, 0});
   const Values& losses = golden.values("trajectory/" + norm + "/losses");
   for (int step = 0; step < kTrajectorySteps; ++step) {
-    const std::vector<float> values = testing::floats(reference::trajectory::input(step).v);
+    const std::vector<float> values = test::floats(reference::trajectory::input(step).v);
     const std::vector<int> labels = reference::trajectory::label_batch(step);
     const std::vector<std::int32_t> targets(labels.begin(), labels.end());
     Batch batch;
@@ -415,8 +411,7 @@ INSTANTIATE_TEST_SUITE_P(NetA, Trajectory,
                          ::testing::Combine(::testing::Values("cpu_blocked", "cpu_nhwc"),
                                             ::testing::ValuesIn(test::norm_names())),
                          [](const auto& info) {
-                           return std::get<0>(info.param) + "_" +
-                                  testing::identifier(std::get<1>(info.param));
+                           return std::get<0>(info.param) + "_" + test::identifier(std::get<1>(info.param));
                          });
 
 }  // namespace

@@ -64,8 +64,8 @@ TEST_P(Nonfinite, Relu) {
   const reference::Tensor x = mixture(2, 23, 3, 5);
   reference::Tensor dy = mixture(2, 23, 3, 5);
   std::rotate(dy.v.begin(), dy.v.begin() + 3, dy.v.end());  // each kind meets several
-  const auto backend = testing::make_test_backend(GetParam());
-  const testing::LayerRun run = testing::run_layer(backend, std::make_unique<Relu>("relu"), x, dy, {});
+  const auto backend = test::make_test_backend(GetParam());
+  const test::LayerRun run = test::run_layer(backend, std::make_unique<Relu>("relu"), x, dy, {});
   expect_values(run.y, reference::relu(x).v, "y");
   expect_values(run.dx, reference::relu_backward(reference::relu_mask(x), dy).v, "dx");
 }
@@ -83,8 +83,8 @@ TEST_P(Nonfinite, MaxPool) {
     dy.v[i] = i % 7 == 3 ? kPoisons[i % 3] : static_cast<double>(i % 50 + 1);
   });
   const reference::Choices choices = reference::max_pool_choices(x);
-  const auto backend = testing::make_test_backend(GetParam());
-  const testing::LayerRun run = testing::run_layer(backend, std::make_unique<MaxPool>("p1"), x, dy, {});
+  const auto backend = test::make_test_backend(GetParam());
+  const test::LayerRun run = test::run_layer(backend, std::make_unique<MaxPool>("p1"), x, dy, {});
   expect_values(run.y, reference::max_pool(x, choices).v, "y");
   expect_values(run.dx, reference::max_pool_backward(x, choices, dy).v, "dx");
 }
@@ -99,23 +99,22 @@ TEST_P(Nonfinite, GlobalAvgPool) {
       if (c % 5 == 0) dy.at(n, c, 0, 0) = kPoisons[c % 3];
     }
   }
-  const auto backend = testing::make_test_backend(GetParam());
-  const testing::LayerRun run =
-      testing::run_layer(backend, std::make_unique<GlobalAvgPool>("gap"), x, dy, {});
+  const auto backend = test::make_test_backend(GetParam());
+  const test::LayerRun run = test::run_layer(backend, std::make_unique<GlobalAvgPool>("gap"), x, dy, {});
   expect_kinds(run.y, reference::global_average_pool(x).v, "y");
   expect_kinds(run.dx, reference::global_average_pool_backward(x, dy).v, "dx");
 }
 
 TEST_P(Nonfinite, CircularPad) {
   const reference::Tensor x = mixture(2, 19, 3, 4), dy = mixture(2, 19, 5, 6);
-  const auto backend = testing::make_test_backend(GetParam());
-  const testing::LayerRun run = testing::run_layer(backend, std::make_unique<CircularPad>("pad"), x, dy, {});
+  const auto backend = test::make_test_backend(GetParam());
+  const test::LayerRun run = test::run_layer(backend, std::make_unique<CircularPad>("pad"), x, dy, {});
   expect_values(run.y, reference::wrap(x).v, "y");
   expect_values(run.dx, reference::wrap_backward(dy).v, "dx");
 }
 
 TEST_P(Nonfinite, Add) {
-  const auto backend = testing::make_test_backend(GetParam());
+  const auto backend = test::make_test_backend(GetParam());
   const reference::Tensor a = mixture(1, 23, 3, 5);
   reference::Tensor b = a;
   std::rotate(b.v.begin(), b.v.begin() + 2, b.v.end());
@@ -124,8 +123,8 @@ TEST_P(Nonfinite, Add) {
   Buffer of_a(*backend, bytes), of_b(*backend, bytes);
   const Tensor left{of_a.data(), shape, backend.precision, Layout::native},
       right{of_b.data(), shape, backend.precision, Layout::native};
-  backend->upload(testing::floats(a.v).data(), left);
-  backend->upload(testing::floats(b.v).data(), right);
+  backend->upload(test::floats(a.v).data(), left);
+  backend->upload(test::floats(b.v).data(), right);
   backend->get<AddKernels>().forward(left, right, left);
   std::vector<float> sum(a.size());
   backend->download(left, sum.data());
@@ -140,9 +139,9 @@ TEST_P(Nonfinite, Linear) {
       reference::Tensor x = draw.tensor(3, 21, 1, 1), dy = draw.tensor(3, 19, 1, 1);
       Values weight = draw.normals(21 * 19), bias = draw.normals(19);
       (place == 0 ? x.v[20] : place == 1 ? weight[21 * 18] : place == 2 ? bias[17] : dy.v[19]) = poison;
-      const auto backend = testing::make_test_backend(GetParam());
-      const testing::LayerRun run =
-          testing::run_layer(backend, std::make_unique<Linear>("linear", 19), x, dy, {weight, bias});
+      const auto backend = test::make_test_backend(GetParam());
+      const test::LayerRun run =
+          test::run_layer(backend, std::make_unique<Linear>("linear", 19), x, dy, {weight, bias});
       const reference::ConvGradients gradients = reference::linear_backward(x, weight, dy);
       SCOPED_TRACE(fmt::format("poison {} at {}", poison, place));
       expect_kinds(run.y, reference::linear(x, weight, bias, 19).v, "y");
@@ -153,7 +152,7 @@ TEST_P(Nonfinite, Linear) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, Nonfinite, ::testing::ValuesIn(testing::backend_names()),
+INSTANTIATE_TEST_SUITE_P(Backends, Nonfinite, ::testing::ValuesIn(test::backend_names()),
                          [](const auto& info) { return info.param; });
 
 // --- norms -------------------------------------------------------------------------------------------------
@@ -217,18 +216,18 @@ TEST_P(NonfiniteNorms, OneValuePoisonsWhatDependsOnIt) {
     clean.x = draw.tensor(3, c, h, w, 0.3);
     clean.gamma = draw.gammas(clean.norm.affine_count(c, h, w));
     clean.beta = clean.norm.has_beta() ? draw.normals(clean.gamma.size()) : Values();
-    for (Values* values : {&clean.gamma, &clean.beta}) testing::round_to_float(*values);
-    testing::round_to(testing::precision_of(backend_name), clean.x.v);
+    for (Values* values : {&clean.gamma, &clean.beta}) test::round_to_float(*values);
+    test::round_to(test::precision_of(backend_name), clean.x.v);
   } while (reference::relu_kink_distance(
                reference::norm_forward(clean.norm, clean.x, clean.gamma, clean.beta).y) < 2e-5);
   clean.dy = draw.tensor(3, c, h, w, 0.2);
-  testing::round_to(testing::precision_of(backend_name), clean.dy.v);
-  const auto backend = testing::make_test_backend(backend_name);
+  test::round_to(test::precision_of(backend_name), clean.dy.v);
+  const auto backend = test::make_test_backend(backend_name);
   const NormResults before(clean);
   const auto run = [&](const NormCase& k) {
-    return testing::run_layer(backend, k.layer(), k.x, k.dy, k.parameters(), 2);
+    return test::run_layer(backend, k.layer(), k.x, k.dy, k.parameters(), 2);
   };
-  const testing::LayerRun run_before = run(clean);
+  const test::LayerRun run_before = run(clean);
   for (const bool in_x : {true, false}) {
     for (const int channel : {0, 5, 6, 7, 8, 15, 16, 23}) {
       for (int place = 0; place < 3; ++place) {
@@ -239,7 +238,7 @@ TEST_P(NonfiniteNorms, OneValuePoisonsWhatDependsOnIt) {
         SCOPED_TRACE(
             fmt::format("{} in {} of sample {}, channel {}", poison, in_x ? "x" : "dy", place, channel));
         const NormResults expected(k);
-        const testing::LayerRun after = run(k);
+        const test::LayerRun after = run(k);
         expect_kinds(after.y, expected.y, "y");
         expect_kinds(after.dx, expected.dx, "dx");
         expect_kinds(after.gradients[0], expected.dgamma, "dgamma");
@@ -265,8 +264,8 @@ TEST_P(NonfiniteNorms, OneValuePoisonsWhatDependsOnIt) {
 }
 
 std::vector<std::string> norm_backends() {
-  std::vector<std::string> names = testing::backend_names();
-  std::erase_if(names, [](const std::string& name) { return testing::has_part(name, "library"); });
+  std::vector<std::string> names = test::backend_names();
+  std::erase_if(names, [](const std::string& name) { return test::has_part(name, "library"); });
   return names;
 }
 
@@ -276,8 +275,7 @@ INSTANTIATE_TEST_SUITE_P(Backends, NonfiniteNorms,
                                                               "ln-elementwise"),
                                             ::testing::Bool()),
                          [](const auto& info) {
-                           return std::get<0>(info.param) + "_" +
-                                  testing::identifier(std::get<1>(info.param)) +
+                           return std::get<0>(info.param) + "_" + test::identifier(std::get<1>(info.param)) +
                                   (std::get<2>(info.param) ? "_relu" : "");
                          });
 
@@ -289,7 +287,7 @@ class NonfiniteLogits : public ::testing::TestWithParam<std::tuple<std::string, 
 /// Each class of a sample poisoned in turn, the label at it and elsewhere; two at once; all.
 TEST_P(NonfiniteLogits, AsTheReference) {
   const auto& [backend_name, smoothing] = GetParam();
-  const auto backend = testing::make_test_backend(backend_name);
+  const auto backend = test::make_test_backend(backend_name);
   reference::Draw draw(5);
   for (const int classes : {2, 10, 40}) {
     for (const double poison : kPoisons) {
@@ -301,17 +299,17 @@ TEST_P(NonfiniteLogits, AsTheReference) {
       }
       for (int c = 0; c < classes; ++c) x.at(2 * classes, c, 0, 0) = poison;
       x.at(2 * classes + 1, 0, 0, 0) = x.at(2 * classes + 1, classes - 1, 0, 0) = poison;
-      testing::round_to(backend.precision, x.v);
+      test::round_to(backend.precision, x.v);
 
       const Shape shape{x.n, classes, 1, 1};
       const std::size_t bytes = backend->bytes(shape, backend.precision, Layout::native);
       Buffer logits(*backend, bytes), dlogits(*backend, bytes);
       const Tensor from{logits.data(), shape, backend.precision, Layout::native},
           to{dlogits.data(), shape, backend.precision, Layout::native};
-      backend->upload(testing::floats(x.v).data(), from);
+      backend->upload(test::floats(x.v).data(), from);
       const auto count = static_cast<std::size_t>(x.n);
-      const testing::DeviceArray<std::int32_t> targets(*backend, labels), predicted(*backend, count);
-      const testing::DeviceArray<float> loss(*backend, count), confidence(*backend, count);
+      const test::DeviceArray<std::int32_t> targets(*backend, labels), predicted(*backend, count);
+      const test::DeviceArray<float> loss(*backend, count), confidence(*backend, count);
       SoftmaxCrossEntropy args;
       args.logits = from;
       args.labels = targets.data();
@@ -342,7 +340,7 @@ TEST_P(NonfiniteLogits, AsTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, NonfiniteLogits,
-                         ::testing::Combine(::testing::ValuesIn(testing::backend_names()),
+                         ::testing::Combine(::testing::ValuesIn(test::backend_names()),
                                             ::testing::Values(0.0F, 0.1F)),
                          [](const auto& info) {
                            return std::get<0>(info.param) + (std::get<1>(info.param) > 0 ? "_smoothed" : "");
@@ -357,17 +355,17 @@ class NonfiniteGradients : public ::testing::TestWithParam<std::tuple<std::strin
 /// that is NaN, of an infinite one 0.
 TEST_P(NonfiniteGradients, ReachTheParameters) {
   const auto& [backend_name, clipped] = GetParam();
-  const auto backend = testing::make_test_backend(backend_name);
+  const auto backend = test::make_test_backend(backend_name);
   for (const double poison : kPoisons) {
     const std::vector<float> g{1, static_cast<float>(poison), -2}, w{1, 2, 3}, zeros(3);
     const bool all = clipped && std::isnan(poison);
-    const testing::DeviceArray<float> gradient(*backend, g);
-    const testing::DeviceArray<double> squares(*backend, 1);
+    const test::DeviceArray<float> gradient(*backend, g);
+    const test::DeviceArray<double> squares(*backend, 1);
     backend->get<OptimizerKernels>().sum_of_squares(gradient.data(), 3, squares.data());
-    const testing::DeviceArray<StepRates> rates(
+    const test::DeviceArray<StepRates> rates(
         *backend, std::vector<StepRates>{
                       {.lr = 0.1F, .momentum = 0.9F, .keep = 0, .step_size = 0.1F, .second_scale = 1}});
-    const testing::DeviceArray<float> by_sgd(*backend, w), velocity(*backend, zeros), by_adamw(*backend, w),
+    const test::DeviceArray<float> by_sgd(*backend, w), velocity(*backend, zeros), by_adamw(*backend, w),
         first(*backend, zeros), second(*backend, zeros);
     SgdStep sgd;
     sgd.w = by_sgd.data();
@@ -398,7 +396,7 @@ TEST_P(NonfiniteGradients, ReachTheParameters) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, NonfiniteGradients,
-                         ::testing::Combine(::testing::ValuesIn(testing::backend_names(DataType::f32)),
+                         ::testing::Combine(::testing::ValuesIn(test::backend_names(DataType::f32)),
                                             ::testing::Bool()),
                          [](const auto& info) {
                            return std::get<0>(info.param) + (std::get<1>(info.param) ? "_clipped" : "");

@@ -51,10 +51,10 @@ class EachNorm : public ::testing::TestWithParam<std::string> {};
 
 /// Whether the first image's result depends on the others.
 TEST_P(EachNorm, CouplesSamplesAsTheTableSays) {
-  testing::SmallNetwork network("cpu_nhwc", GetParam(), true);
+  test::SmallNetwork network("cpu_nhwc", GetParam(), true);
   network.graph->forward(network.batch());
   const float before = network.graph->confidence().front();
-  const std::size_t image = network.input.size() / testing::SmallNetwork::kSamples;
+  const std::size_t image = network.input.size() / test::SmallNetwork::kSamples;
   for (std::size_t i = image; i < network.input.size(); ++i)
     network.input[i] += 1 + static_cast<float>(i % 3);
   network.graph->forward(network.batch());
@@ -63,8 +63,8 @@ TEST_P(EachNorm, CouplesSamplesAsTheTableSays) {
 
 TEST_P(EachNorm, HasParametersAsTheTableSays) {
   const NormKind& kind = Norm::parse(GetParam()).kind();
-  testing::SmallNetwork network("cpu_nhwc", GetParam(), true);
-  const Shape map{1, 8, testing::SmallNetwork::kSize, testing::SmallNetwork::kSize};
+  test::SmallNetwork network("cpu_nhwc", GetParam(), true);
+  const Shape map{1, 8, test::SmallNetwork::kSize, test::SmallNetwork::kSize};
   const std::size_t each = kind.per_element ? map.per_sample() : static_cast<std::size_t>(map.c);
   std::size_t found = 0;
   for (const Parameter* p : network.graph->parameters()) {

@@ -26,23 +26,23 @@ class Optimizers : public ::testing::TestWithParam<std::tuple<std::string, Recip
 /// Flat buffers are the same whatever the layout and the storage of activations.
 std::vector<std::string> devices() {
   std::vector<std::string> names{"cpu_blocked"};
-  for (const std::string& name : testing::backend_names(DataType::f32)) {
-    if (testing::has_part(name, "cuda")) names.push_back(name);
+  for (const std::string& name : test::backend_names(DataType::f32)) {
+    if (test::has_part(name, "cuda")) names.push_back(name);
   }
   return names;
 }
 
 TEST_P(Optimizers, FollowTheReference) {
   const auto& [backend_name, recipe] = GetParam();
-  const auto backend = testing::make_test_backend(backend_name);
+  const auto backend = test::make_test_backend(backend_name);
   Graph graph(*backend, {1, 20, 1, 1});
   graph.add(std::make_unique<ProbeLoss>(), graph.add(std::make_unique<Linear>("fc", 13), graph.input()));
   graph.setup({.batch = 1});
   const std::size_t count = graph.parameter_count();
   reference::Draw draw(3);
   Named parameters{{"w", draw.normals(count)}};
-  testing::round_to_float(parameters["w"]);
-  backend->to_device(testing::floats(parameters["w"]).data(), graph.values(), count * sizeof(float));
+  test::round_to_float(parameters["w"]);
+  backend->to_device(test::floats(parameters["w"]).data(), graph.values(), count * sizeof(float));
 
   Optimizer optimizer(graph, {recipe.adamw ? OptimizerOptions::Kind::adamw : OptimizerOptions::Kind::sgd,
                               recipe.nesterov, recipe.weight_decay, recipe.clip});
@@ -52,8 +52,8 @@ TEST_P(Optimizers, FollowTheReference) {
   for (int step = 0; step < 12; ++step) {
     const Rates rates{0.1 / (1 + step), recipe.adamw ? 0.9 : 0.95 - 0.01 * step};
     Named gradients{{"w", draw.normals(count, 0, step % 2 == 0 ? 1 : 0.01)}};
-    testing::round_to_float(gradients["w"]);
-    backend->to_device(testing::floats(gradients["w"]).data(), graph.gradients(), count * sizeof(float));
+    test::round_to_float(gradients["w"]);
+    backend->to_device(test::floats(gradients["w"]).data(), graph.gradients(), count * sizeof(float));
     const double norm = reference::global_norm(gradients);
     EXPECT_NEAR(optimizer.step(rates), norm, 1e-9 * norm);
     if (recipe.clip > 0) reference::clip_by_global_norm(gradients, recipe.clip);
@@ -65,7 +65,7 @@ TEST_P(Optimizers, FollowTheReference) {
   }
   std::vector<float> actual(count);
   backend->to_host(graph.values(), actual.data(), count * sizeof(float));
-  testing::expect_within(actual, parameters["w"], 2e-6, recipe.name);
+  test::expect_within(actual, parameters["w"], 2e-6, recipe.name);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -82,7 +82,7 @@ class FlatBuffers : public ::testing::TestWithParam<std::string> {};
 TEST_P(FlatBuffers, LanesAreAddedWhateverTheirNumber) {
   for (int count = 1; count <= 16; ++count) {
     for (const int threads : {1, 2, 3}) {
-      const auto backend = testing::make_test_backend(GetParam(), threads);
+      const auto backend = test::make_test_backend(GetParam(), threads);
       constexpr std::size_t kSize = 10007, kStride = 10016;
       std::vector<float> lanes(kStride * static_cast<std::size_t>(count));
       for (std::size_t i = 0; i < lanes.size(); ++i) lanes[i] = static_cast<float>(i % 1000 + i / kStride);
@@ -92,17 +92,17 @@ TEST_P(FlatBuffers, LanesAreAddedWhateverTheirNumber) {
           expected[i] += static_cast<double>(lanes[static_cast<std::size_t>(lane) * kStride + i]);
         }
       }
-      const testing::DeviceArray<float> on_device(*backend, lanes);
+      const test::DeviceArray<float> on_device(*backend, lanes);
       backend->get<OptimizerKernels>().add_lanes(on_device.data(), kStride, kSize, count);
       lanes = on_device.read();
       lanes.resize(kSize);
-      testing::expect_within(lanes, expected, 0.0, "sum");  // small integers: exact
+      test::expect_within(lanes, expected, 0.0, "sum");  // small integers: exact
     }
   }
 }
 
 TEST_P(FlatBuffers, SumOfSquares) {
-  const auto backend = testing::make_test_backend(GetParam());
+  const auto backend = test::make_test_backend(GetParam());
   for (const std::size_t count : {1U, 7U, 8U, 1001U}) {
     std::vector<float> values(count);
     double expected = 0;
@@ -110,8 +110,8 @@ TEST_P(FlatBuffers, SumOfSquares) {
       values[i] = static_cast<float>(i) - 3.25F;
       expected += static_cast<double>(values[i]) * static_cast<double>(values[i]);
     }
-    const testing::DeviceArray<float> on_device(*backend, values);
-    const testing::DeviceArray<double> sum(*backend, 1);
+    const test::DeviceArray<float> on_device(*backend, values);
+    const test::DeviceArray<double> sum(*backend, 1);
     backend->get<OptimizerKernels>().sum_of_squares(on_device.data(), count, sum.data());
     EXPECT_NEAR(sum.read()[0], expected, 1e-12 * expected);
   }

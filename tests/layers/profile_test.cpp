@@ -18,7 +18,7 @@ constexpr int kBatch = 37;
 /// A small network and a batch of noise for it.
 struct Training {
   Training(const std::string& norm, const std::string& net, int threads)
-      : backend(testing::make_test_backend("cpu_blocked", threads)),
+      : backend(test::make_test_backend("cpu_blocked", threads)),
         graph(*backend, {1, 3, 32, 32}),
         values(kBatch * graph.sample().per_sample()),
         labels(kBatch) {
@@ -42,7 +42,7 @@ struct Training {
     return {backend->workers(), static_cast<int>(graph.nodes().size())};
   }
 
-  testing::TestBackend backend;
+  test::TestBackend backend;
   Graph graph;
   std::vector<float> values;
   std::vector<std::int32_t> labels;
@@ -99,7 +99,7 @@ INSTANTIATE_TEST_SUITE_P(Norms, ProfiledTraining,
                          ::testing::Combine(::testing::Values("none", "bn", "ln-elementwise", "gn:4"),
                                             ::testing::Values(1, 2, 5)),
                          [](const auto& info) {
-                           return testing::identifier(std::get<0>(info.param)) + "_" +
+                           return test::identifier(std::get<0>(info.param)) + "_" +
                                   std::to_string(std::get<1>(info.param));
                          });
 
@@ -192,7 +192,7 @@ TEST(Profile, ADevicesClockChargesWhatStandsBetweenItsMarks) {
 
 TEST(Profile, OfAGpuKnowsEveryLayer) {
   for (const char* norm : {"none", "bn", "gn:2"}) {
-    const auto backend = testing::make_test_backend("cuda_emulated");
+    const auto backend = test::make_test_backend("cuda_emulated");
     Graph graph(*backend, {1, 3, 8, 8});
     build_network(graph, {"plain:2", Norm::parse(norm), 0.25});
     graph.setup({.batch = 2, .evaluation_batch = 2});

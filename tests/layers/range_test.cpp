@@ -20,7 +20,7 @@ constexpr int kBatch = 3, kSize = 8;
 /// A small network on some backend, with a batch of constant images.
 struct Training {
   Training(const std::string& backend_name, const std::string& net, const std::string& norm)
-      : backend(testing::make_test_backend(backend_name, 3)),
+      : backend(test::make_test_backend(backend_name, 3)),
         graph(*backend, {1, 3, kSize, kSize}),
         pixels(*backend, kBatch * graph.sample().per_sample()) {
     build_network(graph, {net, Norm::parse(norm), 0.25});
@@ -41,9 +41,9 @@ struct Training {
     (void)optimizer->step({0.05, 0.9});
   }
 
-  testing::TestBackend backend;
+  test::TestBackend backend;
   Graph graph;
-  testing::DeviceArray<std::uint8_t> pixels;
+  test::DeviceArray<std::uint8_t> pixels;
   ImageSet images;
   const std::array<std::uint32_t, kBatch> indices{0, 1, 2};
   const std::array<std::int32_t, kBatch> labels{3, 1, 4};
@@ -118,8 +118,7 @@ INSTANTIATE_TEST_SUITE_P(Networks, Ranges,
                                            std::tuple{"net_a", "gn:2"}, std::tuple{"plain:2", "ln"},
                                            std::tuple{"resnet:8", "bn"}),
                          [](const auto& info) {
-                           return testing::identifier(std::get<0>(info.param) + "_" +
-                                                      std::get<1>(info.param));
+                           return test::identifier(std::get<0>(info.param) + "_" + std::get<1>(info.param));
                          });
 
 TEST(Ranges, OfTheCpuAreNotShown) {
@@ -130,7 +129,7 @@ TEST(Ranges, OfTheCpuAreNotShown) {
 }
 
 TEST(Ranges, EndWhenWorkThrows) {
-  const auto backend = testing::make_test_backend("cuda_emulated");
+  const auto backend = test::make_test_backend("cuda_emulated");
   simt::clear_ranges();
   EXPECT_THROW(
       {
@@ -146,7 +145,7 @@ TEST(Ranges, EndWhenWorkThrows) {
 }
 
 TEST(Ranges, ProfilersAreToldWhenToRecord) {
-  const auto backend = testing::make_test_backend("cuda_emulated");
+  const auto backend = test::make_test_backend("cuda_emulated");
   EXPECT_EQ(simt::profiling(), 0);
   backend->set_profiling(true);
   EXPECT_EQ(simt::profiling(), 1);

@@ -10,23 +10,23 @@ namespace {
 
 using reference::Values;
 
-class SoftmaxShapes : public ::testing::TestWithParam<testing::BackendAndDraw> {};
+class SoftmaxShapes : public ::testing::TestWithParam<test::BackendAndDraw> {};
 
 TEST_P(SoftmaxShapes, MatchesReference) {
   const auto& [backend_name, seed] = GetParam();
-  const DataType type = testing::precision_of(backend_name);
+  const DataType type = test::precision_of(backend_name);
   reference::Draw draw(static_cast<std::uint64_t>(seed));
   const int n = draw.integer(1, 20), classes = draw.integer(2, 40);
   const double size = draw.integer(0, 4) == 0 ? 100 : 3;
   const double smoothing = draw.integer(0, 1) == 0 ? 0 : draw.uniform(0.01, 0.3);
   reference::Tensor x = draw.tensor(n, classes, 1, 1, draw.integer(0, 4) == 0 ? 1e4 : 0, size);
-  testing::round_to(type, x.v);
+  test::round_to(type, x.v);
   std::vector<int> labels;
   for (int i = 0; i < n; ++i) labels.push_back(draw.integer(0, classes - 1));
   const auto used = static_cast<double>(static_cast<float>(smoothing));
   const reference::Loss expected = reference::softmax_cross_entropy(x, labels, used);
 
-  const auto backend = testing::make_test_backend(backend_name);
+  const auto backend = test::make_test_backend(backend_name);
   Graph graph(*backend, {1, classes, 1, 1});
   graph.add(std::make_unique<SoftmaxCrossEntropyLoss>(static_cast<float>(smoothing)), graph.input());
   graph.setup({.batch = n,
@@ -35,7 +35,7 @@ TEST_P(SoftmaxShapes, MatchesReference) {
                .precision = type,
                .keep = true,
                .input_gradient = true});
-  const std::vector<float> values = testing::floats(x.v);
+  const std::vector<float> values = test::floats(x.v);
   const std::vector<std::int32_t> targets(labels.begin(), labels.end());
   Batch batch;
   batch.count = n;
@@ -44,8 +44,8 @@ TEST_P(SoftmaxShapes, MatchesReference) {
   const PassResult pass = graph.forward_backward(batch);
   EXPECT_NEAR(pass.loss_sum / n, expected.loss, 1e-6 * std::max(1.0, std::abs(expected.loss)));
   EXPECT_EQ(pass.correct, expected.correct);
-  testing::expect_within(graph.gradient("input"), expected.dlogits.v,
-                         testing::stored(type, expected.dlogits.v, 1e-6 / n), "dlogits");
+  test::expect_within(graph.gradient("input"), expected.dlogits.v,
+                      test::stored(type, expected.dlogits.v, 1e-6 / n), "dlogits");
   for (int i = 0; i < n; ++i) {
     const auto at = static_cast<std::size_t>(i);
     const auto first = x.v.begin() + i * classes;
@@ -59,7 +59,7 @@ TEST_P(SoftmaxShapes, MatchesReference) {
   EXPECT_EQ(evaluation.loss_sum, pass.loss_sum);
 }
 
-INSTANTIATE_TEST_SUITE_P(Random, SoftmaxShapes, ::testing::ValuesIn(testing::draws(200)), testing::name_of);
+INSTANTIATE_TEST_SUITE_P(Random, SoftmaxShapes, ::testing::ValuesIn(test::draws(200)), test::name_of);
 
 }  // namespace
 }  // namespace normlab

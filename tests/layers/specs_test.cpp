@@ -106,7 +106,7 @@ class SpecsOnBackends : public ::testing::TestWithParam<std::string> {};
 
 // As the first layer of a graph.
 TEST_P(SpecsOnBackends, AGraphRefusesThemWhenItIsSetUp) {
-  const auto backend = testing::make_test_backend(GetParam());
+  const auto backend = test::make_test_backend(GetParam());
   for (const Bad& bad : kBad) {
     if (bad.x.size() > 1 || bad.x[0].n != 1) continue;
     Graph graph(*backend, bad.x[0]);
@@ -122,7 +122,7 @@ TEST_P(SpecsOnBackends, AGraphRefusesThemWhenItIsSetUp) {
 }
 
 TEST_P(SpecsOnBackends, ABackendMakesNoPlanForABadConvolution) {
-  const auto backend = testing::make_test_backend(GetParam());
+  const auto backend = test::make_test_backend(GetParam());
   const Conv2dSpec good{.x = {1, 6, 5, 4}, .out_channels = 4};
   const auto changed = [&](auto change) {
     Conv2dSpec spec = good;
@@ -147,7 +147,7 @@ TEST_P(SpecsOnBackends, ABackendMakesNoPlanForABadConvolution) {
 }
 
 TEST_P(SpecsOnBackends, ABackendComputesNoGroupNormOfBadGroups) {
-  const auto backend = testing::make_test_backend(GetParam());
+  const auto backend = test::make_test_backend(GetParam());
   const Shape x{2, 6, 3, 3};
   const Buffer values(*backend, backend->bytes(x, backend.precision, Layout::native)),
       affine(*backend, 2 * 6 * sizeof(float)), statistics(*backend, 12 * sizeof(Statistics));
@@ -158,25 +158,26 @@ TEST_P(SpecsOnBackends, ABackendComputesNoGroupNormOfBadGroups) {
     const std::string expected =
         fmt::format("{} groups do not divide 6 channels; choose a divisor of 6", groups);
     EXPECT_EQ(refusal([&] { backend->get<GroupNormKernels>().check(spec, x, backend.precision); }), expected);
-    EXPECT_EQ(
-        refusal([&] {
-          backend->get<GroupNormKernels>().forward({spec, tensor, affine.floats(), affine.floats() + 6, tensor, found});
-        }),
-        expected);
     EXPECT_EQ(refusal([&] {
-                backend->get<GroupNormKernels>().backward({spec, tensor, found, affine.floats(), affine.floats() + 6,
-                                              tensor, tensor, affine.floats(), affine.floats() + 6});
+                backend->get<GroupNormKernels>().forward(
+                    {spec, tensor, affine.floats(), affine.floats() + 6, tensor, found});
+              }),
+              expected);
+    EXPECT_EQ(refusal([&] {
+                backend->get<GroupNormKernels>().backward({spec, tensor, found, affine.floats(),
+                                                           affine.floats() + 6, tensor, tensor,
+                                                           affine.floats(), affine.floats() + 6});
               }),
               expected);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, SpecsOnBackends, ::testing::ValuesIn(testing::backend_names()),
+INSTANTIATE_TEST_SUITE_P(Backends, SpecsOnBackends, ::testing::ValuesIn(test::backend_names()),
                          [](const auto& info) { return info.param; });
 
 // The GPU's blocks take groups of 8 KiB a pixel at most: layers say so before anything runs.
 TEST(Specs, AGroupWiderThanABlockIsRefusedAtSetup) {
-  const auto backend = testing::make_emulated_backend();
+  const auto backend = test::make_emulated_backend();
   Graph graph(*backend, {1, 2056, 1, 1});
   graph.add(std::make_unique<ProbeLoss>(),
             graph.add(std::make_unique<GroupNorm>("c1.norm", "layer_norm", GroupNormSpec{}), graph.input()));

@@ -44,7 +44,7 @@ Rates rates_at(std::int64_t step) {
 class Trainee {
  public:
   Trainee(const std::string& backend_name, const Recipe& recipe)
-      : backend_(testing::make_test_backend(backend_name)),
+      : backend_(test::make_test_backend(backend_name)),
         recipe_(recipe),
         graph_(*backend_, {1, 3, kSize, kSize}),
         bytes_(*backend_, random_bytes(kImages * 3 * kSize * kSize, 256)),
@@ -144,11 +144,11 @@ class Trainee {
                          {loss_sum, correct, optimizer_->step(rates_at(optimizer_->steps()))});
   }
 
-  testing::TestBackend backend_;
+  test::TestBackend backend_;
   Recipe recipe_;
   Graph graph_;
   const std::vector<std::uint8_t> host_labels_ = random_bytes(kImages, 10);
-  testing::DeviceArray<std::uint8_t> bytes_, labels_;
+  test::DeviceArray<std::uint8_t> bytes_, labels_;
   ImageSet images_;
   Batch like_;
   std::vector<std::uint32_t> order_;
@@ -184,8 +184,7 @@ INSTANTIATE_TEST_SUITE_P(Backends, StepsOn,
                                                               "cuda_emulated_bf16"),
                                             ::testing::ValuesIn(kNorms)),
                          [](const auto& info) {
-                           return std::get<0>(info.param) + "_" +
-                                  testing::identifier(std::get<1>(info.param));
+                           return std::get<0>(info.param) + "_" + test::identifier(std::get<1>(info.param));
                          });
 
 class StepsKinds : public ::testing::TestWithParam<std::string> {};
@@ -218,8 +217,8 @@ TEST_P(StepsKinds, RewoundStepsRepeat) {
 }
 
 TEST_P(StepsKinds, RefuseWhatWasNotBooked) {
-  const auto backend = testing::make_test_backend(GetParam());
-  const testing::DeviceArray<std::uint8_t> bytes(*backend, 30);
+  const auto backend = test::make_test_backend(GetParam());
+  const test::DeviceArray<std::uint8_t> bytes(*backend, 30);
   const ImageSet images{bytes.data(), bytes.data(), 10, 3, 1, 1};
   Batch like;
   like.images = &images;
@@ -234,7 +233,7 @@ TEST_P(StepsKinds, RefuseWhatWasNotBooked) {
 }
 
 TEST_P(StepsKinds, SumsAreThoseOfAllSamples) {
-  const auto backend = testing::make_test_backend(GetParam());
+  const auto backend = test::make_test_backend(GetParam());
   for (const int count : {1, 31, 32, 255, 256, 257, 1000}) {
     const auto size = static_cast<std::size_t>(count);
     std::vector<float> loss(size);
@@ -248,9 +247,9 @@ TEST_P(StepsKinds, SumsAreThoseOfAllSamples) {
       expected += static_cast<double>(loss[i]);
       correct += predicted[i] == labels[i] ? 1 : 0;
     }
-    const testing::DeviceArray<float> l(*backend, loss);
-    const testing::DeviceArray<std::int32_t> p(*backend, predicted), t(*backend, labels);
-    const testing::DeviceArray<StepSums> sum(*backend, {{1e9, 4.0, 77}});
+    const test::DeviceArray<float> l(*backend, loss);
+    const test::DeviceArray<std::int32_t> p(*backend, predicted), t(*backend, labels);
+    const test::DeviceArray<StepSums> sum(*backend, {{1e9, 4.0, 77}});
     for (int part = 0; part < 2; ++part) {
       backend->get<StepKernels>().add_results({l.data(), p.data(), t.data(), count, part == 0, sum.data()});
       const StepSums found = sum.read()[0];
@@ -293,7 +292,7 @@ TEST_P(StepsWithoutTheHost, NeitherWaitNorAllocate) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Norms, StepsWithoutTheHost, ::testing::ValuesIn(kNorms),
-                         [](const auto& info) { return testing::identifier(info.param); });
+                         [](const auto& info) { return test::identifier(info.param); });
 
 }  // namespace
 }  // namespace normlab

@@ -53,7 +53,7 @@ reference::Tensor make_input(const std::string& shape, const std::string& conten
     if (content == "outlier-first") x.at(0, c, 0, 0) = 1e4;
     if (content == "outlier-last") x.at(x.n - 1, c, x.h - 1, x.w - 1) = 1e4;
   }
-  testing::round_to_float(x.v);
+  test::round_to_float(x.v);
   return x;
 }
 
@@ -74,7 +74,7 @@ struct Case {
     gamma = draw(affine, 3);
     for (double& value : gamma) value = value / 4 + 1;
     if (norm.has_beta()) beta = draw(affine, 4);
-    for (Values* values : {&dy.v, &gamma, &beta}) testing::round_to_float(*values);
+    for (Values* values : {&dy.v, &gamma, &beta}) test::round_to_float(*values);
     forward = reference::norm_forward(norm, x, gamma, beta);
     gradients = reference::norm_backward(norm, forward, gamma, dy);
     measure(affine);
@@ -122,7 +122,7 @@ void expect_exact(const std::vector<float>& actual, const Values& expected, cons
                   const std::string& what) {
   static const reference::Golden golden(test::source_dir() + "/tests/reference/golden/sums.txt");
   const double allowed = std::max(4 * golden.value(what), kTwoUnits);
-  testing::expect_within(actual, expected, testing::scaled(size, allowed), what);
+  test::expect_within(actual, expected, test::scaled(size, allowed), what);
 }
 
 /// (shape, content, norm, backend)
@@ -133,7 +133,7 @@ TEST_P(LongSums, KeepTheirDigits) {
   const auto& [shape, content, norm_name, backend_name] = GetParam();
   const Case& k = made_once<Case>(shape + content + norm_name,
                                   [&s = shape, &c = content, &n = norm_name] { return Case(s, c, n); });
-  const auto backend = testing::make_test_backend(backend_name);
+  const auto backend = test::make_test_backend(backend_name);
   std::unique_ptr<Layer> layer;
   if (norm_name == "bn") {
     layer = std::make_unique<BatchNorm>("norm", false);
@@ -145,7 +145,7 @@ TEST_P(LongSums, KeepTheirDigits) {
   }
   std::vector<Values> parameters{k.gamma};
   if (k.norm.has_beta()) parameters.push_back(k.beta);
-  const testing::LayerRun run = testing::run_layer(backend, std::move(layer), k.x, k.dy, parameters);
+  const test::LayerRun run = test::run_layer(backend, std::move(layer), k.x, k.dy, parameters);
 
   const auto expect = [&](const std::vector<float>& actual, const Values& expected, const Values& size,
                           const std::string& what) {
@@ -183,13 +183,13 @@ const auto kShapes = ::testing::Values("maps", "large", "many");
 
 std::string name(const ::testing::TestParamInfo<LongSums::ParamType>& info) {
   const auto& [shape, content, norm, backend] = info.param;
-  return backend + "_" + shape + "_" + testing::identifier(content) + "_" + testing::identifier(norm);
+  return backend + "_" + shape + "_" + test::identifier(content) + "_" + test::identifier(norm);
 }
 
 std::vector<std::string> backends(bool emulated) {
-  std::vector<std::string> names = testing::backend_names(DataType::f32);
+  std::vector<std::string> names = test::backend_names(DataType::f32);
   std::erase_if(names, [&](const std::string& name) {
-    return testing::has_part(name, "library") || testing::has_part(name, "emulated") != emulated;
+    return test::has_part(name, "library") || test::has_part(name, "emulated") != emulated;
   });
   return names;
 }
@@ -223,7 +223,7 @@ struct ConvCase {
       : x(make_input(shape, content, channels)), dy(x.n, 16, x.h, x.w) {
     dy.v = draw(dy.size(), 2);
     for (double& value : dy.v) value += 1.2;
-    testing::round_to_float(dy.v);
+    test::round_to_float(dy.v);
     weight = draw(static_cast<std::size_t>(16 * channels * kernel * kernel), 3);
     const reference::Conv conv{kernel, 1, kernel / 2};
     expected = reference::conv2d_backward(x, weight, dy, conv);
@@ -241,8 +241,8 @@ TEST_P(LongGradients, KeepTheirDigits) {
   const std::string name = fmt::format("{}/{}/conv-{}-{}/", shape, content, channels, kernel);
   const ConvCase& k = made_once<ConvCase>(
       name, [&s = shape, &t = content, &l = layer] { return ConvCase(s, t, l.first, l.second); });
-  const auto backend = testing::make_test_backend(backend_name);
-  const testing::LayerRun run = testing::run_layer(
+  const auto backend = test::make_test_backend(backend_name);
+  const test::LayerRun run = test::run_layer(
       backend, std::make_unique<Conv2d>("conv", Conv2d::Options{16, kernel, 1, kernel / 2, true}), k.x, k.dy,
       {k.weight, Values(16)});
   expect_exact(run.gradients[0], k.expected.dweight, k.size.dweight, name + "dweight");

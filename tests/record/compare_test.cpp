@@ -121,12 +121,12 @@ TEST(CompareCommand, ComparesTwoStudies) {
                       {.norm = "bn", .seed = seed, .test_accuracies = {0.5, 0.6 + 0.01 * seed + gain}});
   }
   const std::string a = (directory / "a").string(), b = (directory / "b").string();
-  const auto result = testing::run_program("normlog compare " + a + " " + b);
+  const auto result = test::run_program("normlog compare " + a + " " + b);
   EXPECT_EQ(result.status, 0) << result.output;
   EXPECT_HAS(result.output, "+12.50 ± 0.00\n");
   EXPECT_HAS(result.output, "A  " + a);
-  EXPECT_EQ(testing::run_program("normlog compare " + a).status, 2);
-  EXPECT_EQ(testing::run_program("normlog compare " + a + " /nowhere").status, 1);
+  EXPECT_EQ(test::run_program("normlog compare " + a).status, 2);
+  EXPECT_EQ(test::run_program("normlog compare " + a + " /nowhere").status, 1);
 }
 
 }  // namespace

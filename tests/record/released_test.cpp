@@ -19,8 +19,8 @@ namespace normlab {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::ProgramResult;
-using testing::run_program;
+using test::ProgramResult;
+using test::run_program;
 
 std::vector<fs::path> released() {
   std::vector<fs::path> all;

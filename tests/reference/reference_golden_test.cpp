@@ -214,7 +214,7 @@ TEST(ReferenceGolden, ProjectionsEstimateTheDistance) {
   EXPECT_NEAR(estimate / std::sqrt(squares), 1.0, 0.3);
 }
 
-class ReferenceTrajectory : public testing::TestWithParam<std::pair<std::string, int>> {};
+class ReferenceTrajectory : public ::testing::TestWithParam<std::pair<std::string, int>> {};
 
 TEST_P(ReferenceTrajectory, EqualsPyTorch) {
   const auto& [norm, steps] = GetParam();
@@ -254,7 +254,7 @@ constexpr int kSteps = 5;
 #endif
 
 INSTANTIATE_TEST_SUITE_P(NetA, ReferenceTrajectory,
-                         testing::Values(std::pair{"bn", kSteps}, std::pair{"gn:4", kSteps},
+                         ::testing::Values(std::pair{"bn", kSteps}, std::pair{"gn:4", kSteps},
                                          std::pair{"none", 1}, std::pair{"ln", 1},
                                          std::pair{"ln-elementwise", 5}, std::pair{"in", 1},
                                          std::pair{"rms", 1}, std::pair{"rms-elementwise", 5}),

@@ -43,7 +43,7 @@ double worst_error(const Network& network, Named& parameters, Tensor& x, const s
   return worst;
 }
 
-class NetworkGradient : public testing::TestWithParam<std::string> {};
+class NetworkGradient : public ::testing::TestWithParam<std::string> {};
 
 /// Small enough that a draw without any kink nearby is found.
 TEST_P(NetworkGradient, OfPlainMatchesFiniteDifferences) {
@@ -83,7 +83,7 @@ TEST_P(NetworkGradient, OfNetAWithFrozenDecisionsMatchesFiniteDifferences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Reference, NetworkGradient,
-                         testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4", "in", "rms",
+                         ::testing::Values("none", "bn", "ln", "ln-elementwise", "gn:4", "in", "rms",
                                          "rms-elementwise"),
                          [](const auto& name) {
                            std::string result = name.param;

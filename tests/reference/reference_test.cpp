@@ -182,7 +182,7 @@ NormCase draw_case(Draw& draw, const std::string& name, int trial) {
   }
 }
 
-class NormGradient : public testing::TestWithParam<std::string> {};
+class NormGradient : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(NormGradient, MatchesFiniteDifferences) {
   Draw draw(6);
@@ -227,7 +227,7 @@ TEST_P(NormGradient, WithReluMatchesFiniteDifferences) {
   RecordProperty("redrawn", redrawn);
 }
 
-INSTANTIATE_TEST_SUITE_P(Reference, NormGradient, testing::ValuesIn(kNorms), [](const auto& name) {
+INSTANTIATE_TEST_SUITE_P(Reference, NormGradient, ::testing::ValuesIn(kNorms), [](const auto& name) {
   std::string result = name.param;
   std::replace_if(
       result.begin(), result.end(), [](char c) { return c == ':' || c == '-'; }, '_');

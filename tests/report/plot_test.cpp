@@ -274,16 +274,16 @@ TEST_F(Plot, NamesAreTextAndNothingElse) {
 
 TEST_F(Plot, MissingGnuplotIsOneClearError) {
   write({{"bn", 0, {0.5}}});
-  const auto answer = testing::run_program("normlog plot " + path.string());
+  const auto answer = test::run_program("normlog plot " + path.string());
   EXPECT_EQ(answer.status, 0) << answer.output;
   for (const char* command : {"plot ", "report "}) {
-    const auto failed = testing::run_program(
+    const auto failed = test::run_program(
         std::string("normlog --help >/dev/null && PATH=/nowhere ./normlog ") + command + path.string());
     EXPECT_EQ(failed.status, 1);
     EXPECT_HAS(failed.output, "install the package gnuplot-nox");
     EXPECT_EQ(std::count(failed.output.begin(), failed.output.end(), '\n'), 1) << failed.output;
   }
-  EXPECT_EQ(testing::run_program("normlog plot --format gif " + path.string()).status, 2);
+  EXPECT_EQ(test::run_program("normlog plot --format gif " + path.string()).status, 2);
 }
 
 TEST(Palette, ANormHasOneColourAndNoTwoShareIt) {

@@ -289,12 +289,12 @@ TEST(Html, ValuesForThePointerStayText) {
 
 TEST_F(Report, ProgramWritesThePageAndKeepsThePictures) {
   write(test::clear_winner());
-  auto answer = testing::run_program("normlog report " + path.string());
+  auto answer = test::run_program("normlog report " + path.string());
   EXPECT_EQ(answer.status, 0) << answer.output;
   EXPECT_TRUE(answer.output.starts_with((path / "report.html").string() + "\n")) << answer.output;
   EXPECT_TRUE(std::filesystem::exists(path / "plots/test-accuracy.png"));
-  answer = testing::run_program("normlog report " + path.string() + " --out " +
-                                (directory / "other.html").string());
+  answer =
+      test::run_program("normlog report " + path.string() + " --out " + (directory / "other.html").string());
   EXPECT_EQ(answer.status, 0) << answer.output;
   EXPECT_TRUE(std::filesystem::exists(directory / "other.html"));
 }

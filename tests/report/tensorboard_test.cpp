@@ -17,10 +17,10 @@ namespace normlab {
 namespace {
 
 namespace fs = std::filesystem;
+using test::read_events;
 using test::read_text;
+using test::ReadEvent;
 using test::TemporaryDirectory;
-using testing::read_events;
-using testing::ReadEvent;
 
 std::vector<ReadEvent> with_tag(const std::vector<ReadEvent>& events, const std::string& tag) {
   std::vector<ReadEvent> found;
@@ -265,14 +265,14 @@ TEST(TensorboardCommand, SaysWhereItLies) {
   const StudyDirectory study = StudyDirectory::create("compare_norms", directory / "study");
   test::write_run(study, {.norm = "bn", .seed = 0, .test_accuracies = {0.5}});
   const std::string command = "normlog tensorboard " + study.path().string();
-  const auto first = testing::run_program(command);
+  const auto first = test::run_program(command);
   EXPECT_EQ(first.status, 0) << first.output;
   EXPECT_HAS(first.output, (study.path() / "tensorboard" / "bn-seed0").string());
   EXPECT_HAS(first.output, "tensorboard --logdir");
-  const auto second = testing::run_program(command);
+  const auto second = test::run_program(command);
   EXPECT_EQ(second.status, 0) << second.output;
   EXPECT_HAS(second.output, "nothing new");
-  EXPECT_EQ(testing::run_program("normlog tensorboard /nowhere").status, 1);
+  EXPECT_EQ(test::run_program("normlog tensorboard /nowhere").status, 1);
 }
 
 }  // namespace

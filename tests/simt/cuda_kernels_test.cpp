@@ -139,7 +139,7 @@ std::vector<float> large_map(bool centered, bool elementwise, DataType type) {
   const float* beta = centered ? gamma + affine : nullptr;
   backend->get<GroupNormKernels>().forward({spec, tensor(x), gamma, beta, tensor(y), found});
   backend->get<GroupNormKernels>().backward({spec, tensor(x), found, gamma, beta, tensor(x), tensor(dx),
-                                gamma + 2 * affine, centered ? gamma + 3 * affine : nullptr});
+                                             gamma + 2 * affine, centered ? gamma + 3 * affine : nullptr});
   backend->to_host(gamma, result.data(), result.size() * sizeof(float));
   for (const Buffer* buffer : {&y, &dx}) {
     backend->download(tensor(*buffer), values.data());
@@ -162,8 +162,9 @@ std::vector<double> look() {
   for (const float value : backend->get<DiagnosticKernels>().histogram(buffer.floats(), values.size(), 7)) {
     found.push_back(static_cast<double>(value));
   }
-  for (const auto& list : {backend->get<DiagnosticKernels>().row_norms(buffer.floats(), kShape.n, kShape.per_sample()),
-                           backend->get<DiagnosticKernels>().gram(buffer.floats(), kShape.n, kShape.per_sample())}) {
+  for (const auto& list :
+       {backend->get<DiagnosticKernels>().row_norms(buffer.floats(), kShape.n, kShape.per_sample()),
+        backend->get<DiagnosticKernels>().gram(buffer.floats(), kShape.n, kShape.per_sample())}) {
     found.insert(found.end(), list.begin(), list.end());
   }
   return found;
@@ -233,7 +234,7 @@ TEST(CudaKernelsCovered, AsManyAsThereAre) {
     if (name.starts_with(prefix)) ran.insert(name.substr(prefix.size()));
   }
   const std::set<std::string> all =
-      testing::names_of(testing::kernels_in_sources(fs::path(test::source_dir()) / "cuda"));
+      test::names_of(test::kernels_in_sources(fs::path(test::source_dir()) / "cuda"));
   for (const std::string& name : all) EXPECT_TRUE(ran.contains(name)) << name << " did not run";
   for (const std::string& name : ran) EXPECT_TRUE(all.contains(name)) << name << " is not in cuda/";
 }

@@ -69,7 +69,7 @@ inline std::vector<float> counting(std::size_t count) {
   return values;
 }
 
-class Simt : public testing::Test {
+class Simt : public ::testing::Test {
  protected:
   Simt() {
     simt::reset();

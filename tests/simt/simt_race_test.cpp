@@ -70,7 +70,7 @@ TEST_F(SimtRaceDeathTest, EveryMissingBarrierIsReported) {
           (void)run(reduce_twice, 1, 64, 0, x.data(), y.data(), left_out);
           std::exit(0);
         },
-        testing::ExitedWithCode(66), "data race");
+        ::testing::ExitedWithCode(66), "data race");
   }
 }
 
@@ -82,19 +82,19 @@ TEST_F(SimtRaceDeathTest, AMissingSyncwarpAndALostUpdateAreReported) {
         (void)run(swap_in_warp, 1, 64, 256, x.data(), y.data(), false);
         std::exit(0);
       },
-      testing::ExitedWithCode(66), "data race");
+      ::testing::ExitedWithCode(66), "data race");
   EXPECT_EXIT(
       {
         (void)run(count_threads, 1, 64, 0, count.data(), false);
         std::exit(0);
       },
-      testing::ExitedWithCode(66), "data race");
+      ::testing::ExitedWithCode(66), "data race");
   EXPECT_EXIT(
       {
         (void)run(count_threads, 16, 1, 0, count.data(), false);  // one thread of each block
         std::exit(0);
       },
-      testing::ExitedWithCode(66), "data race");
+      ::testing::ExitedWithCode(66), "data race");
 }
 
 #endif

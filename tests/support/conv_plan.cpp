@@ -9,7 +9,7 @@
 #include "host/cpu/layout.hpp"
 #include "layers/kernels/conv2d.hpp"
 
-namespace normlab::testing {
+namespace normlab::test {
 
 PlanRunner::PlanRunner(Backend& backend, const Conv2dSpec& spec)
     : backend_(backend),
@@ -105,4 +105,4 @@ void expect_as_defined(DataType type, const std::vector<float>& actual, const Va
   }
 }
 
-}  // namespace normlab::testing
+}  // namespace normlab::test

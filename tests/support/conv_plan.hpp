@@ -5,7 +5,7 @@
 #include "tests/reference/layers.hpp"
 #include "tests/support/layer_check.hpp"
 
-namespace normlab::testing {
+namespace normlab::test {
 
 using reference::Values;
 
@@ -75,4 +75,4 @@ void expect_as_defined(DataType type, const std::vector<float>& actual, const Va
                        const Values& size, const std::vector<bool>& open, const std::string& what,
                        double relative, const std::vector<bool>& apart);
 
-}  // namespace normlab::testing
+}  // namespace normlab::test

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace normlab::testing {
+namespace normlab::test {
 
 reference::Values conv_tolerance(const reference::Tensor& size) {
   reference::Values result = size.v;
@@ -37,4 +37,4 @@ reference::Values tap_tolerance(const reference::Values& size, int taps, double 
   return result;
 }
 
-}  // namespace normlab::testing
+}  // namespace normlab::test

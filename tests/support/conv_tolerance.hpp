@@ -6,7 +6,7 @@
 
 #include "tests/support/layer_check.hpp"
 
-namespace normlab::testing {
+namespace normlab::test {
 
 /// 1e-5 of each size, plus 1e-6 of the largest within three pixels.
 reference::Values conv_tolerance(const reference::Tensor& size);
@@ -14,4 +14,4 @@ reference::Values conv_tolerance(const reference::Tensor& size);
 /// Of a weight gradient: by each tap's own size and the largest of its kernel's taps.
 reference::Values tap_tolerance(const reference::Values& size, int taps, double relative);
 
-}  // namespace normlab::testing
+}  // namespace normlab::test

@@ -5,7 +5,7 @@
 
 #include "layers/backend.hpp"
 
-namespace normlab::testing {
+namespace normlab::test {
 
 /// The GPU backend on the emulated platform of tests/simt, with the choices that --bn, --precision and a
 /// resumed run make.
@@ -15,4 +15,4 @@ struct EmulatedChoices {
 };
 [[nodiscard]] std::unique_ptr<Backend> make_emulated_backend(const EmulatedChoices& choices = {});
 
-}  // namespace normlab::testing
+}  // namespace normlab::test

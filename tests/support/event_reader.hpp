@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-namespace normlab::testing {
+namespace normlab::test {
 
 /// A field of a message: a number, or bytes.
 struct ProtoField {
@@ -155,4 +155,4 @@ inline std::vector<ReadEvent> read_events(std::string_view file) {
   return events;
 }
 
-}  // namespace normlab::testing
+}  // namespace normlab::test

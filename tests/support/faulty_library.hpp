@@ -7,7 +7,7 @@
 
 #include "host/cpu/conv2d.hpp"
 
-namespace normlab::testing {
+namespace normlab::test {
 
 /// A convolution of the library that is wrong in one pass over pieces of some sizes.
 class Faulty : public LibraryConv2dPlan {
@@ -121,4 +121,4 @@ inline MakeLibraryPlan faulty_library(ConvPass pass, Faulty::Fault fault, Which 
   };
 }
 
-}  // namespace normlab::testing
+}  // namespace normlab::test

@@ -7,7 +7,7 @@
 #include <sstream>
 #include <stdexcept>
 
-namespace normlab::testing {
+namespace normlab::test {
 
 std::string KernelSource::bytes() const {
   const std::size_t at = comment.find("Bytes: ");
@@ -95,4 +95,4 @@ std::set<std::string> names_of(const std::vector<KernelSource>& kernels) {
   return names;
 }
 
-}  // namespace normlab::testing
+}  // namespace normlab::test

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-namespace normlab::testing {
+namespace normlab::test {
 
 struct KernelParameter {
   std::string type;  ///< without const, * and __restrict__
@@ -48,4 +48,4 @@ std::vector<KernelSource> kernels_in_sources(const std::filesystem::path& folder
 
 std::set<std::string> names_of(const std::vector<KernelSource>& kernels);
 
-}  // namespace normlab::testing
+}  // namespace normlab::test

@@ -7,7 +7,7 @@
 #include "layers/softmax_cross_entropy.hpp"
 #include "tests/support/emulated_backend.hpp"
 
-namespace normlab::testing {
+namespace normlab::test {
 
 TestBackend::TestBackend(const std::string& name, int threads) : precision(precision_of(name)) {
   if (has_part(name, "emulated")) {
@@ -209,4 +209,4 @@ void expect_within(const std::vector<float>& actual, const reference::Values& ex
   expect_within(actual, expected, reference::Values(expected.size(), tolerance), what);
 }
 
-}  // namespace normlab::testing
+}  // namespace normlab::test

@@ -11,7 +11,7 @@
 #include "tests/reference/gradient_check.hpp"
 #include "tests/reference/tensor.hpp"
 
-namespace normlab::testing {
+namespace normlab::test {
 
 /// A backend's name says all of it, and is part of the test's name: the device, the memory layout, the
 /// instruction set of our own kernels where it is not the CPU's best, `library` where the library convolves
@@ -127,4 +127,4 @@ void expect_within(const std::vector<float>& actual, const reference::Values& ex
 void expect_within(const std::vector<float>& actual, const reference::Values& expected, double tolerance,
                    const std::string& what);
 
-}  // namespace normlab::testing
+}  // namespace normlab::test

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace normlab::testing {
+namespace normlab::test {
 
 NormTolerance norm_tolerance(const reference::Norm& norm, const reference::NormForward& forward,
                              const reference::Values& gamma, const reference::Values& beta,
@@ -27,4 +27,4 @@ NormTolerance norm_tolerance(const reference::Norm& norm, const reference::NormF
   return t;
 }
 
-}  // namespace normlab::testing
+}  // namespace normlab::test

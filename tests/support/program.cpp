@@ -7,7 +7,7 @@
 #include <array>
 #include <cstdio>
 
-namespace normlab::testing {
+namespace normlab::test {
 
 ProgramResult run_command(const std::string& line) {
   ProgramResult result;
@@ -54,4 +54,4 @@ ProgramResult run_on_terminal(const std::string& command, int columns, int rows,
   return result;
 }
 
-}  // namespace normlab::testing
+}  // namespace normlab::test

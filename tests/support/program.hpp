@@ -5,7 +5,7 @@
 
 #include "tests/support/places.hpp"
 
-namespace normlab::testing {
+namespace normlab::test {
 
 struct ProgramResult {
   int status = -1;     ///< exit status; 128 + signal when killed
@@ -22,4 +22,4 @@ ProgramResult run_program(const std::string& command);
 ProgramResult run_on_terminal(const std::string& command, int columns, int rows,
                               const std::string& interrupt_at = "");
 
-}  // namespace normlab::testing
+}  // namespace normlab::test

@@ -4,7 +4,7 @@
 
 #include "layers/philox.hpp"
 
-namespace normlab::testing {
+namespace normlab::test {
 
 SmallNetwork::SmallNetwork(const std::string& backend_name, const std::string& norm, bool fuse, int threads)
     : network(reference::plain(3, norm, kSize, kSize, 8)),
@@ -60,4 +60,4 @@ std::vector<float> draw(std::size_t count, std::uint64_t seed, double mean) {
   return values;
 }
 
-}  // namespace normlab::testing
+}  // namespace normlab::test

@@ -5,7 +5,7 @@
 #include "tests/reference/golden.hpp"
 #include "tests/support/layer_check.hpp"
 
-namespace normlab::testing {
+namespace normlab::test {
 
 using reference::Values;
 
@@ -30,4 +30,4 @@ struct SmallNetwork {
   [[nodiscard]] Values flat(const reference::Named& named) const;
 };
 
-}  // namespace normlab::testing
+}  // namespace normlab::test

@@ -54,7 +54,7 @@ struct Stopped {};
 inline RunOutcome train_in(const std::filesystem::path& directory, const std::string& backend_name,
                            const StudyOptions& options, const RunSpec& spec, const Dataset& data, int& calls,
                            int most_calls = 1 << 30) {
-  const auto backend = testing::make_test_backend(backend_name);
+  const auto backend = test::make_test_backend(backend_name);
   StudyPlan plan;
   plan.runs = {{spec.name(), 0, 1.0 * kTrain * kEpochs, kEpochs}};
   plan.kinds = {{100, 1}};

@@ -16,7 +16,7 @@
 #include "tests/support/program.hpp"
 #include "tests/support/temporary_directory.hpp"
 
-namespace normlab::testing {
+namespace normlab::test {
 
 inline std::string program_path(const std::string& name) {
   return fmt::format("{}/{}", test::bin_dir(), name);
@@ -75,4 +75,4 @@ class Background {
   pid_t child_ = -1;
 };
 
-}  // namespace normlab::testing
+}  // namespace normlab::test

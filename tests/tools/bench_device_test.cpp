@@ -41,7 +41,7 @@ DevicePlan small_plan() {
 /// Measured once for all tests.
 const DeviceResults& results() {
   static const DeviceResults found =
-      measure_device(small_plan(), [] { return testing::make_emulated_backend(); });
+      measure_device(small_plan(), [] { return test::make_emulated_backend(); });
   return found;
 }
 
@@ -104,7 +104,7 @@ TEST(BenchDevice, TimesBatchNormByCudnn) {
   plan.maps = {{0, 8, 4, 4}};
   plan.sections = {"norms", "training"};
   const DeviceResults found = measure_device(plan, [] {
-    return testing::make_emulated_backend({true, false, {}});
+    return test::make_emulated_backend({true, false, {}});
   });
   std::set<std::string> sections;
   for (const Figure& figure : found.figures) {
@@ -171,7 +171,7 @@ TEST(BenchDevice, CsvHasARowForEachFigure) {
 /// What is timed must be what a network does.
 TEST(BenchDevice, ANormAloneComputesWhatItDoesInANetwork) {
   for (const char* name : {"bn", "ln", "ln-elementwise", "gn:2", "in", "rms", "rms-elementwise"}) {
-    const auto backend = testing::make_emulated_backend();
+    const auto backend = test::make_emulated_backend();
     const Shape shape{3, 8, 4, 4};
     const Map x(*backend, shape, DataType::f32), y(*backend, shape, DataType::f32);
     const Map dy(*backend, shape, DataType::f32), dx(*backend, shape, DataType::f32);
@@ -209,8 +209,8 @@ TEST(BenchCpu, SaysWhichImplementationFailedAndWhatIsUsed) {
       auto host = std::make_unique<HostBackend>(1);
       host->prefer_library(true);
       if (is_faulty)
-        host->set_library(testing::faulty_library(ConvPass::forward, testing::Faulty::Fault::reads_scratch,
-                                                  testing::Which::first));
+        host->set_library(
+            test::faulty_library(ConvPass::forward, test::Faulty::Fault::reads_scratch, test::Which::first));
       results.subjects.push_back(std::make_unique<Subject>(plan, cell, std::move(host)));
     }
     const std::string text = notes(results);
@@ -234,13 +234,13 @@ TEST(BenchDevice, ADeviceWithoutAClockIsRefused) {
 TEST(BenchDevice, WithoutAGpuTheErrorSaysWhy) {
   const std::string missing = why_no_cuda();
   if (missing.empty()) GTEST_SKIP() << "there is a GPU";
-  const auto result = testing::run_program("bench --device cuda --rounds 1");
+  const auto result = test::run_program("bench --device cuda --rounds 1");
   EXPECT_EQ(result.status, 1) << result.output;
   EXPECT_HAS(result.output, missing);
 }
 
 TEST(BenchDevice, UnknownSectionsAreRefused) {
-  const auto result = testing::run_program("bench --device cuda --sections norms,colours");
+  const auto result = test::run_program("bench --device cuda --sections norms,colours");
   EXPECT_EQ(result.status, 2) << result.output;
   for (const char* part : {"--sections", "'colours'", "convolutions"}) EXPECT_HAS(result.output, part);
 }

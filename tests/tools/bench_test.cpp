@@ -18,8 +18,8 @@
 namespace normlab {
 namespace {
 
-using testing::ProgramResult;
-using testing::run_program;
+using test::ProgramResult;
+using test::run_program;
 
 const std::string kQuick = "bench --rounds 1 --seconds 0.01 --width 0.25 ";
 

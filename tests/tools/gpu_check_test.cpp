@@ -14,20 +14,19 @@ namespace normlab {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::ProgramResult;
+using test::ProgramResult;
 
 const std::string kSource = test::source_dir();
 
 class GpuCheck : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (testing::run_command("python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))'").status != 0)
+    if (test::run_command("python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))'").status != 0)
       GTEST_SKIP() << "no Python 3.9";
   }
   [[nodiscard]] ProgramResult run(const std::string& arguments) const {
-    return testing::run_command("PYTHONDONTWRITEBYTECODE=1 python3 '" + kSource +
-                                "/tools/gpu-check' --out '" + out().string() + "' --state '" +
-                                state().string() + "' " + arguments);
+    return test::run_command("PYTHONDONTWRITEBYTECODE=1 python3 '" + kSource + "/tools/gpu-check' --out '" +
+                             out().string() + "' --state '" + state().string() + "' " + arguments);
   }
   /// Python that sees gpu-check's modules and a state `s`.
   [[nodiscard]] ProgramResult python(const std::string& code) const {
@@ -35,8 +34,7 @@ class GpuCheck : public ::testing::Test {
                      "import sys\nfrom pathlib import Path\nsys.path.insert(0, '" + kSource +
                          "/tools')\nfrom gpu_check import parts, report, state\ns = state.State(Path('" +
                          state().string() + "'))\nout = Path('" + out().string() + "')\n" + code);
-    return testing::run_command("PYTHONDONTWRITEBYTECODE=1 python3 '" + (directory_ / "code.py").string() +
-                                "'");
+    return test::run_command("PYTHONDONTWRITEBYTECODE=1 python3 '" + (directory_ / "code.py").string() + "'");
   }
   [[nodiscard]] fs::path out() const { return directory_ / "out"; }
   [[nodiscard]] fs::path state() const { return directory_ / "state"; }
@@ -122,7 +120,7 @@ print(lines)
 TEST_F(GpuCheck, AWholeRunOnStandIns) {
   const std::string root = (directory_ / "root").string();
   const std::string build = root + "/build/release";
-  const ProgramResult made = testing::run_command(
+  const ProgramResult made = test::run_command(
       "mkdir -p " + build + "/tests && cd '" + kSource + "' && cp -r tools CMakeLists.txt " + root +
       " && cp -r tests/tools/stand_ins/bin " + build + " && cd " + build +
       "/tests && for t in group_norm batch_norm conv2d max_pool optimizer images softmax_cross_entropy "
@@ -133,8 +131,8 @@ TEST_F(GpuCheck, AWholeRunOnStandIns) {
       "python=$(python3 -c 'import sys; print(sys.executable)') && cd " + root + " && PATH='" + kSource +
       "/tests/tools/stand_ins/path':$PATH PYTHONDONTWRITEBYTECODE=1 $python tools/gpu-check --out " +
       out().string();
-  const ProgramResult result = testing::run_command(
-      command + " --parts machine,build,bench,repeats,tests,memcheck,racecheck,accuracy");
+  const ProgramResult result =
+      test::run_command(command + " --parts machine,build,bench,repeats,tests,memcheck,racecheck,accuracy");
   EXPECT_EQ(result.status, 1) << "racecheck found something\n" << result.output;
   for (const char* part :
        {"build: passed", "bench: passed", "repeats: passed", "tests: passed", "memcheck: passed",
@@ -148,7 +146,7 @@ TEST_F(GpuCheck, AWholeRunOnStandIns) {
         "bn: 70.00 % on the GPU, 70.00 % on the CPU"})
     EXPECT_HAS(report(), row);
   EXPECT_LE(std::distance(fs::directory_iterator(out()), {}), 8);
-  const ProgramResult again = testing::run_command(command + " --parts machine,bench,racecheck");
+  const ProgramResult again = test::run_command(command + " --parts machine,bench,racecheck");
   EXPECT_HAS(again.output, "bench: passed before");
   EXPECT_HAS(again.output, "racecheck: failed before");
 }
@@ -207,7 +205,7 @@ TEST_F(GpuCheck, WrongUsageIsOneClearError) {
 
 ProgramResult with_torch(const std::string& script) {
   const char* interpreter = std::getenv("NORMLAB_PYTHON");
-  return testing::run_command(
+  return test::run_command(
       "PYTHONDONTWRITEBYTECODE=1 '" +
       std::string(interpreter != nullptr && *interpreter != '\0' ? interpreter : "python3") + "' " + script);
 }

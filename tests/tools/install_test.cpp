@@ -18,9 +18,9 @@ namespace normlab {
 namespace {
 
 namespace fs = std::filesystem;
+using test::ProgramResult;
+using test::run_command;
 using test::TemporaryDirectory;
-using testing::ProgramResult;
-using testing::run_command;
 
 bool is_there(const std::string& tool) {
   return run_command("command -v " + tool).status == 0;

@@ -15,7 +15,7 @@
 namespace normlab {
 namespace {
 
-using testing::ProgramResult;
+using test::ProgramResult;
 
 const std::string kTool = "python3 '" + test::source_dir() + "/tools/profile' ";
 const std::string kRecorded = test::source_dir() + "/tests/tools/recorded/";
@@ -23,7 +23,7 @@ const std::string kRecorded = test::source_dir() + "/tests/tools/recorded/";
 class ProfileTool : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (testing::run_command("python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))'").status != 0)
+    if (test::run_command("python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))'").status != 0)
       GTEST_SKIP() << "no Python 3.9";
   }
 };
@@ -43,8 +43,8 @@ using Words = std::vector<std::string>;
 
 TEST_F(ProfileTool, GivesEachKernelToTheLayerThatLaunchedIt) {
   const ProgramResult result =
-      testing::run_command(kTool + "table " + kRecorded + "profile_nvtx_pushpop_trace.csv " + kRecorded +
-                           "profile_cuda_kern_exec_trace.csv");
+      test::run_command(kTool + "table " + kRecorded + "profile_nvtx_pushpop_trace.csv " + kRecorded +
+                        "profile_cuda_kern_exec_trace.csv");
   ASSERT_EQ(result.status, 0) << result.output;
   const std::string& text = result.output;
   EXPECT_EQ(words_of(text, "forward c1.conv"), (Words{"forward", "c1.conv", "Kernel2", "1", "4.0", "40.0"}));
@@ -60,7 +60,7 @@ TEST_F(ProfileTool, GivesEachKernelToTheLayerThatLaunchedIt) {
 
 TEST_F(ProfileTool, KnowsBytesAndShareOfBandwidth) {
   const std::string command = kTool + "table " + kRecorded + "profile_ncu.csv";
-  ProgramResult result = testing::run_command(command);
+  ProgramResult result = test::run_command(command);
   ASSERT_EQ(result.status, 0) << result.output;
   // 24 MB in 16 us; the peak's share is weighted by time.
   EXPECT_EQ(
@@ -68,7 +68,7 @@ TEST_F(ProfileTool, KnowsBytesAndShareOfBandwidth) {
       (Words{"forward", "c1.norm", "group_norm_forward_kernel", "2", "16.0", "80.0", "24.00", "1500", "30"}));
   EXPECT_EQ(words_of(result.output, "optimizer"), (Words{"optimizer", "sgd_kernel", "1", "4.0", "20.0"}))
       << "one of its counters was not there";
-  result = testing::run_command(command + " --bandwidth 3000");
+  result = test::run_command(command + " --bandwidth 3000");
   EXPECT_HAS(result.output, "% of 3000 GB/s");
   EXPECT_EQ(
       words_of(result.output, "forward c1.norm"),
@@ -78,20 +78,20 @@ TEST_F(ProfileTool, KnowsBytesAndShareOfBandwidth) {
 TEST_F(ProfileTool, SortsByTime) {
   const std::string command = kTool + "table " + kRecorded + "profile_nvtx_pushpop_trace.csv " + kRecorded +
                               "profile_cuda_kern_exec_trace.csv --sort ";
-  const std::string by_time = testing::run_command(command + "time").output;
+  const std::string by_time = test::run_command(command + "time").output;
   EXPECT_LT(by_time.find("backward c1.norm"), by_time.find("forward c1.norm"));
-  const std::string by_layer = testing::run_command(command + "layer").output;
+  const std::string by_layer = test::run_command(command + "layer").output;
   EXPECT_GT(by_layer.find("backward c1.norm"), by_layer.find("forward c1.norm"));
 }
 
 TEST_F(ProfileTool, WouldWaitForTheWindow) {
-  ProgramResult result = testing::run_command(kTool + "nsys --dry-run --out some -- program --option");
+  ProgramResult result = test::run_command(kTool + "nsys --dry-run --out some -- program --option");
   ASSERT_EQ(result.status, 0) << result.output;
   for (const char* part :
        {"nsys profile", "--trace=cuda,nvtx", "--capture-range=cudaProfilerApi",
         "--output=some/profile program --option", "nvtx_pushpop_trace,cuda_kern_exec_trace"})
     EXPECT_HAS(result.output, part);
-  result = testing::run_command(kTool + "ncu --dry-run");
+  result = test::run_command(kTool + "ncu --dry-run");
   ASSERT_EQ(result.status, 0) << result.output;
   for (const char* part :
        {"ncu --profile-from-start=off", "dram__bytes_read.sum", "--page=raw", "--profile-steps"})
@@ -100,7 +100,7 @@ TEST_F(ProfileTool, WouldWaitForTheWindow) {
 
 TEST_F(ProfileTool, GivesOneClearError) {
   const auto expect = [](const std::string& arguments, int status, const Words& says) {
-    const ProgramResult result = testing::run_command(kTool + arguments);
+    const ProgramResult result = test::run_command(kTool + arguments);
     EXPECT_EQ(result.status, status) << arguments << "\n" << result.output;
     EXPECT_EQ(result.output.find("Traceback"), std::string::npos) << result.output;
     for (const std::string& part : says) EXPECT_HAS(result.output, part);
@@ -123,7 +123,7 @@ TEST_F(ProfileTool, GivesOneClearError) {
 }
 
 TEST_F(ProfileTool, SaysWhatIsMissing) {
-  const ProgramResult result = testing::run_command(
+  const ProgramResult result = test::run_command(
       "python=$(python3 -c 'import sys; print(sys.executable)') && "
       "PATH= \"$python\" '" +
       test::source_dir() + "/tools/profile' nsys");

@@ -12,7 +12,7 @@
 namespace normlab {
 namespace {
 
-using testing::run_command;
+using test::run_command;
 
 const std::string kSource = test::source_dir();
 const std::string kTool = "'" + kSource + "/tools/stage-deps' ";
