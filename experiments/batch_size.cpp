@@ -16,9 +16,9 @@ using namespace normlab;
 
 std::vector<RunSpec> runs_of(const StudyOptions& options, const std::string& batch_sizes) {
   std::vector<RunSpec> runs;
-  for (const std::uint64_t seed : options.seed_list()) {
+  for (const std::uint64_t seed : *options.seeds) {
     for (const int batch_size : number_list("--batch-sizes", batch_sizes)) {
-      for (const Norm& norm : options.norm_list()) {
+      for (const Norm& norm : *options.norms) {
         RunSpec run = run_of(options, norm, seed);
         run.lr *= static_cast<double>(batch_size) / options.batch_size;
         run.batch_size = batch_size;

@@ -25,13 +25,13 @@ int main(int argc, char** argv) {
       .add("--groups", &groups, "Group norm with each of these numbers of groups, too: 1,2,4,8,16")
       .list();
   const auto runs = [&] {
-    std::vector<Norm> norms = options.norm_list();
+    std::vector<Norm> norms = *options.norms;
     for (const int g : groups.empty() ? std::vector<int>{} : number_list("--groups", groups)) {
       const Norm norm = Norm::parse(fmt::format("gn:{}", g));
       if (std::find(norms.begin(), norms.end(), norm) == norms.end()) norms.push_back(norm);
     }
     std::vector<RunSpec> all;
-    for (const std::uint64_t seed : options.seed_list()) {
+    for (const std::uint64_t seed : *options.seeds) {
       for (const Norm& norm : norms) all.push_back(run_of(options, norm, seed));
     }
     return all;

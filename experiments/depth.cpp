@@ -16,11 +16,11 @@ struct Lists {
 
 std::vector<RunSpec> runs_of(const StudyOptions& options, const Lists& lists) {
   std::vector<RunSpec> runs;
-  for (const std::uint64_t seed : options.seed_list())
+  for (const std::uint64_t seed : *options.seeds)
     for (const int depth : number_list("--depths", lists.depths))
       for (const std::string& init : word_list("--inits", lists.inits))
         for (const double clip : real_list("--clips", lists.clips))
-          for (const Norm& norm : options.norm_list()) {
+          for (const Norm& norm : *options.norms) {
             RunSpec run = run_of(options, norm, seed);
             run.net = fmt::format("plain:{}", depth);
             run.init = init;

@@ -31,8 +31,8 @@ int main(int argc, char** argv) {
     if (options.diagnose_first < 0) throw UsageError("--first: must not be negative");
     if (options.diagnose_every < 0) throw UsageError("--every: must not be negative");
     std::vector<RunSpec> all;
-    for (const std::uint64_t seed : options.seed_list()) {
-      for (const Norm& norm : options.norm_list()) all.push_back(run_of(options, norm, seed));
+    for (const std::uint64_t seed : *options.seeds) {
+      for (const Norm& norm : *options.norms) all.push_back(run_of(options, norm, seed));
     }
     return all;
   };

@@ -51,14 +51,14 @@ class LawStudy {
       paddings_.push_back(circular);
     }
     for (const bool circular : paddings_) {
-      for (const Norm& norm : options.norm_list()) {
+      for (const Norm& norm : *options.norms) {
         LawNetwork network;
         network.norm = norm;
         network.circular = circular;
         if (!norm.divides(network.channels))
           throw UsageError("--norms {}: the {} channels do not make {} groups", norm.str(), network.channels,
                            norm.groups());
-        for (const std::uint64_t seed : options.seed_list()) runs_.push_back({network, seed, {}, false});
+        for (const std::uint64_t seed : *options.seeds) runs_.push_back({network, seed, {}, false});
       }
     }
   }
@@ -66,7 +66,7 @@ class LawStudy {
   int operator()() {
     handle_signals();
     const int jobs =
-        std::min(options_.fixed_jobs().value_or(options_.total_threads()), static_cast<int>(runs_.size()));
+        std::min(options_.jobs->value_or(options_.total_threads()), static_cast<int>(runs_.size()));
     {
       const std::unique_ptr<Backend> backend = make_backend(options_.device, 1);
       const LawNetwork& network = runs_.front().network;

@@ -19,10 +19,10 @@ std::vector<RunSpec> runs_of(const StudyOptions& options, const Lists& lists) {
   if (options.val < 1) throw UsageError("--val: must be at least 1: rates are judged on images held out");
   std::vector<RunSpec> runs;
   const std::vector<double> widths = real_list("--widths", lists.widths);
-  for (const std::uint64_t seed : options.seed_list())
+  for (const std::uint64_t seed : *options.seeds)
     for (const double width : widths)
       for (const double lr : real_list("--lrs", lists.lrs))
-        for (const Norm& norm : options.norm_list()) {
+        for (const Norm& norm : *options.norms) {
           RunSpec run = run_of(options, norm, seed);
           run.lr = lr;
           run.width = width;

@@ -26,8 +26,8 @@ int main(int argc, char** argv) {
   const auto runs = [&] {
     if (options.landscape_every < 1) throw UsageError("--every: must be at least 1");
     std::vector<RunSpec> all;
-    for (const std::uint64_t seed : options.seed_list()) {
-      for (const Norm& norm : options.norm_list()) all.push_back(run_of(options, norm, seed));
+    for (const std::uint64_t seed : *options.seeds) {
+      for (const Norm& norm : *options.norms) all.push_back(run_of(options, norm, seed));
     }
     return all;
   };

@@ -143,15 +143,15 @@ std::string network_list_text() {
   return text;
 }
 
-int add_network(Graph& graph, const NetworkOptions& options) {
-  const std::string_view net = options.net;
-  const std::size_t colon = net.find(':');
+Network Network::parse(const std::string& text) {
+  const std::string_view whole = text;
+  const std::size_t colon = whole.find(':');
   for (const NetworkKind& kind : kNetworks) {
-    if (kind.name != net.substr(0, colon) || kind.parameter.empty() != (colon == std::string_view::npos))
+    if (kind.name != whole.substr(0, colon) || kind.parameter.empty() != (colon == std::string_view::npos))
       continue;
-    if (kind.parameter.empty()) return kind.append(graph, options, 0);
-    const int parameter = positive(net.substr(colon + 1));
-    if (parameter > 0 && kind.has(parameter)) return kind.append(graph, options, parameter);
+    if (kind.parameter.empty()) return {kind, std::nullopt};
+    const int depth = positive(whole.substr(colon + 1));
+    if (depth > 0 && kind.has(depth)) return {kind, depth};
   }
   std::string choices;
   for (const NetworkKind& kind : kNetworks) {
@@ -159,7 +159,15 @@ int add_network(Graph& graph, const NetworkOptions& options) {
     choices += spelling(kind);
     if (!kind.range.empty()) choices += fmt::format(" with {}", kind.range);
   }
-  throw UsageError("unknown network '{}'; choose {}", options.net, choices);
+  throw UsageError("unknown network '{}'; choose {}", text, choices);
+}
+
+std::string Network::str() const {
+  return depth_ ? fmt::format("{}:{}", kind_->name, *depth_) : std::string(kind_->name);
+}
+
+int add_network(Graph& graph, const NetworkOptions& options) {
+  return options.net.kind().append(graph, options, options.net.depth().value_or(0));
 }
 
 void build_network(Graph& graph, const NetworkOptions& options) {

@@ -1,6 +1,7 @@
 #pragma once
 // The networks that the experiments train.
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,8 +11,30 @@
 
 namespace normlab {
 
+struct NetworkKind;
+
+/// A network as people type it: a kind and its parameter.
+class Network {
+ public:
+  /// From "plain:10". Throws UsageError for a network that does not exist.
+  Network(const char* text) : Network(parse(text)) {}
+  Network(const std::string& text) : Network(parse(text)) {}
+  [[nodiscard]] static Network parse(const std::string& text);
+
+  [[nodiscard]] const NetworkKind& kind() const { return *kind_; }
+  /// D of plain:D; none for networks without a depth to choose.
+  [[nodiscard]] std::optional<int> depth() const { return depth_; }
+  [[nodiscard]] std::string str() const;
+
+ private:
+  Network(const NetworkKind& kind, std::optional<int> depth) : kind_(&kind), depth_(depth) {}
+
+  const NetworkKind* kind_;
+  std::optional<int> depth_;
+};
+
 struct NetworkOptions {
-  std::string net = "net_a";  ///< a kind and its parameter
+  Network net = "net_a";
   Norm norm;
   double width = 1;  ///< multiplies the channels (at least 1 each)
   int classes = 10;

@@ -101,10 +101,10 @@ int main(int argc, char** argv) {
   how.flag("--summary", &summary_only, "Print the network of each norm, layer by layer, and measure nothing");
   return line.run(argc, argv, [&] {
     const std::set<std::string> wanted = section_set(sections);
-    const bench::Plan plan{options.net,          options.width,
-                           options.norm_list(),  positive_list("--batch-size", batch_sizes),
+    const bench::Plan plan{*options.net,         options.width,
+                           *options.norms,       positive_list("--batch-size", batch_sizes),
                            thread_list(threads), precision_list(precisions),
-                           options.conv};
+                           *options.conv};
     for (const DataType precision : plan.precisions) {
       options.precision = precision_name(precision);
       options.check();
@@ -120,7 +120,7 @@ int main(int argc, char** argv) {
       for (const Norm& norm : plan.norms) {
         const bench::Subject subject(plan, {norm, plan.batch_sizes.front(), 1},
                                      make_backend("cpu", 1, options.device_choices()));
-        say("{} with {}\n{}\n", plan.net, norm.str(), summary(subject.graph));
+        say("{} with {}\n{}\n", plan.net.str(), norm.str(), summary(subject.graph));
       }
       return 0;
     }

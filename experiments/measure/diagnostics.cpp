@@ -22,14 +22,14 @@ std::unique_ptr<Graph> make_probe_graph(const StudyOptions& options, NetworkOpti
   network.fuse = false;
   auto graph = std::make_unique<Graph>(backend, sample);
   build_network(*graph, network);
-  graph->setup({.batch = images, .evaluation_batch = 1, .precision = options.storage()});
+  graph->setup({.batch = images, .evaluation_batch = 1, .precision = options.precision->storage});
   return graph;
 }
 
 }  // namespace
 
 DiagnosisSteps::DiagnosisSteps(const StudyOptions& options, std::int64_t steps_per_epoch)
-    : listed_(options.diagnose_step_list()),
+    : listed_(*options.diagnose_steps),
       first_(options.diagnose_first),
       landscape_every_(options.landscape_every) {
   if (options.diagnose > 0) periods_.push_back(options.diagnose * steps_per_epoch);
@@ -89,7 +89,7 @@ void ParameterFigures::after_update() {
 Diagnostics::Diagnostics(const StudyOptions& options, const NetworkOptions& network, Graph& graph,
                          const Batch& batch, std::int64_t steps_per_epoch)
     : graph_(graph),
-      convolves_directly_(options.conv == "direct"),
+      convolves_directly_(*options.conv == ConvolutionMethod::direct),
       steps_(options, steps_per_epoch),
       parameters_(graph) {
   if (steps_.empty()) return;

@@ -147,6 +147,11 @@ Option OptionGroup::add(const std::string& name, Target target, const std::strin
       target);
 }
 
+Option OptionGroup::add_text(const std::string& name, const std::string& value,
+                             std::function<void(const std::string&)> set, const std::string& help) const {
+  return Option(*app_->add_option_function<std::string>(name, std::move(set), help)->default_str(value));
+}
+
 void OptionGroup::flag(const std::string& name, bool* target, const std::string& help) const {
   app_->add_flag(name, *target, help);
 }
@@ -267,6 +272,8 @@ void CommandLine::apply_file(const std::filesystem::path& file, const std::strin
                        : type.starts_with("FLOAT") ? "a number"
                        : type == kList             ? "a list: [1, 2] or '1,2'"
                                                    : "a text");
+    } catch (const UsageError& error) {
+      throw UsageError("{} {}:{}:{}: {}", origin, path, at.line, at.column, error.what());
     }
   }
 }

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "experiments/options/parsed.hpp"
 #include "host/record/run_config.hpp"
 
 namespace CLI {
@@ -47,10 +48,19 @@ class OptionGroup {
   explicit OptionGroup(CLI::App& app) : app_(&app) {}
 
   Option add(const std::string& name, Target target, const std::string& help) const;
+  template <auto parse>
+  Option add(const std::string& name, Parsed<parse>* target, const std::string& help) const {
+    return add_text(
+        name, target->text(), [target](const std::string& text) { *target = text; }, help);
+  }
   /// An option without a value: there, it sets `target`.
   void flag(const std::string& name, bool* target, const std::string& help) const;
   /// The last words of --help.
   void footer(const std::string& text) const;
+
+ private:
+  Option add_text(const std::string& name, const std::string& value,
+                  std::function<void(const std::string&)> set, const std::string& help) const;
 
  protected:
   CLI::App* app_;

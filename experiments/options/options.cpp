@@ -2,14 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
-#include <string_view>
+#include <memory>
+#include <optional>
 
 #include "experiments/options/backends.hpp"
 #include "experiments/options/command_line.hpp"
-#include "experiments/options/lists.hpp"
-#include "experiments/options/step_range.hpp"
 #include "host/cpu/limits.hpp"
 #include "host/record/text_layout.hpp"
 
@@ -25,86 +23,10 @@ std::string help_lines(const std::string& text) {
 
 }  // namespace
 
-std::vector<Norm> StudyOptions::norm_list() const {
-  std::vector<Norm> list;
-  check_not_empty("--norms", norms);
-  for (const std::string& name : split_list(norms)) {
-    const Norm norm = Norm::parse(name);
-    for (const Norm& other : list) {
-      if (other == norm) throw UsageError("--norms: '{}' stands there twice", name);
-    }
-    list.push_back(norm);
-  }
-  return list;
-}
-
-std::vector<std::uint64_t> StudyOptions::seed_list() const {
-  std::vector<std::uint64_t> list;
-  check_not_empty("--seeds", seeds);
-  for (const std::string& part : split_list(seeds)) {
-    const auto seed = parse_number<std::uint32_t>(part);
-    if (!seed) {
-      throw UsageError(
-          "--seeds: '{}' is no seed; say how many (3) or which (4,7), a single one with a comma (7,)", part);
-    }
-    if (std::find(list.begin(), list.end(), *seed) != list.end())
-      throw UsageError("--seeds: {} stands there twice", part);
-    list.push_back(*seed);
-  }
-  if (seeds.find(',') != std::string::npos) return list;
-  const std::uint64_t count = list.front();
-  if (count < 1 || count > 1000)
-    throw UsageError("--seeds: {} seeds are too few or too many; say 1 to 1000, or {}, for that one seed",
-                     count, count);
-  list.clear();
-  for (std::uint64_t seed = 0; seed < count; ++seed) list.push_back(seed);
-  return list;
-}
-
-bool StudyOptions::finds_lr() const {
-  return split_list(lr) == std::vector<std::string>{"auto"};
-}
-
 double StudyOptions::lr_for(const Norm& norm) const {
-  if (finds_lr()) return 1;
-  std::optional<double> general, own;
-  for (const std::string& part : split_list(lr)) {
-    const std::size_t equals = part.find('=');
-    const auto value = parse_number<double>(equals == std::string::npos ? part : part.substr(equals + 1));
-    if (!value || !(*value > 0) || !std::isfinite(*value)) {
-      throw UsageError("--lr: '{}' is no positive learning rate; write 0.1 or 0.1,none=0.02", part);
-    }
-    if (equals == std::string::npos) {
-      general = value;
-    } else if (const std::string name = part.substr(0, equals); name == norm.kind().name) {
-      if (norm.kind().parameter.empty() || !own) own = value;  // gn:4=... wins over gn=...
-    } else if (const NormKind* kind = norm_kind(name); kind != nullptr && kind->name == name) {
-      continue;  // another kind, whatever its parameter
-    } else if (Norm::parse(name) == norm) {
-      own = value;
-    }
-  }
-  if (own) return *own;
-  if (general) return *general;
-  throw UsageError("--lr {}: says nothing about {}; add a general value such as 0.1,", lr, norm.str());
-}
-
-std::optional<int> StudyOptions::fixed_jobs() const {
-  if (jobs == "auto") return std::nullopt;
-  const auto count = parse_number<int>(jobs);
-  if (!count || *count < 1) {
-    throw UsageError("--jobs: '{}' must be auto, or how many runs may go on side by side, at least 1", jobs);
-  }
-  return count;
-}
-
-std::vector<int> StudyOptions::diagnose_step_list() const {
-  if (diagnose_steps.empty()) return {};
-  return number_list("--diagnose-steps", diagnose_steps);
-}
-
-DataType StudyOptions::storage() const {
-  return precision == "tf32" ? DataType::f32 : parse_precision(precision);
+  if (lr->are_found()) return 1;
+  if (const std::optional<double> rate = lr->of(norm)) return *rate;
+  throw UsageError("--lr {}: says nothing about {}; add a general value such as 0.1,", lr.text(), norm.str());
 }
 
 int StudyOptions::total_threads() const {
@@ -115,35 +37,24 @@ void StudyOptions::check() const {
   const auto require = [](bool fine, const char* option, const char* remedy) {
     if (!fine) throw UsageError("{}: {}", option, remedy);
   };
-  for (const Norm& norm : norm_list()) static_cast<void>(lr_for(norm));
-  static_cast<void>(seed_list());
-  if (!profile_steps.empty()) {
-    static_cast<void>(StepRange::parse(profile_steps));
-    require(device == "cuda", "--profile-steps", "is for a GPU's profilers: it wants --device cuda");
-  }
-  require(conv == "auto" || conv == "direct", "--conv", "must be auto or direct");
+  for (const Norm& norm : *norms) static_cast<void>(lr_for(norm));
+  require(profile_steps->empty() || device == "cuda", "--profile-steps",
+          "is for a GPU's profilers: it wants --device cuda");
   const std::unique_ptr<Backend> backend = make_backend(device, 1, device_choices());
-  if (const std::string missing = backend->why_not(storage()); !missing.empty()) {
-    throw Error("--precision {}: {}; use --precision fp32", precision, missing);
+  if (const std::string missing = backend->why_not(precision->storage); !missing.empty()) {
+    throw Error("--precision {}: {}; use --precision fp32", precision.text(), missing);
   }
-  require(bn == "own" || bn == "cudnn", "--bn", "must be own or cudnn");
-  static_cast<void>(parse_optimizer(optimizer));
-  static_cast<void>(parse_schedule(schedule));
   require(momentum >= 0 && momentum < 1, "--momentum", "must be in [0, 1)");
   require(weight_decay >= 0 && std::isfinite(weight_decay), "--weight-decay",
           "must be finite and not negative");
   require(label_smoothing >= 0 && label_smoothing < 1, "--label-smoothing", "must be in [0, 1)");
   require(val >= 0, "--val", "must not be negative");
   require(diagnose >= 0, "--diagnose", "must not be negative (0: not at the end of any epoch)");
-  for (const int step : diagnose_step_list()) {
-    require(step >= 1, "--diagnose-steps", "steps count from 1, such as 1,10,100");
-  }
   require(limit_train >= 0, "--limit-train", "must not be negative (0: all images)");
   require(limit_test >= 0, "--limit-test", "must not be negative (0: all images)");
   require(checkpoint_every >= 0, "--checkpoint-every", "must not be negative (0: after each epoch only)");
   require(keep >= 1 && keep <= 1000, "--keep", "must be 1 to 1000 checkpoints");
   require(threads >= 0 && threads <= 1024, "--threads", "must be 1 to 1024, or 0 for all processors");
-  static_cast<void>(fixed_jobs());
   if (out.empty() == false && out.find_first_not_of('/') == std::string::npos) {
     throw UsageError("--out '{}': name a new directory", out);
   }

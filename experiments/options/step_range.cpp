@@ -13,6 +13,7 @@ StepRange StepRange::parse(const std::string& text) {
     const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
     return error == std::errc{} && end == part.data() + part.size() ? value : -1;
   };
+  if (text.empty()) return {};
   const std::size_t colon = text.find(':');
   StepRange range;
   if (colon != std::string::npos) {

@@ -10,8 +10,9 @@ namespace normlab {
 struct StepRange {
   std::int64_t first = 1, last = 0;
 
-  /// From "100:102". Throws UsageError.
+  /// From "100:102"; empty from "". Throws UsageError.
   [[nodiscard]] static StepRange parse(const std::string& text);
+  [[nodiscard]] bool empty() const { return last < first; }
   [[nodiscard]] bool contains(std::int64_t step) const { return step >= first && step <= last; }
 };
 

@@ -18,7 +18,7 @@ constexpr int kEpochs = 2, kTrainingImages = 4000, kHeldOut = 1000;
 constexpr int kStepsOfAnEpoch = 100;
 
 RunSpec run_at(const StudyOptions& options, const Norm& norm, double lr) {
-  RunSpec run = run_of(options, norm, options.seed_list().front());
+  RunSpec run = run_of(options, norm, options.seeds->front());
   run.lr = lr;
   run.epochs = std::min(options.epochs, kEpochs);
   run.swept = {"lr"};
@@ -66,7 +66,7 @@ RangeTest::RangeTest(const StudyOptions& study, const Dataset& all, std::span<co
   options.limit_train = static_cast<int>(std::min<std::int64_t>(all.train.count, images + kHeldOut));
   options.val = std::min(kHeldOut, options.limit_train / 5);
   options.diagnose = 0;
-  options.diagnose_steps.clear();
+  options.diagnose_steps = "";
   options.diagnose_first = options.diagnose_every = options.landscape_every = 0;
   if (options.val < 1)
     throw UsageError("--lr auto: {} training images are too few to hold some out", all.train.count);

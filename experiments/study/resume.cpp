@@ -37,11 +37,8 @@ std::string both_lists(const std::string& first, const std::string& second) {
 /// The seeds of both, as --seeds names them: a number means that many from 0.
 std::string both_seeds(const std::string& first, const std::string& second) {
   std::set<std::uint64_t> seeds;
-  for (const std::string& text : {first, second}) {
-    StudyOptions options;
-    options.seeds = text;
-    for (const std::uint64_t seed : options.seed_list()) seeds.insert(seed);
-  }
+  for (const std::string& text : {first, second})
+    for (const std::uint64_t seed : parse_seeds(text)) seeds.insert(seed);
   const bool is_counted = *seeds.rbegin() + 1 == seeds.size();
   if (is_counted) return std::to_string(seeds.size());
   std::vector<std::string> items;

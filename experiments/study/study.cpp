@@ -204,7 +204,7 @@ int run_study(CommandLine& line, StudyOptions& options, const Experiment& experi
   handle_signals();
   if (!options.resume.empty()) restore_options(line, options);
   if (options.full) OtherDefaults(line, experiment.full).keep();
-  if (options.finds_lr() && !experiment.finds_lr)
+  if (options.lr->are_found() && !experiment.finds_lr)
     throw UsageError("--lr auto: {} needs rates, such as 0.1; compare_norms can find them",
                      options.experiment);
   // The study is gone on with, and looked at, from other directories, too.
@@ -223,7 +223,7 @@ int run_study(CommandLine& line, StudyOptions& options, const Experiment& experi
   Remaining remaining{all};
   if (!options.resume.empty()) {
     study = StudyDirectory::open(options.resume);
-    if (options.finds_lr()) find_rates(options, data, *study, all);
+    if (options.lr->are_found()) find_rates(options, data, *study, all);
     if (interrupted()) return say_interrupted(options.experiment, program, *study);
     remaining = remaining_runs(*study, options, all, data);
   }
@@ -262,7 +262,7 @@ int run_study(CommandLine& line, StudyOptions& options, const Experiment& experi
     say_text(wrapped(
         "note: this file system has no locks; take care that no other process works in that directory", 2));
   flush_output();
-  if (options.finds_lr() && options.resume.empty()) find_rates(options, data, *study, runs);
+  if (options.lr->are_found() && options.resume.empty()) find_rates(options, data, *study, runs);
 
   const double loading = seconds_since(begin);
   const std::vector<RunOutcome> outcomes = train_all(options, runs, data, plan, *study);

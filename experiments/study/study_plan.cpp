@@ -25,8 +25,8 @@ Planner::Needs Planner::measure(const RunSpec& spec) const {
   const NetworkOptions network{spec.net, spec.norm, spec.width, static_cast<int>(data_.class_names.size())};
   build_network(graph, network);
   const int batch_size = std::min(spec.pass_size(), data_.train.count - options_.val);
-  graph.setup({.batch = batch_size, .precision = options_.storage()});
-  initialize(graph, parse_initialization(spec.init), spec.seed);
+  graph.setup({.batch = batch_size, .precision = options_.precision->storage});
+  initialize(graph, *spec.init, spec.seed);
   Optimizer optimizer(graph, {});
   backend->set_active_workers(1);
   const int count = std::min(batch_size, 64);
@@ -52,8 +52,7 @@ Planner::Needs Planner::measure(const RunSpec& spec) const {
 
 int Planner::runs_side_by_side(int runs, std::size_t bytes_of_one) const {
   const int processors = options_.total_threads();
-  const int wanted =
-      std::clamp(options_.fixed_jobs().value_or(processors), 1, std::clamp(runs, 1, processors));
+  const int wanted = std::clamp(options_.jobs->value_or(processors), 1, std::clamp(runs, 1, processors));
   const std::size_t available = available_memory();
   const int fitting = runs_in_memory(wanted, bytes_of_one, available);
   if (fitting < wanted) {

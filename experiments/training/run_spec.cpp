@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <set>
@@ -29,10 +28,10 @@ struct Sweepable {
 const std::array kSweepable{
     Sweepable{"batch_size", "b", [](const RunSpec& s) { return fmt::format("{}", s.batch_size); }},
     Sweepable{"micro_batch", "mb", [](const RunSpec& s) { return fmt::format("{}", s.micro_batch); }},
-    Sweepable{"depth", "d", [](const RunSpec& s) { return fmt::format("{}", s.depth().value_or(0)); }},
+    Sweepable{"depth", "d", [](const RunSpec& s) { return fmt::format("{}", s.net.depth().value_or(0)); }},
     Sweepable{"width", "w", [](const RunSpec& s) { return fmt::format("{}", s.width); }},
     Sweepable{"lr", "lr", [](const RunSpec& s) { return fmt::format("{}", s.lr); }},
-    Sweepable{"init", "", [](const RunSpec& s) { return s.init; }},
+    Sweepable{"init", "", [](const RunSpec& s) { return s.init.text(); }},
     Sweepable{"clip", "clip", [](const RunSpec& s) { return fmt::format("{}", s.clip); }},
 };
 
@@ -44,7 +43,6 @@ void check_values(const RunSpec& spec) {
     std::ranges::replace(option, '_', '-');
     throw UsageError("{}: {}", option, remedy);
   };
-  static_cast<void>(parse_initialization(spec.init));
   require(spec.epochs >= 1 && spec.epochs <= 100'000, "epochs", "must be at least 1 and at most 100000");
   require(spec.batch_size >= 1 && spec.batch_size <= 1 << 20, "batch_size",
           "must be at least 1 and at most 1048576");
@@ -68,7 +66,7 @@ void check_network(Backend& backend, const RunSpec& spec) {
     try {
       shapes.push_back(node.layer->infer(x));
     } catch (const Error& error) {
-      throw UsageError("{} in {}: {}", spec.norm.str(), spec.net, error.what());
+      throw UsageError("{} in {}: {}", spec.norm.str(), spec.net.str(), error.what());
     }
   }
 }
@@ -96,18 +94,8 @@ std::string RunSpec::value_of(std::string_view key) const {
   throw Error("no run differs from another in '{}'", key);
 }
 
-std::optional<int> RunSpec::depth() const {
-  const std::size_t colon = net.find(':');
-  int value = 0;
-  if (colon == std::string::npos ||
-      std::from_chars(net.data() + colon + 1, net.data() + net.size(), value).ec != std::errc{}) {
-    return std::nullopt;
-  }
-  return value;
-}
-
 std::string RunSpec::kind() const {
-  return fmt::format("{} {} {} {} {}", norm.str(), net, width, batch_size, micro_batch);
+  return fmt::format("{} {} {} {} {}", norm.str(), net.str(), width, batch_size, micro_batch);
 }
 
 RunSpec run_of(const StudyOptions& options, const Norm& norm, std::uint64_t seed) {
@@ -115,10 +103,10 @@ RunSpec run_of(const StudyOptions& options, const Norm& norm, std::uint64_t seed
   spec.norm = norm;
   spec.seed = seed;
   spec.lr = options.lr_for(norm);
-  spec.lr_choice = options.finds_lr()                ? rate_choice::found
-                   : options.lr == StudyOptions{}.lr ? rate_choice::built_in
-                                                     : rate_choice::given;
-  spec.net = options.net;
+  spec.lr_choice = options.lr->are_found()                         ? rate_choice::found
+                   : options.lr.text() == StudyOptions{}.lr.text() ? rate_choice::built_in
+                                                                   : rate_choice::given;
+  spec.net = *options.net;
   spec.width = options.width;
   spec.init = options.init;
   spec.clip = options.clip;
@@ -129,7 +117,7 @@ RunSpec run_of(const StudyOptions& options, const Norm& norm, std::uint64_t seed
 }
 
 void check_runs(const StudyOptions& options, std::span<const RunSpec> runs) {
-  if (!options.profile_steps.empty() && runs.size() != 1) {
+  if (!options.profile_steps->empty() && runs.size() != 1) {
     throw UsageError(
         "--profile-steps: the window is of one run, but there are {}; choose one norm, and --seeds 1",
         runs.size());
@@ -138,7 +126,7 @@ void check_runs(const StudyOptions& options, std::span<const RunSpec> runs) {
   std::set<std::string> names, networks;
   for (const RunSpec& spec : runs) {
     check_values(spec);
-    if (networks.insert(fmt::format("{} {} {}", spec.norm.str(), spec.net, spec.width)).second) {
+    if (networks.insert(fmt::format("{} {} {}", spec.norm.str(), spec.net.str(), spec.width)).second) {
       check_network(*backend, spec);
     }
     if (!names.insert(spec.name()).second) throw UsageError("two runs would be called {}", spec.name());
@@ -152,8 +140,8 @@ RunConfig settings_of(const StudyOptions& options, const RunSpec& spec, const Da
   if (!spec.swept.empty()) c.set("swept", fmt::format("{}", fmt::join(spec.swept, ",")));
   c.set("norm", spec.norm.str());
   c.set("seed", spec.seed);
-  c.set("net", spec.net);
-  if (spec.depth()) c.set("depth", *spec.depth());
+  c.set("net", spec.net.str());
+  if (spec.net.depth()) c.set("depth", *spec.net.depth());
   c.set("width", ConfigValue(spec.width));
   c.set("data", data.source);
   c.set("data_digest", data.digest);
@@ -169,21 +157,21 @@ RunConfig settings_of(const StudyOptions& options, const RunSpec& spec, const Da
   c.set("batch_size", spec.batch_size);
   c.set("micro_batch", spec.micro_batch);
   c.set("steps", (training + spec.batch_size - 1) / spec.batch_size * spec.epochs);
-  c.set("optimizer", options.optimizer);
+  c.set("optimizer", options.optimizer.text());
   c.set("lr", ConfigValue(spec.lr));
   if (!spec.lr_test.empty()) c.set("lr_test", spec.lr_test);
-  c.set("schedule", options.schedule);
+  c.set("schedule", options.schedule.text());
   c.set("momentum", ConfigValue(options.momentum));
   c.set("nesterov", ConfigValue(options.nesterov));
   c.set("weight_decay", ConfigValue(options.weight_decay));
   c.set("label_smoothing", ConfigValue(options.label_smoothing));
   c.set("clip", ConfigValue(spec.clip));
-  c.set("init", spec.init);
-  c.set("precision", options.precision);
-  c.set("conv", options.conv);
-  if (options.device == "cuda") c.set("bn", options.bn);
+  c.set("init", spec.init.text());
+  c.set("precision", options.precision.text());
+  c.set("conv", options.conv.text());
+  if (options.device == "cuda") c.set("bn", options.bn.text());
   c.set("diagnose", options.diagnose);
-  c.set("diagnose_steps", options.diagnose_steps);
+  c.set("diagnose_steps", options.diagnose_steps.text());
   if (options.diagnose_first > 0) c.set("diagnose_first", options.diagnose_first);
   if (options.diagnose_every > 0) c.set("diagnose_every", options.diagnose_every);
   if (options.landscape_every > 0) c.set("landscape_every", options.landscape_every);

@@ -2,7 +2,6 @@
 // One run of a study: what it trains, and what it is called.
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,9 +20,9 @@ struct RunSpec {
   double lr = 0.1;        ///< peak
   std::string lr_choice;  ///< how that was chosen: see rate_choice
   std::string lr_test;    ///< what a range test found at which rate, if that chose lr
-  std::string net = "net_a";
+  Network net = "net_a";
   double width = 1;
-  std::string init = "he";
+  Parsed<parse_initialization> init = "he";
   double clip = 0;
   int epochs = 4;
   int batch_size = 32;
@@ -39,8 +38,6 @@ struct RunSpec {
   [[nodiscard]] std::string arm() const;
   /// What stands in config.toml for a key that can be swept.
   [[nodiscard]] std::string value_of(std::string_view key) const;
-  /// D of plain:D; none for networks without a depth to choose.
-  [[nodiscard]] std::optional<int> depth() const;
   /// Samples that one pass takes.
   [[nodiscard]] int pass_size() const { return micro_batch > 0 ? micro_batch : batch_size; }
   /// Runs with equal text are equally fast.

@@ -19,8 +19,8 @@ std::unique_ptr<Graph> make_graph(Backend& backend, const StudyOptions& options,
   build_network(*graph, network_of(options, spec, data));
   graph->setup({.batch = std::min(spec.pass_size(), static_cast<int>(training_images)),
                 .evaluation_batch = kEvaluationBatch,
-                .precision = options.storage()});
-  initialize(*graph, parse_initialization(spec.init), spec.seed);
+                .precision = options.precision->storage});
+  initialize(*graph, *spec.init, spec.seed);
   return graph;
 }
 
@@ -106,10 +106,8 @@ RunSteps::RunSteps(Backend& backend, const StudyOptions& options, const RunSpec&
       graph_(make_graph(backend, options, spec, data, splits_.train.size())),
       train_images_(backend, data.train),
       test_images_(backend, data.test),
-      optimizer_(*graph_,
-                 {parse_optimizer(options.optimizer), options.nesterov, options.weight_decay, spec.clip}),
-      schedule_{parse_schedule(options.schedule), spec.lr, options.momentum,
-                std::int64_t{steps_per_epoch()} * spec.epochs},
+      optimizer_(*graph_, {*options.optimizer, options.nesterov, options.weight_decay, spec.clip}),
+      schedule_{*options.schedule, spec.lr, options.momentum, std::int64_t{steps_per_epoch()} * spec.epochs},
       steps_(backend, training_batch(train_images_, options, spec), static_cast<int>(splits_.train.size()),
              spec.batch_size,
              [this](int samples) {

@@ -44,8 +44,7 @@ class Run {
         checkpoints_(directory.checkpoints()),
         progress_(progress),
         index_(index),
-        window_(backend,
-                options.profile_steps.empty() ? StepRange{} : StepRange::parse(options.profile_steps)) {
+        window_(backend, *options.profile_steps) {
     take_workers();
     run_ = std::make_unique<RunSteps>(backend, options, spec, data);
     diagnostics_ = std::make_unique<Diagnostics>(

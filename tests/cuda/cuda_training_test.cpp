@@ -98,7 +98,7 @@ TEST_F(CudaTraining, StopsWhereSomebodyLooksAndEndsWithTheSameBits) {
   options.diagnose_steps = "3";
   (void)train_in("diagnosed", "cuda_emulated", options, spec);
   EXPECT_EQ(calls_, 1 + 2 * kEpochs + 2) << "before step 3, step 3, after it";
-  options.diagnose_steps.clear();
+  options.diagnose_steps = "";
   options.checkpoint_every = 1;
   (void)train_in("saved", "cuda_emulated", options, spec);
   EXPECT_EQ(calls_, 1 + (kSteps + 1) * kEpochs);

@@ -104,12 +104,13 @@ std::set<std::string> tried(unsigned seed) {
   for (const std::string& norm : norms()) {
     for (const Case& c : cases_of(norm, seed)) {
       const StudyOptions& o = c.options;
-      const bool is_sgd = o.optimizer == "sgd";
+      const bool is_sgd = *o.optimizer == OptimizerOptions::Kind::sgd;
       seen.insert({is_sgd ? (o.nesterov ? "nesterov" : "sgd") : "adamw",
-                   (is_sgd ? "sgd " : "adamw ") + o.schedule, o.precision, o.augment ? "augment" : "",
-                   o.micro_batch > 0 ? "micro-batch" : "", o.clip > 0 ? "clip" : "",
-                   o.durable ? "durable" : "", fmt::format("diagnose {}", o.diagnose),
-                   fmt::format("keep {}", o.keep), fmt::format("checkpoint-every {}", o.checkpoint_every)});
+                   (is_sgd ? "sgd " : "adamw ") + o.schedule.text(), o.precision.text(),
+                   o.augment ? "augment" : "", o.micro_batch > 0 ? "micro-batch" : "",
+                   o.clip > 0 ? "clip" : "", o.durable ? "durable" : "",
+                   fmt::format("diagnose {}", o.diagnose), fmt::format("keep {}", o.keep),
+                   fmt::format("checkpoint-every {}", o.checkpoint_every)});
     }
   }
   return seen;
@@ -125,7 +126,7 @@ int train_apart(StudyOptions options, int threads, const std::filesystem::path& 
     int status = 1;
     try {
       options.threads = threads;
-      const RunSpec spec = run_of(options, options.norm_list().front(), 0);
+      const RunSpec spec = run_of(options, options.norms->front(), 0);
       StudyPlan plan;
       plan.processors = threads;
       plan.jobs = 1;
@@ -160,8 +161,8 @@ TEST_P(ResumeAnywhere, EndsBitForBitAsIfNothingHadHappened) {
     const StudyOptions& options = c.options;
     SCOPED_TRACE(fmt::format(
         "{}: killed before step {}, and before step {} of what was left; {} {} {} checkpoint-every {}",
-        GetParam(), c.first, c.second, options.optimizer, options.schedule, options.precision,
-        options.checkpoint_every));
+        GetParam(), c.first, c.second, options.optimizer.text(), options.schedule.text(),
+        options.precision.text(), options.checkpoint_every));
     const TemporaryDirectory directory;
     for (const char* name : {"whole", "killed"}) std::filesystem::create_directory(directory / name);
     ASSERT_EQ(train_apart(options, 2, directory / "whole", 0), 0);

@@ -40,9 +40,6 @@ TEST(RunNames, HaveTheSweptValuesInAFixedOrder) {
   run.swept = {"lr", "width", "micro_batch", "batch_size"};
   EXPECT_EQ(run.name(), "none-b64-mb8-w0.5-lr0.003-seed2");
   EXPECT_EQ(run.arm(), "none-b64-mb8-w0.5-lr0.003");
-  EXPECT_EQ(run.depth(), 40);
-  run.net = "net_a";
-  EXPECT_EQ(run.depth(), std::nullopt);
 }
 
 TEST_F(Sweeps, DepthTrainsEveryCombinationOnce) {
@@ -151,7 +148,7 @@ TEST(RangeTests, WidenForNormsWithoutARateAlone) {
   StudyOptions options;
   options.norms = "bn,ln";
   std::vector<RunSpec> runs;
-  for (const Norm& norm : options.norm_list()) runs.push_back(run_of(options, norm, 0));
+  for (const Norm& norm : *options.norms) runs.push_back(run_of(options, norm, 0));
   RangeTest test(options, data, runs);
   EXPECT_EQ(test.guess.share, 0.6) << "who guesses names the most frequent class";
   EXPECT_EQ(test.guess.images, 200);
@@ -184,7 +181,7 @@ TEST(RangeTests, GiveLargeBatchesEnoughSteps) {
   options.norms = "bn";
   for (const auto& [batch_size, images] : {std::pair{32, 5000}, {80, 9000}, {512, 10'000}}) {
     options.batch_size = batch_size;
-    const std::vector<RunSpec> runs{run_of(options, options.norm_list().front(), 0)};
+    const std::vector<RunSpec> runs{run_of(options, options.norms->front(), 0)};
     const RangeTest test(options, data, runs);
     EXPECT_EQ(test.data.train.count, images) << batch_size;
     EXPECT_EQ(test.options.val, 1000);

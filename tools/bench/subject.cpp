@@ -95,7 +95,7 @@ const Subject& Results::at(const Cell& cell) const {
 Results measure(const Plan& plan, int rounds, double seconds, bool layers) {
   Results results{plan, {}, {}, rounds};
   DeviceChoices choices;
-  choices.direct_convolutions = plan.conv == "direct";
+  choices.direct_convolutions = plan.conv == ConvolutionMethod::direct;
   for (const Cell& cell : plan.cells())
     results.subjects.push_back(
         std::make_unique<Subject>(plan, cell, make_backend("cpu", cell.threads, choices)));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "experiments/options/backends.hpp"
+#include "experiments/options/values.hpp"
 #include "layers/networks.hpp"
 #include "layers/optimizer.hpp"
 #include "layers/profile.hpp"
@@ -25,12 +26,12 @@ struct Cell {
 /// Every combination of what was asked for. Another dimension is a list here, a member of Cell and a loop in
 /// cells().
 struct Plan {
-  std::string net = "net_a";
+  Network net = "net_a";
   double width = 1;
   std::vector<Norm> norms;
   std::vector<int> batch_sizes, threads;
   std::vector<DataType> precisions{DataType::f32};
-  std::string conv = "auto";  ///< on the CPU
+  ConvolutionMethod conv = ConvolutionMethod::automatic;  ///< on the CPU
 
   [[nodiscard]] std::vector<Cell> cells() const;
 };

@@ -97,7 +97,7 @@ std::string heading(const Results& results) {
   std::vector<std::string> precisions;
   for (const DataType precision : plan.precisions) precisions.push_back(precision_name(precision));
   std::string text = fmt::format("{}, {}, {}, batch {}, {} thread{}, {}; medians of {} interleaved rounds\n",
-                                 cpu_model(), results.subjects.front()->backend->isa(), plan.net,
+                                 cpu_model(), results.subjects.front()->backend->isa(), plan.net.str(),
                                  fmt::join(plan.batch_sizes, " and "), fmt::join(plan.threads, " and "),
                                  most == 1 ? "" : "s", fmt::join(precisions, " and "), results.rounds);
   for (const int threads : plan.threads) {
