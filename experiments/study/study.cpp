@@ -98,7 +98,7 @@ std::vector<RunOutcome> train_all(const StudyOptions& options, std::span<const R
           const auto backend =
               make_backend(options.device, options.total_threads(), choices_of(options, directory));
           outcomes[static_cast<std::size_t>(i)] =
-              train(*backend, options, spec, data, share, directory, progress, i);
+              train({*backend, options, spec, data, share, directory, progress, i});
         } catch (const std::exception& cause) {
           const std::lock_guard lock(mutex);
           if (!failure) failure = fmt::format("{}: {}", spec.name(), reason_of(cause));

@@ -1,11 +1,7 @@
 #pragma once
 // One run: train one network with one norm from one seed, and record everything.
 
-#include <functional>
-
-#include "experiments/progress/progress.hpp"
-#include "experiments/training/run_spec.hpp"
-#include "host/record/run_directory.hpp"
+#include "experiments/training/run_task.hpp"
 
 namespace normlab {
 
@@ -26,14 +22,11 @@ struct RunOutcome {
   RunTimes times;
 };
 
-/// Trains on a backend that nobody else uses and writes metrics.nlog, config.toml, checkpoints and
-/// final.safetensors into `directory`. Where there is a checkpoint the run goes on from it, as if it had
-/// never stopped: steps after it are cut from the log and computed again. A loss or gradient that is not
-/// finite ends the run as diverged, and so do parameters, running statistics or predictions at its end; that
-/// is a result, not an error, and the message in the log names them. `processors` is asked before each step
-/// how many of them may work at it.
-RunOutcome train(Backend& backend, const StudyOptions& options, const RunSpec& spec, const Dataset& data,
-                 const std::function<int()>& processors, const RunDirectory& directory, Progress& progress,
-                 int run);
+/// Trains and writes metrics.nlog, config.toml, checkpoints and final.safetensors into the task's directory.
+/// Where there is a checkpoint the run goes on from it, as if it had never stopped: steps after it are cut
+/// from the log and computed again. A loss or gradient that is not finite ends the run as diverged, and so do
+/// parameters, running statistics or predictions at its end; that is a result, not an error, and the message
+/// in the log names them.
+RunOutcome train(const RunTask& task);
 
 }  // namespace normlab

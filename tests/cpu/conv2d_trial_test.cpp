@@ -143,7 +143,7 @@ TEST(LibraryTrial, ARunSaysWhatFailed) {
   {
     Progress progress(plan);
     const RunOutcome outcome = train(
-        host, options, spec, data, [] { return 1; }, RunDirectory(directory / spec.name()), progress, 0);
+        {host, options, spec, data, [] { return 1; }, RunDirectory(directory / spec.name()), progress, 0});
     EXPECT_EQ(outcome.status, RunOutcome::Status::done);
   }
   const std::string said = ::testing::internal::GetCapturedStdout();

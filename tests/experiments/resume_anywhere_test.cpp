@@ -141,7 +141,7 @@ int train_apart(StudyOptions options, int threads, const std::filesystem::path& 
       };
       const std::unique_ptr<Backend> backend = make_backend(options.device, threads);
       const RunOutcome outcome =
-          train(*backend, options, spec, images(), processors, RunDirectory(path), progress, 0);
+          train({*backend, options, spec, images(), processors, RunDirectory(path), progress, 0});
       status = outcome.status == RunOutcome::Status::done ? 0 : 1;
     } catch (const std::exception& error) {
       fmt::print(stderr, "{}\n", error.what());

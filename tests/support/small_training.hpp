@@ -61,13 +61,12 @@ inline RunOutcome train_in(const std::filesystem::path& directory, const std::st
   Progress progress(plan);
   std::filesystem::create_directories(directory);
   calls = 0;
-  return train(
-      *backend, options, spec, data,
-      [&] {
-        if (++calls > most_calls) throw Stopped();
-        return 1;
-      },
-      RunDirectory(directory), progress, 0);
+  return train({*backend, options, spec, data,
+                [&] {
+                  if (++calls > most_calls) throw Stopped();
+                  return 1;
+                },
+                RunDirectory(directory), progress, 0});
 }
 
 }  // namespace normlab::test
