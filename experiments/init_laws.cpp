@@ -26,6 +26,7 @@
 #include "host/record/log_reader.hpp"
 #include "host/record/metric_log.hpp"
 #include "host/record/run_directory.hpp"
+#include "host/record/run_name.hpp"
 #include "host/record/text_layout.hpp"
 #include "host/system/output.hpp"
 #include "host/system/paths.hpp"
@@ -171,9 +172,10 @@ class LawStudy {
   }
 
   [[nodiscard]] std::string name_of(const LawRun& run) const {
-    std::vector<std::pair<std::string, std::string>> swept;
-    if (paddings_.size() > 1) swept.emplace_back("", padding_name(run.network.circular));
-    return run_name(run.network.norm.str(), swept, static_cast<int>(run.seed));
+    std::vector<std::string> swept;
+    if (paddings_.size() > 1) swept.emplace_back("padding");
+    const auto padding = [&](std::string_view) { return std::string(padding_name(run.network.circular)); };
+    return run_name(arm_name(run.network.norm.str(), swept, padding), run.seed);
   }
 
   void run_one(const StudyDirectory& study, LawRun& run) const {

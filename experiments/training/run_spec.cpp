@@ -10,29 +10,27 @@
 
 #include "experiments/options/backends.hpp"
 #include "experiments/training/device_images.hpp"
-#include "host/record/run_directory.hpp"
+#include "host/record/run_name.hpp"
 #include "host/record/summary.hpp"
 
 namespace normlab {
 
 namespace {
 
-/// What can be swept: its key in config.toml, what stands for it in names, and its value there. Names have
-/// them in this order.
+/// What can be swept: its key in config.toml, and its value there.
 struct Sweepable {
   std::string_view key;
-  std::string_view in_names;
   std::string (*value)(const RunSpec&);
 };
 
 const std::array kSweepable{
-    Sweepable{"batch_size", "b", [](const RunSpec& s) { return fmt::format("{}", s.batch_size); }},
-    Sweepable{"micro_batch", "mb", [](const RunSpec& s) { return fmt::format("{}", s.micro_batch); }},
-    Sweepable{"depth", "d", [](const RunSpec& s) { return fmt::format("{}", s.net.depth().value_or(0)); }},
-    Sweepable{"width", "w", [](const RunSpec& s) { return fmt::format("{}", s.width); }},
-    Sweepable{"lr", "lr", [](const RunSpec& s) { return fmt::format("{}", s.lr); }},
-    Sweepable{"init", "", [](const RunSpec& s) { return s.init.text(); }},
-    Sweepable{"clip", "clip", [](const RunSpec& s) { return fmt::format("{}", s.clip); }},
+    Sweepable{"batch_size", [](const RunSpec& s) { return fmt::format("{}", s.batch_size); }},
+    Sweepable{"micro_batch", [](const RunSpec& s) { return fmt::format("{}", s.micro_batch); }},
+    Sweepable{"depth", [](const RunSpec& s) { return fmt::format("{}", s.net.depth().value_or(0)); }},
+    Sweepable{"width", [](const RunSpec& s) { return fmt::format("{}", s.width); }},
+    Sweepable{"lr", [](const RunSpec& s) { return fmt::format("{}", s.lr); }},
+    Sweepable{"init", [](const RunSpec& s) { return s.init.text(); }},
+    Sweepable{"clip", [](const RunSpec& s) { return fmt::format("{}", s.clip); }},
 };
 
 void check_values(const RunSpec& spec) {
@@ -74,17 +72,11 @@ void check_network(Backend& backend, const RunSpec& spec) {
 }  // namespace
 
 std::string RunSpec::name() const {
-  std::vector<std::pair<std::string, std::string>> values;
-  for (const Sweepable& sweepable : kSweepable) {
-    if (std::find(swept.begin(), swept.end(), sweepable.key) == swept.end()) continue;
-    values.emplace_back(sweepable.in_names, sweepable.value(*this));
-  }
-  return run_name(norm.str(), values, static_cast<int>(seed));
+  return run_name(arm(), seed);
 }
 
 std::string RunSpec::arm() const {
-  const std::string whole = name();
-  return whole.substr(0, whole.rfind("-seed"));
+  return arm_name(norm.str(), swept, [this](std::string_view key) { return value_of(key); });
 }
 
 std::string RunSpec::value_of(std::string_view key) const {

@@ -6,6 +6,7 @@
 #ifdef __SSE2__
 #include <emmintrin.h>
 #else
+#include <algorithm>
 #include <cstring>
 #endif
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "host/record/run_identity.hpp"
+#include "host/record/run_name.hpp"
 
 namespace normlab {
 

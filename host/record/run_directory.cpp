@@ -62,30 +62,12 @@ void replace_link(const std::filesystem::path& link, const std::string& target) 
   }
 }
 
-std::string file_name_of(std::string_view text) {
-  std::string name;
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '-' || c == '.' || c == '+' || c == '_';
-    name += plain ? c : '_';
-  }
-  return name;
-}
-
 }  // namespace
 
 bool is_set_aside(std::string_view name) {
   const std::size_t at = name.rfind(kAside);
   if (at == std::string_view::npos || at + kAside.size() == name.size()) return false;
   return name.find_first_not_of("0123456789", at + kAside.size()) == std::string_view::npos;
-}
-
-std::string run_name(std::string_view norm, const std::vector<std::pair<std::string, std::string>>& swept,
-                     int seed) {
-  std::string name(norm);
-  std::erase(name, ':');
-  for (const auto& [key, value] : swept) name += "-" + key + value;
-  return file_name_of(name + "-seed" + std::to_string(seed));
 }
 
 void RunDirectory::write_config(const RunConfig& config) const {

@@ -15,12 +15,6 @@
 
 namespace normlab {
 
-/// `gn4-seed0` from ("gn:4", {}, 0), `bn-b2-seed0` from ("bn", {{"b", "2"}}, 0), `none-d40-he-clip1-seed2`
-/// from ("none", {{"d", "40"}, {"", "he"}, {"clip", "1"}}, 2). `swept` are the keys that the study varies, in
-/// its fixed order. Characters that have no place in a file name become '_'.
-[[nodiscard]] std::string run_name(std::string_view norm,
-                                   const std::vector<std::pair<std::string, std::string>>& swept, int seed);
-
 /// In the directory of a study: its options, as a file for --config, and the study that found its learning
 /// rates.
 inline constexpr const char* kStudyFile = "study.toml";

@@ -101,17 +101,6 @@ std::map<std::string, std::string> deciding_settings(const RunConfig& config) {
   return settings;
 }
 
-std::vector<std::string> swept_keys(const RunConfig& config) {
-  std::vector<std::string> keys;
-  const std::string text = config.text("swept");
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t comma = std::min(text.find(',', at), text.size());
-    if (comma > at) keys.push_back(text.substr(at, comma - at));
-    at = comma + 1;
-  }
-  return keys;
-}
-
 DistinctRuns distinct_runs(std::span<const RunResults> runs) {
   using Identity = std::tuple<std::string, std::int64_t, std::map<std::string, std::string>>;
   std::map<Identity, std::vector<std::size_t>> found;

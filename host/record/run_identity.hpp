@@ -20,9 +20,6 @@ namespace normlab {
 /// Keys that older versions did not write have the value that these versions had.
 [[nodiscard]] std::map<std::string, std::string> deciding_settings(const RunConfig& config);
 
-/// The keys that the run is one value of in its study.
-[[nodiscard]] std::vector<std::string> swept_keys(const RunConfig& config);
-
 /// The runs of a pool of studies that count.
 struct DistinctRuns {
   std::vector<std::size_t> kept;       // each run once: the first that ended, in the order given

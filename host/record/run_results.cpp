@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "host/record/run_directory.hpp"
+#include "host/record/run_name.hpp"
 #include "host/system/paths.hpp"
 #include "layers/error.hpp"
 #include "layers/norms.hpp"
@@ -62,34 +63,40 @@ RunName split_name(std::string_view run) {
   return {std::string(run.substr(0, at)), std::string(seed)};
 }
 
-/// Place of a norm in the tables, from the name of its arm: gn4-b2 belongs to gn.
-std::size_t rank_of(std::string_view arm) {
-  const std::span<const NormKind> order = norm_kinds();
-  std::size_t rank = order.size();
-  std::size_t longest = 0;
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    const std::string_view name = order[i].name;
-    if (!arm.starts_with(name) || name.size() < longest) continue;
-    const std::string_view rest = arm.substr(name.size());
-    if (!rest.empty() && rest.front() != '-' && (order[i].parameter.empty() || !is_digit(rest.front())))
-      continue;
-    rank = i;
-    longest = name.size();
+/// The configuration of a run, empty where it cannot be read.
+RunConfig config_of(const std::filesystem::path& run) {
+  try {
+    return RunConfig::read(RunDirectory(run).config());
+  } catch (const Error&) {
+    return {};
   }
-  return rank;
 }
 
-bool comes_before(const std::filesystem::path& a, const std::filesystem::path& b) {
-  const RunName x = split_name(a.filename().string()), y = split_name(b.filename().string());
-  const std::size_t x_rank = rank_of(x.arm), y_rank = rank_of(y.arm);
-  if (x_rank != y_rank) return x_rank < y_rank;
+/// Where a run stands in the tables.
+struct Place {
+  std::size_t norm;  ///< in the table of norms; behind all of them where nothing says which
+  std::string arm, seed;
+};
+
+Place place_of(const std::filesystem::path& run) {
+  const RunConfig config = config_of(run);
+  const NormKind* kind = norm_kind(config.text("norm"));
+  if (kind == nullptr) {
+    RunName name = split_name(run.filename().string());
+    return {norm_kinds().size(), std::move(name.arm), std::move(name.seed)};
+  }
+  return {static_cast<std::size_t>(kind - norm_kinds().data()), arm_name(config), config.text("seed")};
+}
+
+bool comes_before(const Place& x, const Place& y) {
+  if (x.norm != y.norm) return x.norm < y.norm;
   // "0.1" and "0.01" are equal numbers to the natural order, which takes 01 for 1.
   for (const auto& [one, other] : {std::pair(x.arm, y.arm), std::pair(x.seed, y.seed)}) {
     if (natural_less(one, other)) return true;
     if (natural_less(other, one)) return false;
     if (one != other) return one < other;
   }
-  return a < b;
+  return false;
 }
 
 bool is_run(const std::filesystem::path& path) {
@@ -157,7 +164,16 @@ std::vector<std::filesystem::path> find_runs(std::span<const std::filesystem::pa
     if (runs.size() == before && seen.empty())
       throw Error("'{}' holds no run: neither it nor a directory in it has a metrics.nlog", given.string());
   }
-  std::sort(runs.begin(), runs.end(), comes_before);
+  std::vector<std::pair<Place, std::filesystem::path>> placed;
+  for (std::filesystem::path& run : runs) {
+    Place place = place_of(run);
+    placed.emplace_back(std::move(place), std::move(run));
+  }
+  std::ranges::sort(placed, [](const auto& a, const auto& b) {
+    if (comes_before(a.first, b.first)) return true;
+    return !comes_before(b.first, a.first) && a.second < b.second;
+  });
+  std::ranges::transform(placed, runs.begin(), [](auto& run) { return std::move(run.second); });
   return runs;
 }
 
@@ -203,8 +219,6 @@ RunResults read_run(const std::filesystem::path& directory, Log* log_out) {
   RunResults results;
   results.path = directory;
   results.run = files.name();
-  const RunName name = split_name(results.run);
-  results.arm = name.arm;
   try {
     results.config = RunConfig::read(files.config());
     add_younger_settings(results.config);
@@ -215,8 +229,13 @@ RunResults read_run(const std::filesystem::path& directory, Log* log_out) {
     results.problems.push_back(error.what());
   }
   results.norm = results.config.text("norm");
+  results.arm = arm_name(results.config);
   std::string seed = results.config.text("seed");
-  if (seed.empty()) seed = name.seed;
+  if (results.arm.empty() || seed.empty()) {  // then the directory's name is all there is
+    const RunName name = split_name(results.run);
+    if (results.arm.empty()) results.arm = name.arm;
+    if (seed.empty()) seed = name.seed;
+  }
   std::from_chars(seed.data(), seed.data() + seed.size(), results.seed);
 
   results.status = name_of(RunStatus::interrupted);

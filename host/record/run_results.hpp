@@ -32,7 +32,7 @@ struct StepResult {
 struct RunResults {
   std::filesystem::path path;  // its directory
   std::string run;             // name of its directory: gn4-b2-seed0
-  std::string arm;             // the run without its seed: gn4, bn-b2
+  std::string arm;             // norm and swept values: gn4, bn-b2; the run without its seed
   std::string norm;            // as typed: gn:4
   std::int64_t seed = 0;
   std::string status;  // done, diverged, interrupted, failed
@@ -48,9 +48,10 @@ struct RunResults {
   [[nodiscard]] const EpochResult* best(std::string_view split) const;
 };
 
-/// Run directories among or directly below `paths`, each once, in the order of the tables: none, bn, ln,
-/// ln-elementwise, gn by groups, in, rms, rms-elementwise, others; then by swept values, then by seed. Throws
-/// Error for a path that is missing or holds no run.
+/// Run directories among or directly below `paths`, each once, in the order of the tables: by norm as in
+/// norm_kinds(), then by its parameter and the swept values, then by seed, as config.toml names them; last
+/// come those whose config.toml cannot be read, by name. Throws Error for a path that is missing or holds no
+/// run.
 [[nodiscard]] std::vector<std::filesystem::path> find_runs(std::span<const std::filesystem::path> paths);
 
 /// Whether an entry of a study's directory is one of its runs: it has a log or a configuration, and was not

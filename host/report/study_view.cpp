@@ -11,6 +11,7 @@
 #include "host/data/load_dataset.hpp"
 #include "host/record/arms.hpp"
 #include "host/record/run_identity.hpp"
+#include "host/record/run_name.hpp"
 #include "host/report/palette.hpp"
 #include "host/system/system_error.hpp"
 #include "layers/error.hpp"

@@ -7,6 +7,7 @@
 
 #include "experiments/study/range_test.hpp"
 #include "experiments/study/usable_rate.hpp"
+#include "host/record/run_name.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -52,6 +53,7 @@ TEST_F(Sweeps, DepthTrainsEveryCombinationOnce) {
   for (const char* name : {"none-d2-he-clip0-seed0", "bn-d4-torch-clip0.5-seed0"}) {
     const RunConfig config = RunConfig::read(fs::path(out("s")) / name / "config.toml");
     EXPECT_EQ(config.text("swept"), "depth,init,clip");
+    EXPECT_EQ(run_name(arm_name(config), 0), name);
     EXPECT_EQ(config.text("net"), "plain:" + config.text("depth"));
   }
   EXPECT_EQ(read_figures(out("s")).size(), 16U);

@@ -80,7 +80,7 @@ TEST(Csv, StepsDoneAreThoseOfUnfinishedEpochsToo) {
   const test::TemporaryDirectory directory;
   const auto study = StudyDirectory::create("x", directory / "study");
   for (const int epochs : {0, 2}) {
-    const RunDirectory run = study.create_run(run_name("bn", {}, epochs));
+    const RunDirectory run = study.create_run(fmt::format("bn-seed{}", epochs));
     run.write_config({});
     LogWriter log(run.metrics(), test::sample_channels(false));
     for (int step = 1; step <= 10 * epochs + 6; ++step)
@@ -99,7 +99,7 @@ TEST(Csv, LayersAppearWithTheirLabels) {
   const test::TemporaryDirectory directory;
   const auto study = StudyDirectory::create("x", directory / "study");
   test::write_run(study, {"none", 0, {0.5}});
-  test::write_run(study, {"bn", 0, {0.5}, RunStatus::done, {}, true});
+  test::write_run(study, {"bn", 0, {0.5}, RunStatus::done, true});
   EXPECT_EQ(export_csv(runs_in(study.path()), directory / "csv").files.size(), 4U);
   EXPECT_EQ(read_text(directory / "csv/layers.csv"),
             "run,norm,seed,epoch,step,layer,block,metric,value\n"
@@ -111,12 +111,18 @@ TEST(Csv, KeysOfAllRunsAreColumns) {
   const test::TemporaryDirectory directory;
   const auto study = StudyDirectory::create("x", directory / "study");
   test::write_run(study, {"bn", 0, {0.5}});
-  test::write_run(study, {"bn", 0, {0.5}, RunStatus::done, {{"b", "2"}}, false, {}, {{"clip", "2"}}});
+  test::write_run(study, {"bn",
+                          0,
+                          {0.5},
+                          RunStatus::done,
+                          false,
+                          {},
+                          {{"swept", "batch_size"}, {"batch_size", "2"}, {"clip", "2"}}});
   export_csv(runs_in(study.path()), directory / "csv");
   const std::string text = read_text(directory / "csv/runs.csv");
-  EXPECT_HAS(text, ",device,clip\n");
-  EXPECT_HAS(text, ",cpu,\n");
-  EXPECT_HAS(text, ",cpu,2\n");
+  EXPECT_HAS(text, ",device,swept,clip\n");
+  EXPECT_HAS(text, ",cpu,,\n");
+  EXPECT_HAS(text, ",cpu,batch_size,2\n");
 }
 
 /// Runs of two studies with equal names are told apart.
@@ -164,36 +170,44 @@ TEST(Csv, AFailureLeavesTheOldFiles) {
              "cannot create");
 }
 
+/// What directories are called says nothing: the order is that of their configurations.
 TEST(FindRuns, OrderOfTheTables) {
   const test::TemporaryDirectory directory;
   const auto study = StudyDirectory::create("x", directory / "study");
-  const std::vector<std::string> expected{"none-seed0",
-                                          "bn-seed0",
-                                          "bn-seed2",
-                                          "bn-seed10",
-                                          "bn-b2-seed0",
-                                          "bn-b16-seed0",
-                                          "ln-seed0",
-                                          "ln-elementwise-seed0",
-                                          "gn2-seed0",
-                                          "gn16-seed0",
-                                          "in-seed0",
-                                          "rms-seed0",
-                                          "rms-elementwise-seed0",
-                                          "mine-seed0"};
-  for (auto name = expected.rbegin(); name != expected.rend(); ++name)
-    (void)study.create_run(*name).write_config({});
+  struct Run {
+    const char* norm;
+    int seed;
+    int batch_size = 0;  // swept, if positive
+  };
+  const std::vector<Run> runs{{"none", 0},           {"bn", 0},     {"bn", 2}, {"bn", 10},
+                              {"bn", 0, 2},          {"bn", 0, 16}, {"ln", 0}, {"ln-elementwise", 0},
+                              {"gn:2", 0},           {"gn:16", 0},  {"in", 0}, {"rms", 0},
+                              {"rms-elementwise", 0}};
+  std::vector<std::string> expected;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    RunConfig config;
+    config.set("norm", runs[i].norm);
+    config.set("seed", runs[i].seed);
+    if (runs[i].batch_size > 0) config.set("swept", "batch_size");
+    if (runs[i].batch_size > 0) config.set("batch_size", runs[i].batch_size);
+    expected.push_back(fmt::format("{}", static_cast<char>('z' - i)));
+    study.create_run(expected.back()).write_config(config);
+  }
+  for (const char* without_a_norm : {"bn-seed2", "bn-seed10", "mine-seed0"}) {
+    expected.emplace_back(without_a_norm);
+    study.create_run(without_a_norm).write_config({});
+  }
   std::filesystem::create_directory(study.path() / "csv");
   std::vector<std::string> found;
   for (const auto& run : runs_in(study.path())) found.push_back(run.filename().string());
   EXPECT_EQ(found, expected);
   // A run, its log and its study name the same runs, each once; so does a path that ends in a slash or a dot.
-  EXPECT_EQ(find_runs({{study.path() / "bn-seed0/", study.path() / "bn-seed0/config.toml"}}).size(), 1U);
+  EXPECT_EQ(find_runs({{study.path() / "z/", study.path() / "z/config.toml"}}).size(), 1U);
   EXPECT_EQ(find_runs({{study.path() / ".", study.path()}}).size(), expected.size());
   const auto before = std::filesystem::current_path();
-  std::filesystem::current_path(study.path() / "bn-seed0");
-  for (const char* here : {"config.toml", ".", "./", "../bn-seed0"})
-    EXPECT_EQ(find_runs({{std::filesystem::path(here)}}).at(0).filename(), "bn-seed0") << here;
+  std::filesystem::current_path(study.path() / "z");
+  for (const char* here : {"config.toml", ".", "./", "../z"})
+    EXPECT_EQ(find_runs({{std::filesystem::path(here)}}).at(0).filename(), "z") << here;
   EXPECT_EQ(find_runs({{std::filesystem::path("..")}}).size(), expected.size());
   std::filesystem::current_path(before);
   EXPECT_HAS(test::message_of([&] { (void)find_runs({{directory / "none"}}); }), "does not exist");
@@ -203,7 +217,7 @@ TEST(FindRuns, OrderOfTheTables) {
 TEST(Csv, OneRunThatCannotBeReadIsLeftOut) {
   const test::TemporaryDirectory directory;
   const auto study = StudyDirectory::create("x", directory / "study");
-  test::write_run(study, {"bn", 0, {0.5}, RunStatus::done, {}, true});
+  test::write_run(study, {"bn", 0, {0.5}, RunStatus::done, true});
   const auto ln = test::write_run(study, {"ln", 0, {0.5}});
   EXPECT_EQ(export_csv(runs_in(study.path()), directory / "csv").files.size(), 4U);
   test::write_text(ln / "metrics.nlog", "this is no log");

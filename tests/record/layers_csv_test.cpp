@@ -14,6 +14,7 @@
 
 #include "host/record/csv.hpp"
 #include "host/record/diagnostic_channels.hpp"
+#include "host/record/run_name.hpp"
 #include "host/record/run_results.hpp"
 #include "tests/record/sample_study.hpp"
 #include "tests/support/temporary_directory.hpp"
@@ -26,7 +27,8 @@ using test::read_text;
 std::filesystem::path write_log(const StudyDirectory& study, const std::string& norm, int seed,
                                 const std::vector<Channel>& channels,
                                 const std::function<void(LogWriter&)>& write) {
-  const RunDirectory run = study.create_run(run_name(norm, {}, seed));
+  const RunDirectory run =
+      study.create_run(run_name(arm_name(norm, {}, {}), static_cast<std::uint64_t>(seed)));
   RunConfig config;
   config.set("norm", norm);
   config.set("seed", seed);

@@ -9,6 +9,7 @@
 #include <regex>
 
 #include "host/record/file.hpp"
+#include "host/record/run_name.hpp"
 #include "layers/error.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -18,12 +19,21 @@ namespace {
 using test::message_of;
 using test::TemporaryDirectory;
 
-TEST(RunName, IsMadeOfNormSweptKeysAndSeed) {
-  EXPECT_EQ(run_name("gn:4", {}, 0), "gn4-seed0");
-  EXPECT_EQ(run_name("ln-elementwise", {}, 3), "ln-elementwise-seed3");
-  EXPECT_EQ(run_name("bn", {{"b", "2"}}, 0), "bn-b2-seed0");
-  EXPECT_EQ(run_name("none", {{"d", "40"}, {"", "he"}, {"clip", "1"}}, 2), "none-d40-he-clip1-seed2");
-  EXPECT_EQ(run_name("bn", {{"lr", "0.1/../x"}}, 0), "bn-lr0.1_.._x-seed0");
+TEST(RunName, IsMadeOfNormSweptValuesAndSeed) {
+  const auto arm = [](std::initializer_list<std::pair<const char*, const char*>> entries) {
+    RunConfig config;
+    for (const auto& [key, value] : entries) config.set(key, value);
+    return arm_name(config);
+  };
+  EXPECT_EQ(arm({{"norm", "gn:4"}, {"batch_size", "2"}}), "gn4");
+  EXPECT_EQ(arm({{"norm", "ln-elementwise"}}), "ln-elementwise");
+  EXPECT_EQ(arm({{"norm", "bn"}, {"swept", "batch_size"}, {"batch_size", "2"}}), "bn-b2");
+  EXPECT_EQ(
+      arm({{"norm", "none"}, {"swept", "clip,init,depth"}, {"clip", "1"}, {"init", "he"}, {"depth", "40"}}),
+      "none-d40-he-clip1");
+  EXPECT_EQ(arm({{"norm", "bn"}, {"swept", "lr"}, {"lr", "0.1/../x"}}), "bn-lr0.1_.._x");
+  EXPECT_EQ(arm({{"swept", "lr"}, {"lr", "0.1"}}), "");
+  EXPECT_EQ(run_name("bn-b2", 3), "bn-b2-seed3");
 }
 
 TEST(StudyDirectory, AnExplicitOneIsMadeWithItsParents) {

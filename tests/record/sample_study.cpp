@@ -1,5 +1,7 @@
 #include "tests/record/sample_study.hpp"
 
+#include "host/record/run_name.hpp"
+
 namespace normlab::test {
 
 std::vector<Channel> sample_channels(bool has_layers) {
@@ -16,7 +18,6 @@ std::vector<Channel> sample_channels(bool has_layers) {
 }
 
 std::filesystem::path write_run(const StudyDirectory& study, const SampleRun& sample) {
-  const RunDirectory run = study.create_run(run_name(sample.norm, sample.swept, sample.seed));
   RunConfig config;
   config.set("experiment", "compare_norms");
   config.set("norm", sample.norm);
@@ -30,6 +31,8 @@ std::filesystem::path write_run(const StudyDirectory& study, const SampleRun& sa
   config.set("device", "cpu");
   for (const auto& [key, value] : sample.config) config.set(key, value);
   for (const auto& [key, value] : sample.numbers) config.set(key, value);
+  const auto seed = static_cast<std::uint64_t>(sample.seed);
+  const RunDirectory run = study.create_run(run_name(arm_name(config), seed));
   run.write_config(config);
 
   std::vector<Channel> channels = sample_channels(sample.has_layers);

@@ -27,7 +27,6 @@ struct SampleRun {
   int seed = 0;
   std::vector<double> test_accuracies;  // one for each epoch
   RunStatus status = RunStatus::done;
-  std::vector<std::pair<std::string, std::string>> swept = {};
   bool has_layers = false;
   std::vector<Prediction> predictions = {};                      // for the test images, at the end
   std::vector<std::pair<std::string, std::string>> config = {};  // more of it

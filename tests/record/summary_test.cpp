@@ -282,7 +282,6 @@ TEST_F(Pool, OnlyEqualSettingsArePaired) {
 TEST_F(Pool, ASweepAndAStudyAtOneOfItsValues) {
   const auto swept = [](const std::string& lr, double accuracy) {
     SampleRun run = at_rate("bn", 0, accuracy, lr);
-    run.swept = {{"lr", lr}};
     run.config.emplace_back("swept", "lr");
     return run;
   };
@@ -299,7 +298,6 @@ TEST_F(Pool, ASweepAndAStudyAtOneOfItsValues) {
 TEST_F(Pool, ASweepOfRatesTakesNothingFromAStudy) {
   write("a", study_at("0.1", "0.02"));
   SampleRun swept = at_rate("gn:4", 0, 0.9, "0.5");
-  swept.swept = {{"lr", "0.5"}};
   swept.config.emplace_back("swept", "lr");
   write("sweep", {swept});
   const auto alone = summarize(read({"a"})), arms = summarize(read({"a", "sweep"}));
@@ -317,7 +315,6 @@ TEST_F(Pool, ASweepOfRatesTakesNothingFromAStudy) {
 TEST_F(Pool, SweepsOfOneValueEachAreNamedByIt) {
   const auto at_batch = [](const std::string& norm, const std::string& batch) {
     SampleRun run = at_rate(norm, 0, 0.5, "0.1");
-    run.swept = {{"b", batch}};
     run.config.insert(run.config.end(), {{"swept", "batch_size"}, {"batch_size", batch}});
     return run;
   };
@@ -357,7 +354,6 @@ TEST(Summary, SweptArmsMeetTheBaselineAtTheirOwnSetting) {
     for (const auto& [batch, change] : {std::pair{"2", -0.2}, {"16", 0.1}})
       samples.push_back({.norm = norm,
                          .test_accuracies = {base + (norm == std::string("bn") ? change : 0)},
-                         .swept = {{"b", batch}},
                          .config = {{"swept", "batch_size"}, {"batch_size", batch}}});
   const auto arms = summarize(results_of(samples));
   ASSERT_EQ(arms.size(), 4U);

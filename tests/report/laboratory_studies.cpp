@@ -78,8 +78,7 @@ std::vector<SampleRun> batch_study(int seeds) {
       const double noise = 0.002 * (seed - 1);
       for (const auto& [norm, accuracy] :
            {std::pair<std::string, double>{"none", s.none}, {"bn", s.bn}, {"gn:4", s.gn}}) {
-        SampleRun run{
-            norm, seed, {accuracy - 0.1 + noise, accuracy + noise}, RunStatus::done, {{"b", batch}}};
+        SampleRun run{norm, seed, {accuracy - 0.1 + noise, accuracy + noise}, RunStatus::done};
         if (norm == "none" && s.batch == 512) run.status = RunStatus::diverged;
         const double bytes = (norm == "bn" ? 3e5 : 1e5) * s.batch + 2e6;
         run.config = {{"swept", "batch_size"}, {"batch_size", batch}};

@@ -202,7 +202,6 @@ TEST_F(Plot, ConfusionAndMistakesComeFromThePredictions) {
                     seed,
                     {0.8},
                     RunStatus::done,
-                    {},
                     false,
                     predictions_of(seed),
                     {{"data", (directory / "data").string()}, {"data_digest", set.digest}}});
@@ -233,7 +232,6 @@ TEST_F(Plot, WithoutItsDataAPictureIsLeftOutAndSaysSo) {
           0,
           {0.8},
           RunStatus::done,
-          {},
           false,
           predictions_of(0),
           {{"data", (directory / "gone").string()}}}});
@@ -251,7 +249,6 @@ TEST_F(Plot, AnotherDataSetIsNotTakenForTheRuns) {
           0,
           {0.8},
           RunStatus::done,
-          {},
           false,
           predictions_of(0),
           {{"data", (directory / "data").string()}, {"data_digest", "0123"}}}});

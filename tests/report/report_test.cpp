@@ -197,7 +197,6 @@ TEST_F(Report, HostileNamesStayText) {
           0,
           {0.5},
           RunStatus::done,
-          {},
           false,
           {},
           {{"command", "x </pre><img src=//evil>"}, {"data_note", "<i>note</i>"}, {"<b>key", "</dd><b>"}}}});
@@ -254,7 +253,7 @@ TEST_F(Report, LawsHaveTheirTableAndTheirTheory) {
   for (const char* padding : {"circular", "zero"})
     for (const int seed : {0, 1})
       for (const auto& [norm, growth] : {std::pair{"none", 1.0}, {"bn", 1.2111738962}}) {
-        test::SampleRun run{norm, seed, {}, RunStatus::done, {{"", padding}}};
+        test::SampleRun run{norm, seed, {}, RunStatus::done};
         run.config = {{"swept", "padding"}, {"padding", padding}};
         run.more = {test::scalar_sample("law.growth", 0, 0, growth + 0.01 * seed),
                     test::scalar_sample("law.cosine", 0, 0, growth / 2),

@@ -39,10 +39,9 @@ class SweepStudy : public test::PicturesTest {
   static SampleRun swept(const std::string& norm, int seed, double accuracy,
                          const std::vector<std::pair<std::string, std::string>>& values,
                          bool diverged = false) {
-    SampleRun run{norm, seed, {accuracy}, diverged ? RunStatus::diverged : RunStatus::done, {}};
+    SampleRun run{norm, seed, {accuracy}, diverged ? RunStatus::diverged : RunStatus::done};
     std::string keys;
     for (const auto& [key, value] : values) {
-      run.swept.emplace_back(key.substr(0, 1), value);
       run.config.emplace_back(key, value);
       keys += (keys.empty() ? "" : ",") + key;
     }
@@ -73,7 +72,7 @@ TEST_F(SweepStudy, LinesPanelsAndSettingsAreTheConfigurations) {
   EXPECT_EQ(none.norm, "none");
   ASSERT_EQ(none.points.size(), 3U);
   EXPECT_EQ(none.points[0].x, 5);
-  EXPECT_EQ(none.points[0].arm->summary.arm, "none-d5-c0");
+  EXPECT_EQ(none.points[0].arm->summary.arm, "none-d5-clip0");
   EXPECT_EQ(none.at(7), nullptr);
   EXPECT_EQ(settings_of(study).size(), 6U);
   EXPECT_EQ(settings_of(study)[0].name, "depth 5, no clipping");
