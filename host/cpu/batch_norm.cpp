@@ -13,17 +13,22 @@ namespace normlab {
 namespace {
 
 /// Sixteen channels' coefficients, zero in the padding.
-struct alignas(64) Block {
+struct alignas(64) Coefficients {
   float shift[kLanes] = {}, mean[kLanes] = {}, scale[kLanes] = {}, beta[kLanes] = {}, a[kLanes] = {},
         b[kLanes] = {};
+
+  template <typename Set>
+  [[nodiscard]] NORMLAB_INLINE ChannelBlock<Set> block() const {
+    return {shift, mean, scale, beta};
+  }
 };
 
 int channels_in(const HostLayout& at, int block, int c) {
   return block + 1 < at.blocks ? kLanes : c - block * kLanes;
 }
 
-Block block_of(const BatchNormArgs& args, const HostLayout& at, int block) {
-  Block k;
+Coefficients coefficients_of(const BatchNormArgs& args, const HostLayout& at, int block) {
+  Coefficients k;
   for (int i = 0; i < channels_in(at, block, args.x.shape.c); ++i) {
     const int c = block * kLanes + i;
     k.shift[i] = args.statistics[c].shift;
@@ -64,68 +69,32 @@ struct ShardMoments {
   }
 };
 
-/// A block's coefficients in registers.
-template <typename Set>
-struct Coefficients {
-  Vec<Set> shift, mean, scale, beta;
-
-  explicit NORMLAB_INLINE Coefficients(const Block& k)
-      : shift(load<Set>(k.shift)),
-        mean(load<Set>(k.mean)),
-        scale(load<Set>(k.scale)),
-        beta(load<Set>(k.beta)) {}
-  [[nodiscard]] NORMLAB_INLINE Vec<Set> centered(Vec<Set> x) const { return (x - shift) - mean; }
-  [[nodiscard]] NORMLAB_INLINE Vec<Set> z(Vec<Set> t) const { return affine(t, scale, beta); }
-};
-
-/// The kernels below take kRelu as std::bool_constant, so that each loop is compiled for its case.
-template <typename Loop>
-NORMLAB_INLINE void for_activation(bool relu, Loop loop) {
-  relu ? loop(std::true_type()) : loop(std::false_type());
-}
-
 struct Normalize {
   template <typename Set, typename T>
-  static NORMLAB_INLINE void run(const T* x, const HostLayout& at, const Block& block, bool has_relu, T* y) {
-    const Coefficients<Set> k(block);
-    for_activation(has_relu, [&](auto relu) NORMLAB_INLINE_LAMBDA {
-      for (std::ptrdiff_t i = 0; i < at.pixels * at.pixel; i += at.pixel) {
-        store(y + i, activated<relu()>(k.z(k.centered(load<Set>(x + i)))));
-      }
-    });
+  static NORMLAB_INLINE void run(Map<T> map, const Coefficients& of, bool has_relu, T* y) {
+    const auto k = of.block<Set>();
+    for_activation(has_relu, [&](auto relu) NORMLAB_INLINE_LAMBDA { normalize<relu(), Set>(k, map, y); });
   }
 };
 
 /// Adds a sample's sums of dz and dz t.
 struct GradientSums {
   template <typename Set, typename T>
-  static NORMLAB_INLINE void run(const T* x, const T* dy, const HostLayout& at, bool has_relu,
-                                 const Block& block, double (*totals)[kLanes]) {
-    const Coefficients<Set> k(block);
-    for_activation(has_relu, [&](auto relu) NORMLAB_INLINE_LAMBDA {
-      add_over_pixels<Set, 2, 2>(at.pixels, totals, [&](std::ptrdiff_t p) NORMLAB_INLINE_LAMBDA {
-        const Vec<Set> t = k.centered(load<Set>(x + p * at.pixel));
-        const Vec<Set> dz = before_activation<relu()>(load<Set>(dy + p * at.pixel), k.z(t));
-        return Several<Set, 2>{{dz, dz * t}};
-      });
-    });
+  static NORMLAB_INLINE void run(Map<T> map, const T* dy, const Coefficients& of, bool has_relu,
+                                 double (*totals)[kLanes]) {
+    const auto k = of.block<Set>();
+    for_activation(has_relu,
+                   [&](auto relu) NORMLAB_INLINE_LAMBDA { add_gradients<relu(), Set>(k, map, dy, totals); });
   }
 };
 
-/// dx = scale dz - a - b t.
 struct GradientMap {
   template <typename Set, typename T>
-  static NORMLAB_INLINE void run(const T* x, const T* dy, const HostLayout& at, bool has_relu,
-                                 const Block& block, T* dx) {
-    const Coefficients<Set> k(block);
-    const Vec<Set> a = load<Set>(block.a), b = load<Set>(block.b);
-    for_activation(has_relu, [&](auto relu) NORMLAB_INLINE_LAMBDA {
-      for (std::ptrdiff_t i = 0; i < at.pixels * at.pixel; i += at.pixel) {
-        const Vec<Set> t = k.centered(load<Set>(x + i));
-        const Vec<Set> dz = before_activation<relu()>(load<Set>(dy + i), k.z(t));
-        store(dx + i, k.scale * dz - a - b * t);
-      }
-    });
+  static NORMLAB_INLINE void run(Map<T> map, const T* dy, const Coefficients& of, bool has_relu, T* dx) {
+    const auto k = of.block<Set>();
+    const Vec<Set> a = load<Set>(of.a), b = load<Set>(of.b);
+    for_activation(
+        has_relu, [&](auto relu) NORMLAB_INLINE_LAMBDA { map_gradients<relu(), Set>(k, a, b, map, dy, dx); });
   }
 };
 
@@ -194,11 +163,11 @@ void HostBatchNorm::running(const float* mean, const float* var, int c, Statisti
 void HostBatchNorm::forward(const BatchNormArgs& args, Tensor y) {
   const HostLayout at = layout(args.x);
   for (int block = 0; block < at.blocks; ++block) {
-    const Block k = block_of(args, at, block);
+    const Coefficients k = coefficients_of(args, at, block);
     with_storage(y.type, [&]<typename T>(Stored<T>) {
       for (int n = 0; n < args.x.shape.n; ++n) {
         const std::ptrdiff_t i = n * at.sample + block * at.block;
-        kernel<Normalize>(args.x.as<T>() + i, at, k, args.relu, y.as<T>() + i);
+        kernel<Normalize>(Map<T>{args.x.as<T>() + i, at.pixels, at.pixel}, k, args.relu, y.as<T>() + i);
       }
     });
   }
@@ -208,12 +177,13 @@ void HostBatchNorm::gradient_partial(const BatchNormArgs& args, Tensor dy,
                                      BatchNormGradientPartial* partial) {
   const HostLayout at = layout(args.x);
   for (int block = 0; block < at.blocks; ++block) {
-    const Block k = block_of(args, at, block);
+    const Coefficients k = coefficients_of(args, at, block);
     alignas(64) double sums[2][kLanes] = {};
     with_storage(dy.type, [&]<typename T>(Stored<T>) {
       for (int n = 0; n < args.x.shape.n; ++n) {
         const std::ptrdiff_t i = n * at.sample + block * at.block;
-        kernel<GradientSums>(args.x.as<T>() + i, dy.as<T>() + i, at, args.relu, k, sums);
+        kernel<GradientSums>(Map<T>{args.x.as<T>() + i, at.pixels, at.pixel}, dy.as<T>() + i, k, args.relu,
+                             sums);
       }
     });
     for (int i = 0; i < channels_in(at, block, args.x.shape.c); ++i) {
@@ -244,7 +214,7 @@ void HostBatchNorm::backward(const BatchNormArgs& args, const BatchNormGradientP
   if (dx.empty()) return;
   const HostLayout at = layout(args.x);
   for (int block = 0; block < at.blocks; ++block) {
-    Block k = block_of(args, at, block);
+    Coefficients k = coefficients_of(args, at, block);
     for (int i = 0; i < channels_in(at, block, args.x.shape.c); ++i) {
       const int c = block * kLanes + i;
       k.a[i] = k.scale[i] * means[c].dbeta;
@@ -253,7 +223,8 @@ void HostBatchNorm::backward(const BatchNormArgs& args, const BatchNormGradientP
     with_storage(dx.type, [&]<typename T>(Stored<T>) {
       for (int n = 0; n < args.x.shape.n; ++n) {
         const std::ptrdiff_t i = n * at.sample + block * at.block;
-        kernel<GradientMap>(args.x.as<T>() + i, dy.as<T>() + i, at, args.relu, k, dx.as<T>() + i);
+        kernel<GradientMap>(Map<T>{args.x.as<T>() + i, at.pixels, at.pixel}, dy.as<T>() + i, k, args.relu,
+                            dx.as<T>() + i);
       }
     });
   }

@@ -14,8 +14,8 @@ namespace normlab {
 
 namespace {
 
-/// Per-channel coefficients of one sample, zero in the padding, and sums. They grow once and are reused.
-struct Coefficients {
+/// Memory for the channels' coefficients and sums. It grows once and is reused.
+struct Scratch {
   std::vector<float> shift, mean, scale, beta, a, b;
   std::vector<double> sums, dgamma, dbeta;
 
@@ -27,18 +27,19 @@ struct Coefficients {
   }
 };
 
-Coefficients& coefficients() {
-  thread_local Coefficients coefficients;
-  return coefficients;
+Scratch& scratch() {
+  thread_local Scratch scratch;
+  return scratch;
 }
 
+/// The coefficients of one sample's channels, zero in the padding, and their sums.
 struct Channels {
   float *shift, *mean, *scale, *beta, *a, *b;
   double (*sums)[2][kLanes];  ///< two of each channel, by blocks
   double *dgamma, *dbeta;     ///< over the samples of a call
 
   explicit Channels(const HostLayout& at) {
-    Coefficients& c = coefficients();
+    Scratch& c = scratch();
     const int channels = at.padded_channels();
     shift = c.sized(c.shift, channels);
     mean = c.sized(c.mean, channels);
@@ -53,6 +54,11 @@ struct Channels {
   NORMLAB_INLINE void clear_sums(const HostLayout& at) const {
     std::fill_n(&sums[0][0][0], 2 * at.padded_channels(), 0.0);
   }
+  template <typename Set>
+  [[nodiscard]] NORMLAB_INLINE ChannelBlock<Set> block(int block) const {
+    const int first = block * kLanes;
+    return {shift + first, mean + first, scale + first, beta + first};
+  }
   /// The sum over channels [first, end) of their first or second sum.
   [[nodiscard]] double total(int which, int first, int end) const {
     double total = 0;
@@ -60,6 +66,12 @@ struct Channels {
     return total;
   }
 };
+
+/// Sixteen channels of a sample.
+template <typename T>
+NORMLAB_INLINE Map<T> map_of(const T* x, const HostLayout& at, int block) {
+  return {x + block * at.block, at.pixels, at.pixel};
+}
 
 struct SampleStatistics {
   template <typename Set, typename T>
@@ -71,8 +83,7 @@ struct SampleStatistics {
       for (int i = 0; i < c; ++i) ch.shift[i] = static_cast<float>(x[at.at(0, i - i % size, 0)]);
       ch.clear_sums(at);
       for (int b = 0; b < at.blocks; ++b) {
-        add_shifted<Set>(Map<T>{x + b * at.block, at.pixels, at.pixel}, load<Set>(ch.shift + b * kLanes),
-                         ch.sums[b]);
+        add_shifted<Set>(map_of(x, at, b), load<Set>(ch.shift + b * kLanes), ch.sums[b]);
       }
       for (int g = 0; g < spec.groups; ++g) {
         const int first = g * size, end = first + size;
@@ -83,8 +94,8 @@ struct SampleStatistics {
     }
     ch.clear_sums(at);
     for (int b = 0; b < at.blocks; ++b) {
-      add_squares<Set>(Map<T>{x + b * at.block, at.pixels, at.pixel}, load<Set>(ch.shift + b * kLanes),
-                       load<Set>(ch.mean + b * kLanes), ch.sums[b]);
+      add_squares<Set>(map_of(x, at, b), load<Set>(ch.shift + b * kLanes), load<Set>(ch.mean + b * kLanes),
+                       ch.sums[b]);
     }
     for (int g = 0; g < spec.groups; ++g) {
       const int first = g * size, end = first + size;
@@ -109,34 +120,13 @@ void spread(const Statistics* statistics, int c, const GroupNormSpec& spec, cons
   }
 }
 
-/// A block's coefficients in registers.
-template <typename Set>
-struct Block {
-  Vec<Set> shift, mean, scale, beta;
-
-  NORMLAB_INLINE Block(const Channels& ch, int block)
-      : shift(load<Set>(ch.shift + block * kLanes)),
-        mean(load<Set>(ch.mean + block * kLanes)),
-        scale(load<Set>(ch.scale + block * kLanes)),
-        beta(load<Set>(ch.beta + block * kLanes)) {}
-  [[nodiscard]] NORMLAB_INLINE Vec<Set> centered(Vec<Set> x) const { return (x - shift) - mean; }
-  [[nodiscard]] NORMLAB_INLINE Vec<Set> z(Vec<Set> t) const { return affine(t, scale, beta); }
-};
-
-/// Calls loop(relu, elementwise, offset) with the flags as types, so that each loop is compiled for its case;
-/// offset: there is a beta per element (a beta per channel stands among the channels' coefficients).
+/// Calls loop(relu, offset), which are types, for gamma per element; offset: there is a beta per element,
+/// too.
 template <typename Loop>
-NORMLAB_INLINE void for_case(const GroupNormSpec& spec, const float* beta, Loop loop) {
-  const auto with_relu = [&](auto elementwise, auto offset) NORMLAB_INLINE_LAMBDA {
-    spec.relu ? loop(std::true_type(), elementwise, offset) : loop(std::false_type(), elementwise, offset);
-  };
-  if (!spec.elementwise) {
-    with_relu(std::false_type(), std::false_type());
-  } else if (beta != nullptr) {
-    with_relu(std::true_type(), std::true_type());
-  } else {
-    with_relu(std::true_type(), std::false_type());
-  }
+NORMLAB_INLINE void for_elements(const GroupNormSpec& spec, const float* beta, Loop loop) {
+  for_activation(spec.relu, [&](auto relu) NORMLAB_INLINE_LAMBDA {
+    beta != nullptr ? loop(relu, std::true_type()) : loop(relu, std::false_type());
+  });
 }
 
 /// The beta of elements from i on.
@@ -146,22 +136,31 @@ NORMLAB_INLINE Vec<Set> offset_of(const float* beta, std::ptrdiff_t i) {
   return zero<Set>();
 }
 
+/// The value before the activation at place i of a map, of t rstd, with gamma and beta per element.
+template <bool kOffset, typename Set>
+NORMLAB_INLINE Vec<Set> element_z(Vec<Set> normalized, const float* gamma, const float* beta,
+                                  std::ptrdiff_t i) {
+  return affine(normalized, load<Set>(gamma + i), offset_of<Set, kOffset>(beta, i));
+}
+
 struct Normalize {
   template <typename Set, typename T>
   static NORMLAB_INLINE void run(const GroupNormSpec& spec, const T* x, const HostLayout& at, Channels ch,
                                  const float* gamma, const float* beta, T* y) {
-    for_case(spec, beta, [&](auto relu, auto elementwise, auto offset) NORMLAB_INLINE_LAMBDA {
+    if (!spec.elementwise) {
+      for_activation(spec.relu, [&](auto relu) NORMLAB_INLINE_LAMBDA {
+        for (int b = 0; b < at.blocks; ++b)
+          normalize<relu()>(ch.block<Set>(b), map_of(x, at, b), y + b * at.block);
+      });
+      return;
+    }
+    for_elements(spec, beta, [&](auto relu, auto offset) NORMLAB_INLINE_LAMBDA {
       for (int b = 0; b < at.blocks; ++b) {
-        const Block<Set> k(ch, b);
+        const auto k = ch.block<Set>(b);
         for (std::ptrdiff_t p = 0; p < at.pixels; ++p) {
           const std::ptrdiff_t i = b * at.block + p * at.pixel;
-          const Vec<Set> t = k.centered(load<Set>(x + i));
-          if constexpr (elementwise()) {
-            store(y + i, activated<relu()>(
-                             affine(t * k.scale, load<Set>(gamma + i), offset_of<Set, offset()>(beta, i))));
-          } else {
-            store(y + i, activated<relu()>(k.z(t)));
-          }
+          const Vec<Set> normalized = k.centered(load<Set>(x + i)) * k.scale;
+          store(y + i, activated<relu()>(element_z<offset()>(normalized, gamma, beta, i)));
         }
       }
     });
@@ -173,26 +172,27 @@ struct GradientSums {
   template <typename Set, typename T>
   static NORMLAB_INLINE void run(const GroupNormBackward& args, const T* x, const T* dy, const HostLayout& at,
                                  Channels ch) {
+    if (!args.spec.elementwise) {
+      for_activation(args.spec.relu, [&](auto relu) NORMLAB_INLINE_LAMBDA {
+        for (int b = 0; b < at.blocks; ++b)
+          add_gradients<relu()>(ch.block<Set>(b), map_of(x, at, b), dy + b * at.block, ch.sums[b]);
+      });
+      return;
+    }
     const float *gamma = args.gamma, *beta = args.beta;
     float *dgamma = args.dgamma, *dbeta = args.dbeta;
-    for_case(args.spec, beta, [&](auto relu, auto elementwise, auto offset) NORMLAB_INLINE_LAMBDA {
+    for_elements(args.spec, beta, [&](auto relu, auto offset) NORMLAB_INLINE_LAMBDA {
       for (int b = 0; b < at.blocks; ++b) {
-        const Block<Set> k(ch, b);
+        const auto k = ch.block<Set>(b);
         add_over_pixels<Set, 2, 2>(at.pixels, ch.sums[b], [&](std::ptrdiff_t p) NORMLAB_INLINE_LAMBDA {
           const std::ptrdiff_t i = b * at.block + p * at.pixel;
-          const Vec<Set> t = k.centered(load<Set>(x + i));
-          Vec<Set> dz;
-          if constexpr (elementwise()) {
-            const Vec<Set> normalized = t * k.scale, g = load<Set>(gamma + i);
-            dz = before_activation<relu()>(load<Set>(dy + i),
-                                           affine(normalized, g, offset_of<Set, offset()>(beta, i)));
-            store(dgamma + i, load<Set>(dgamma + i) + dz * normalized);
-            if (dbeta != nullptr) store(dbeta + i, load<Set>(dbeta + i) + dz);
-            dz *= g;
-          } else {
-            dz = before_activation<relu()>(load<Set>(dy + i), k.z(t));
-          }
-          return Several<Set, 2>{{dz, dz * t}};
+          const Vec<Set> t = k.centered(load<Set>(x + i)), normalized = t * k.scale;
+          const Vec<Set> dz =
+              before_activation<relu()>(load<Set>(dy + i), element_z<offset()>(normalized, gamma, beta, i));
+          store(dgamma + i, load<Set>(dgamma + i) + dz * normalized);
+          if (dbeta != nullptr) store(dbeta + i, load<Set>(dbeta + i) + dz);
+          const Vec<Set> of_gamma = dz * load<Set>(gamma + i);
+          return Several<Set, 2>{{of_gamma, of_gamma * t}};
         });
       }
     });
@@ -204,24 +204,28 @@ struct GradientMap {
   template <typename Set, typename T>
   static NORMLAB_INLINE void run(const GroupNormBackward& args, const T* x, const T* dy, const HostLayout& at,
                                  Channels ch, T* dx) {
+    const auto coefficient = [&](const float* of, int block)
+                                 NORMLAB_INLINE_LAMBDA { return load<Set>(of + block * kLanes); };
+    if (!args.spec.elementwise) {
+      for_activation(args.spec.relu, [&](auto relu) NORMLAB_INLINE_LAMBDA {
+        for (int b = 0; b < at.blocks; ++b) {
+          map_gradients<relu()>(ch.block<Set>(b), coefficient(ch.a, b), coefficient(ch.b, b),
+                                map_of(x, at, b), dy + b * at.block, dx + b * at.block);
+        }
+      });
+      return;
+    }
     const float *gamma = args.gamma, *beta = args.beta;
-    for_case(args.spec, beta, [&](auto relu, auto elementwise, auto offset) NORMLAB_INLINE_LAMBDA {
+    for_elements(args.spec, beta, [&](auto relu, auto offset) NORMLAB_INLINE_LAMBDA {
       for (int block = 0; block < at.blocks; ++block) {
-        const Block<Set> k(ch, block);
-        const Vec<Set> a = load<Set>(ch.a + block * kLanes), b = load<Set>(ch.b + block * kLanes);
+        const auto k = ch.block<Set>(block);
+        const Vec<Set> a = coefficient(ch.a, block), b = coefficient(ch.b, block);
         for (std::ptrdiff_t p = 0; p < at.pixels; ++p) {
           const std::ptrdiff_t i = block * at.block + p * at.pixel;
           const Vec<Set> t = k.centered(load<Set>(x + i));
-          Vec<Set> dz;
-          if constexpr (elementwise()) {
-            const Vec<Set> g = load<Set>(gamma + i);
-            dz = before_activation<relu()>(load<Set>(dy + i),
-                                           affine(t * k.scale, g, offset_of<Set, offset()>(beta, i)));
-            dz *= g;
-          } else {
-            dz = before_activation<relu()>(load<Set>(dy + i), k.z(t));
-          }
-          store(dx + i, k.scale * dz - a - b * t);
+          const Vec<Set> dz =
+              before_activation<relu()>(load<Set>(dy + i), element_z<offset()>(t * k.scale, gamma, beta, i));
+          store(dx + i, k.scale * (dz * load<Set>(gamma + i)) - a - b * t);
         }
       }
     });
