@@ -6,9 +6,12 @@
 // added in a fixed tree. Nothing of this depends on the number of threads, so neither do the results, to the
 // bit.
 
-#include "layers/program.hpp"
+#include "layers/graph_memory.hpp"
+#include "layers/shard_runner.hpp"
 
 namespace normlab {
+
+class HalfRange;
 
 /// What one pass over a batch found.
 struct PassResult {
@@ -16,18 +19,6 @@ struct PassResult {
   int correct = 0;
   int count = 0;
 };
-
-/// One shard of a value that a training pass has just computed, or of the gradient of the loss there.
-struct Observation {
-  int value = 0;  ///< of node value - 1
-  bool is_gradient = false;
-  int first_sample = 0;  ///< of the batch
-  int worker = 0;
-  Tensor tensor;  ///< valid during the call
-};
-
-/// Called by all workers, several at once.
-using Observer = std::function<void(const Observation&)>;
 
 struct GraphOptions {
   int batch = 128;  ///< the largest training batch
@@ -56,7 +47,7 @@ class Graph {
   /// Enqueues a pass over a staged batch without waiting for it; results() say where the device will have
   /// what it found. The functions below do the same for any batch, and wait.
   void enqueue(const Batch& batch, Pass kind);
-  [[nodiscard]] SampleResults results() const;
+  [[nodiscard]] SampleResults results() const { return memory_.results(); }
 
   /// One training pass: the gradient of the batch's mean loss stands in gradients() after it. A batch in
   /// parts takes one call for each, in order, the first one the largest; gradients() is there after the last.
@@ -88,41 +79,45 @@ class Graph {
   [[nodiscard]] std::vector<const State*> states() const;
   [[nodiscard]] std::size_t parameter_count() const { return parameter_count_; }
   /// Device pointers to the flat buffers, parameter_count() floats each.
-  [[nodiscard]] float* values() { return values_.floats(); }
-  [[nodiscard]] float* gradients() { return gradients_.floats(); }
+  [[nodiscard]] float* values() { return memory_.values(); }
+  [[nodiscard]] float* gradients() { return memory_.gradients(); }
   [[nodiscard]] std::size_t state_count() const { return state_count_; }
-  [[nodiscard]] float* state_values() { return states_.floats(); }
+  [[nodiscard]] float* state_values() { return memory_.states(); }
 
   /// With options.keep, after forward_backward: the output of a layer ("input" for the input), and the
   /// gradient of the loss there; (samples, c, h, w).
   [[nodiscard]] std::vector<float> activation(const std::string& layer);
   [[nodiscard]] std::vector<float> gradient(const std::string& layer);
-  [[nodiscard]] std::size_t memory_bytes() const;
+  [[nodiscard]] std::size_t memory_bytes() const { return memory_.bytes(); }
 
  private:
+  // Of setup.
+  void find_shapes();
+  void set_up_layers(MemoryNeeds& needs);
+  void book(MemoryNeeds& needs);
+  void bind_layers();
+
+  // Of a pass.
   PassResult run(const Batch& batch, Pass kind);
   void submit(const Batch& batch, Pass kind);
   void pass(const Batch& batch, Pass kind);
+  void run_segment(const ShardRunner& runner, std::span<const Op> ops, const Batch& batch, bool ascending,
+                   bool clears, HalfRange& half);
+  void reduce(const Segment& segment, int samples);
   void prepare(bool training);
   void collect_gradients();
   [[nodiscard]] PassResult read_results(const Batch& batch);
   void check(const Batch& batch, Pass kind);
-  /// The batch with its indices and labels where the device reads them.
-  [[nodiscard]] Batch stage(const Batch& batch);
-  void run_op(const Program& program, const Op& op, const Batch& batch, Frame frame, int lane, int samples);
+
   void start(int worker) const {
     if (profile_ != nullptr) profile_->start(worker);
   }
   void lap(int worker, int node, Phase phase) const {
     if (profile_ != nullptr) profile_->lap(worker, node, phase);
   }
-  void load(const Batch& batch, int first, Tensor x);
-  [[nodiscard]] Tensor tensor(const Slot& slot, int value, const Frame& frame, int samples) const;
+  [[nodiscard]] int shards_of(int samples) const { return (samples + shard_samples_ - 1) / shard_samples_; }
   [[nodiscard]] std::vector<float> read(const Slot& slot, int value);
   [[nodiscard]] int value_of(const std::string& layer) const;
-  [[nodiscard]] float* lane_gradients(int lane) const {
-    return lanes_.floats() + static_cast<std::size_t>(lane) * lane_stride_;
-  }
 
   Backend& backend_;
   Shape sample_;
@@ -133,12 +128,8 @@ class Graph {
   int shard_samples_ = 1;
   Program training_, evaluation_;
   int lanes_used_ = 0;  ///< by the parts of the batch so far
-  std::size_t parameter_count_ = 0, state_count_ = 0, lane_stride_ = 0, worker_stride_ = 0,
-              scratch_stride_ = 0;
-  std::vector<std::size_t> gradient_offsets_;  ///< of each node's section in a lane
-  Buffer values_, gradients_, states_, packed_, lanes_, worker_arenas_, shard_arenas_, scratch_;
-  Buffer index_buffer_, label_buffer_;  ///< of a device that does not read host memory
-  Buffer loss_buffer_, predicted_buffer_, confidence_buffer_, result_buffer_;
+  std::size_t parameter_count_ = 0, state_count_ = 0;
+  GraphMemory memory_;
   int last_count_ = 0;
   Profile* profile_ = nullptr;
   Observer observer_;

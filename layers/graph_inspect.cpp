@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "layers/as_size.hpp"
 #include "layers/graph.hpp"
 #include "layers/kernels/steps.hpp"
 #include "layers/range.hpp"
@@ -34,14 +35,14 @@ int Graph::value_of(const std::string& layer) const {
 
 std::vector<float> Graph::read(const Slot& slot, int value) {
   if (!options_.keep) throw Error("Graph: set up with `keep` to read activations and gradients");
-  const std::size_t per_sample = view_.shapes[static_cast<std::size_t>(value)].per_sample();
-  std::vector<float> all(static_cast<std::size_t>(last_count_) * per_sample);
-  Frame frame;
-  frame.training = true;
-  for (int first = 0; first < last_count_; first += shard_samples_, ++frame.shard) {
-    const int samples = std::min(shard_samples_, last_count_ - first);
-    backend_.download(tensor(slot, value, frame, samples),
-                      all.data() + static_cast<std::size_t>(first) * per_sample);
+  const std::size_t per_sample = view_.shapes[as_size(value)].per_sample();
+  std::vector<float> all(as_size(last_count_) * per_sample);
+  const ShardRunner runner(backend_, view_, memory_, training_, observer_, nullptr);
+  Shard shard;
+  for (; shard.first_sample < last_count_; shard.first_sample += shard_samples_, ++shard.number) {
+    shard.samples = std::min(shard_samples_, last_count_ - shard.first_sample);
+    backend_.download(runner.tensor(slot, value, shard),
+                      all.data() + as_size(shard.first_sample) * per_sample);
   }
   return all;
 }
@@ -53,28 +54,18 @@ std::vector<float> Graph::activation(const std::string& layer) {
 
 std::vector<float> Graph::gradient(const std::string& layer) {
   const int value = value_of(layer);
-  const std::vector<Edge>& edges = view_.consumers[static_cast<std::size_t>(value)];
-  if (edges.empty() || !view_.needs_grad[static_cast<std::size_t>(value)]) {
+  const std::vector<Edge>& edges = view_.consumers[as_size(value)];
+  if (edges.empty() || !view_.needs_grad[as_size(value)]) {
     throw Error("Graph: the output of '{}' has no gradient", layer);
   }
   return read(training_.gradient(edges.front()), value);
-}
-
-std::size_t Graph::memory_bytes() const {
-  std::size_t bytes = 0;
-  for (const Buffer* buffer :
-       {&values_, &gradients_, &states_, &packed_, &lanes_, &worker_arenas_, &shard_arenas_, &scratch_,
-        &loss_buffer_, &predicted_buffer_, &confidence_buffer_}) {
-    bytes += buffer->bytes();
-  }
-  return bytes;
 }
 
 PassResult Graph::read_results(const Batch& batch) {
   if (batch.labels == nullptr) return {0, 0, batch.count};
   const Range range(backend_, "results");
   start(0);
-  auto* sum = reinterpret_cast<StepSums*>(result_buffer_.data());
+  auto* sum = reinterpret_cast<StepSums*>(memory_.sums());
   const SampleResults found = results();
   backend_.get<StepKernels>().add_results(
       {found.loss, found.predicted, batch.labels, batch.count, true, sum});
@@ -84,20 +75,15 @@ PassResult Graph::read_results(const Batch& batch) {
   return {result.loss_sum, static_cast<int>(result.correct), batch.count};
 }
 
-SampleResults Graph::results() const {
-  return {loss_buffer_.floats(), reinterpret_cast<std::int32_t*>(predicted_buffer_.data()),
-          confidence_buffer_.floats()};
-}
-
 std::vector<std::int32_t> Graph::predicted() const {
-  std::vector<std::int32_t> values(static_cast<std::size_t>(last_count_));
-  backend_.to_host(predicted_buffer_.data(), values.data(), values.size() * sizeof(std::int32_t));
+  std::vector<std::int32_t> values(as_size(last_count_));
+  backend_.to_host(results().predicted, values.data(), values.size() * sizeof(std::int32_t));
   return values;
 }
 
 std::vector<float> Graph::confidence() const {
-  std::vector<float> values(static_cast<std::size_t>(last_count_));
-  backend_.to_host(confidence_buffer_.data(), values.data(), values.size() * sizeof(float));
+  std::vector<float> values(as_size(last_count_));
+  backend_.to_host(results().confidence, values.data(), values.size() * sizeof(float));
   return values;
 }
 

@@ -105,6 +105,8 @@ struct Setup {
   [[nodiscard]] int shards() const { return (batch + shard_samples - 1) / shard_samples; }
 };
 
+class CoupledLayer;
+
 class Layer {
  public:
   Layer(std::string name, std::string kind) : name_(std::move(name)), kind_(std::move(kind)) {}
@@ -135,8 +137,8 @@ class Layer {
   [[nodiscard]] virtual bool backward_needs_x() const { return false; }
   [[nodiscard]] virtual bool backward_needs_y() const { return false; }
   [[nodiscard]] virtual bool accepts_image() const { return false; }
-  /// A batch-coupled layer (BN) ends a segment in training: see CoupledLayer.
-  [[nodiscard]] virtual bool couples_batch() const { return false; }
+  /// This, for a batch-coupled layer (BN), which ends a segment in training; null for every other.
+  [[nodiscard]] virtual CoupledLayer* coupled() { return nullptr; }
   /// Computing y again costs less than keeping it in main memory from the forward to the backward pass.
   [[nodiscard]] virtual bool forward_is_cheap() const { return false; }
   [[nodiscard]] virtual bool is_norm() const { return false; }
@@ -202,7 +204,7 @@ class Layer {
 class CoupledLayer : public Layer {
  public:
   using Layer::Layer;
-  [[nodiscard]] bool couples_batch() const final { return true; }
+  [[nodiscard]] CoupledLayer* coupled() final { return this; }
   virtual void forward_partial(Frame& frame) = 0;
   virtual void forward_reduce(int samples) = 0;
   virtual void backward_partial(Frame& frame) = 0;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "layers/as_size.hpp"
+
 namespace normlab {
 
 namespace {
@@ -37,9 +39,10 @@ std::size_t assign_offsets(std::vector<Slot*> slots) {
 
 }  // namespace
 
-Program::Program(const Backend& backend, const GraphView& graph, bool training, bool keep) {
+Program::Program(const Backend& backend, const GraphView& graph, bool training, bool keep)
+    : is_training_(training) {
   const auto bytes = [&](int value) {
-    const auto v = static_cast<std::size_t>(value);
+    const auto v = as_size(value);
     return aligned(backend.bytes(graph.shapes[v], graph.type, graph.layouts[v]));
   };
   activations_.resize(graph.shapes.size());
@@ -53,7 +56,7 @@ Program::Program(const Backend& backend, const GraphView& graph, bool training, 
     for (std::size_t k = 0; k < graph.nodes[i].inputs.size(); ++k) {
       gradients_[i * 2 + k].bytes = bytes(graph.nodes[i].inputs[k]);
     }
-    if (training && backend.spares_memory() && graph.nodes[i].layer->couples_batch()) {
+    if (training && backend.spares_memory() && graph.nodes[i].layer->coupled() != nullptr) {
       stashed_x_[i].bytes = bytes(graph.nodes[i].inputs[0]);
       stashed_dy_[i].bytes = bytes(static_cast<int>(i) + 1);
     }
@@ -64,14 +67,14 @@ Program::Program(const Backend& backend, const GraphView& graph, bool training, 
 }
 
 bool Program::recompute(const GraphView& graph, int value) {
-  const auto node = static_cast<std::size_t>(value) - 1;
+  const auto node = as_size(value) - 1;
   if (value == 0) return false;
-  const Layer& layer = *graph.nodes[node].layer;
+  Layer& layer = *graph.nodes[node].layer;
   const Op op{Op::Kind::recompute, value - 1};
   std::vector<Op>& ops = segments_.back().ops;
   if (std::find(ops.begin(), ops.end(), op) != ops.end()) return true;
   const std::vector<int>& inputs = graph.nodes[node].inputs;
-  const bool possible = layer.couples_batch() ||
+  const bool possible = layer.coupled() != nullptr ||
                         (layer.forward_is_cheap() && inputs.size() == 1 && recompute(graph, inputs.front()));
   if (possible) ops.push_back(op);
   return possible;
@@ -87,7 +90,7 @@ void Program::order(const GraphView& graph, bool training, bool spare_memory) {
     segments_.emplace_back();
   };
   for (int i = 0; i < count; ++i) {
-    if (training && graph.nodes[static_cast<std::size_t>(i)].layer->couples_batch()) {
+    if (training && graph.nodes[as_size(i)].layer->coupled() != nullptr) {
       segments_.back().ops.push_back({Op::Kind::forward_partial, i});
       if (stashed_x(i).bytes > 0) segments_.back().ops.push_back({Op::Kind::stash_x, i});
       end_segment(i, false);
@@ -96,14 +99,14 @@ void Program::order(const GraphView& graph, bool training, bool spare_memory) {
   }
   if (!training) return;
   for (int i = count - 1; i >= 0; --i) {
-    const auto value = static_cast<std::size_t>(i) + 1;
-    const Layer& layer = *graph.nodes[static_cast<std::size_t>(i)].layer;
+    const auto value = as_size(i) + 1;
+    Layer& layer = *graph.nodes[as_size(i)].layer;
     if (layer.is_loss() || !graph.needs_grad[value]) continue;
     if (graph.consumers[value].size() > 1) segments_.back().ops.push_back({Op::Kind::combine, i + 1});
-    for (const int input : graph.nodes[static_cast<std::size_t>(i)].inputs) {
-      if (spare_memory && layer.backward_needs_x() && !layer.couples_batch()) recompute(graph, input);
+    for (const int input : graph.nodes[as_size(i)].inputs) {
+      if (spare_memory && layer.backward_needs_x() && layer.coupled() == nullptr) recompute(graph, input);
     }
-    if (layer.couples_batch()) {
+    if (layer.coupled() != nullptr) {
       segments_.back().ops.push_back({Op::Kind::backward_partial, i});
       if (stashed_dy(i).bytes > 0) segments_.back().ops.push_back({Op::Kind::stash_dy, i});
       end_segment(i, true);
@@ -130,14 +133,14 @@ void Program::find_lifetimes(const GraphView& graph, bool training) {
     if (slot.written < segment_start) slot.per_shard = true;  // other shards ran on this worker since
   };
   const auto read_gradients = [&](int value) {
-    for (const Edge edge : graph.consumers[static_cast<std::size_t>(value)]) {
-      read(gradients_[static_cast<std::size_t>(edge.node * 2 + edge.input)]);
+    for (const Edge edge : graph.consumers[as_size(value)]) {
+      read(gradients_[as_size(edge.node * 2 + edge.input)]);
     }
   };
   for (const Segment& segment : segments_) {
     segment_start = time;
     for (const Op& op : segment.ops) {
-      const auto node = static_cast<std::size_t>(op.node);
+      const auto node = as_size(op.node);
       const bool computes_y = op.kind == Op::Kind::forward || op.kind == Op::Kind::recompute;
       const bool goes_forward = computes_y || op.kind == Op::Kind::forward_partial;
       if (op.kind == Op::Kind::load) {
@@ -145,7 +148,7 @@ void Program::find_lifetimes(const GraphView& graph, bool training) {
       } else if (op.kind == Op::Kind::combine) {
         read_gradients(op.node);
       } else if (op.kind == Op::Kind::stash_x) {
-        read(activations_[static_cast<std::size_t>(graph.nodes[node].inputs[0])]);
+        read(activations_[as_size(graph.nodes[node].inputs[0])]);
         write(stashed_x_[node]);
       } else if (op.kind == Op::Kind::stash_dy) {
         read_gradients(op.node + 1);
@@ -160,7 +163,7 @@ void Program::find_lifetimes(const GraphView& graph, bool training) {
           read_gradients(op.node + 1);
         }
         for (std::size_t k = 0; k < inputs.size(); ++k) {
-          const auto input = static_cast<std::size_t>(inputs[k]);
+          const auto input = as_size(inputs[k]);
           if (stashed_x(op.node).bytes > 0 && op.kind != Op::Kind::forward_partial) {
             read(stashed_x_[node]);
           } else if (goes_forward || layer.backward_needs_x()) {

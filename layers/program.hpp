@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "layers/as_size.hpp"
 #include "layers/layer.hpp"
 
 namespace normlab {
@@ -75,18 +76,18 @@ class Program {
   /// keep: every buffer stays until the next pass, per shard (for diagnostics and tests).
   Program(const Backend& backend, const GraphView& graph, bool training, bool keep);
 
+  /// Whether passes go back, too.
+  [[nodiscard]] bool is_training() const { return is_training_; }
   [[nodiscard]] const std::vector<Segment>& segments() const { return segments_; }
-  [[nodiscard]] const Slot& activation(int value) const {
-    return activations_[static_cast<std::size_t>(value)];
-  }
+  [[nodiscard]] const Slot& activation(int value) const { return activations_[as_size(value)]; }
   [[nodiscard]] const Slot& gradient(Edge edge) const {
-    return gradients_[static_cast<std::size_t>(edge.node * 2 + edge.input)];
+    return gradients_[as_size(edge.node * 2 + edge.input)];
   }
   /// Copies of a coupled layer's input and of its output's gradient, which later segments read instead; no
   /// bytes: there is none.
-  [[nodiscard]] const Slot& stashed_x(int node) const { return stashed_x_[static_cast<std::size_t>(node)]; }
-  [[nodiscard]] const Slot& stashed_dy(int node) const { return stashed_dy_[static_cast<std::size_t>(node)]; }
-  [[nodiscard]] const Slot& saved(int node) const { return saved_[static_cast<std::size_t>(node)]; }
+  [[nodiscard]] const Slot& stashed_x(int node) const { return stashed_x_[as_size(node)]; }
+  [[nodiscard]] const Slot& stashed_dy(int node) const { return stashed_dy_[as_size(node)]; }
+  [[nodiscard]] const Slot& saved(int node) const { return saved_[as_size(node)]; }
   [[nodiscard]] std::size_t worker_bytes() const { return worker_bytes_; }
   [[nodiscard]] std::size_t shard_bytes() const { return shard_bytes_; }
 
@@ -98,6 +99,7 @@ class Program {
   void find_lifetimes(const GraphView& graph, bool training);
   void place(bool keep);
 
+  bool is_training_ = false;
   std::vector<Segment> segments_;
   std::vector<Slot> activations_, gradients_, saved_, stashed_x_, stashed_dy_;
   std::size_t worker_bytes_ = 0, shard_bytes_ = 0;

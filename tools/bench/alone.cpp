@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "layers/as_size.hpp"
 #include "layers/kernels/conv2d.hpp"
 
 namespace normlab::bench {
@@ -78,19 +79,17 @@ NormAlone::NormAlone(Backend& backend, Norm norm, const Map& x, const Map& y, co
 }
 
 void NormAlone::forward() {
-  if (layer_->couples_batch()) {
-    auto& coupled = static_cast<CoupledLayer&>(*layer_);
-    coupled.forward_partial(frame_);
-    coupled.forward_reduce(frame_.x[0].shape.n);
+  if (CoupledLayer* coupled = layer_->coupled()) {
+    coupled->forward_partial(frame_);
+    coupled->forward_reduce(frame_.x[0].shape.n);
   }
   layer_->forward(frame_);
 }
 
 void NormAlone::backward() {
-  if (layer_->couples_batch()) {
-    auto& coupled = static_cast<CoupledLayer&>(*layer_);
-    coupled.backward_partial(frame_);
-    coupled.backward_reduce(frame_.x[0].shape.n, gradients_.floats());
+  if (CoupledLayer* coupled = layer_->coupled()) {
+    coupled->backward_partial(frame_);
+    coupled->backward_reduce(frame_.x[0].shape.n, gradients_.floats());
   }
   layer_->backward(frame_);
 }
@@ -105,7 +104,7 @@ ConvolutionAlone::ConvolutionAlone(Backend& backend, const Conv2dSpec& spec)
       gradients_(floats(backend, plan_->packed_gradients())),
       scratch_(backend, std::max<std::size_t>(plan_->scratch_bytes(), 1)) {
   const int count = spec.out_channels * spec.x.c * spec.kernel * spec.kernel;
-  weight_ = weights(backend, static_cast<std::size_t>(count));
+  weight_ = weights(backend, as_size(count));
   plan_->pack(weight_.floats(), nullptr, packed_.floats());
 }
 
