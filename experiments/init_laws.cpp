@@ -32,6 +32,7 @@
 #include "host/system/paths.hpp"
 #include "host/system/shell_word.hpp"
 #include "host/system/system_error.hpp"
+#include "layers/as_size.hpp"
 
 namespace normlab {
 
@@ -138,7 +139,7 @@ class LawStudy {
     std::atomic<std::size_t> next{0};
     std::mutex mutex;
     std::size_t done = 0;
-    const auto all = static_cast<std::size_t>(
+    const auto all = as_size(
         std::count_if(runs_.begin(), runs_.end(), [](const LawRun& run) { return !run.is_measured; }));
     const Timer timer;
     const auto work = [&] {

@@ -1,13 +1,15 @@
 #include "layers/batch_norm.hpp"
 
+#include "layers/as_size.hpp"
+
 namespace normlab {
 
 void BatchNorm::do_setup(std::span<const Shape> x, const Setup& setup) {
   x_ = x[0];
   channels_ = x[0].c;
   shard_samples_ = setup.shard_samples;
-  const auto c = static_cast<std::size_t>(channels_);
-  const auto shards = static_cast<std::size_t>(setup.shards());
+  const auto c = as_size(channels_);
+  const auto shards = as_size(setup.shards());
   add_parameter("weight", Role::gamma, {channels_});
   add_parameter("bias", Role::beta, {channels_});
   add_state("running_mean", c, 0.0F);

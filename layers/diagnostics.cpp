@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "layers/as_size.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -33,10 +34,10 @@ Moments moments(std::span<const float> values, const Shape& shape) {
   const double mean = sum_of(values, [](double value) { return value; }) / count;
   const double squares = sum_of(values, [mean](double value) { return (value - mean) * (value - mean); });
   int dead = 0;
-  const auto pixels = static_cast<std::size_t>(shape.pixels());
-  for (std::size_t c = 0; c < static_cast<std::size_t>(shape.c); ++c) {
+  const auto pixels = as_size(shape.pixels());
+  for (std::size_t c = 0; c < as_size(shape.c); ++c) {
     bool lives = false;
-    for (std::size_t n = 0; n < static_cast<std::size_t>(shape.n) && !lives; ++n) {
+    for (std::size_t n = 0; n < as_size(shape.n) && !lives; ++n) {
       const auto plane = values.subspan(n * shape.per_sample() + c * pixels, pixels);
       lives = std::any_of(plane.begin(), plane.end(), [](float value) { return value != 0; });
     }
@@ -56,7 +57,7 @@ std::optional<Outlier> find_outlier(std::span<const float> values, double times)
   }
   const auto limit = static_cast<float>(static_cast<double>(largest) / times);
   const auto is_dwarfed = [limit](float value) { return value != 0 && std::abs(value) < limit; };
-  const auto dwarfed = static_cast<std::size_t>(std::ranges::count_if(values, is_dwarfed));
+  const auto dwarfed = as_size(std::ranges::count_if(values, is_dwarfed));
   if (2 * dwarfed <= alive) return std::nullopt;
   const auto sum = [&](auto f) {
     double total = 0;
@@ -76,13 +77,13 @@ std::vector<float> histogram(std::span<const float> values, int bins) {
     hi = std::max(hi, value);
   }
   if (lo > hi) lo = hi = 0;
-  std::vector<int> counts(static_cast<std::size_t>(bins));
+  std::vector<int> counts(as_size(bins));
   const double first = static_cast<double>(lo), range = static_cast<double>(hi) - first;
   const double scale = range > 0 ? bins / range : 0;
   for (const float value : values) {
     if (!std::isfinite(value)) continue;
     const int bin = static_cast<int>((static_cast<double>(value) - first) * scale);
-    ++counts[static_cast<std::size_t>(std::min(bin, bins - 1))];
+    ++counts[as_size(std::min(bin, bins - 1))];
   }
   std::vector<float> row{lo, hi};
   for (const int count : counts) row.push_back(static_cast<float>(count));

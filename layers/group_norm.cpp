@@ -1,5 +1,7 @@
 #include "layers/group_norm.hpp"
 
+#include "layers/as_size.hpp"
+
 namespace normlab {
 
 Shape GroupNorm::do_infer(std::span<const Shape> x) const {
@@ -14,7 +16,7 @@ void GroupNorm::do_setup(std::span<const Shape> x, const Setup& setup) {
       spec_.elementwise ? std::vector<int>{x[0].c, x[0].h, x[0].w} : std::vector<int>{x[0].c};
   add_parameter("weight", Role::gamma, dims);
   if (spec_.centered) add_parameter("bias", Role::beta, dims);
-  saved_bytes_ = static_cast<std::size_t>(x[0].n * spec_.groups) * sizeof(Statistics);
+  saved_bytes_ = as_size(x[0].n * spec_.groups) * sizeof(Statistics);
   if (spec_.elementwise) {
     packed_extent_ = setup.backend.bytes(sample_, DataType::f32, Layout::native) / sizeof(float);
     packed_floats_ = packed_extent_ * parameters().size();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "layers/as_size.hpp"
 #include "layers/philox.hpp"
 
 namespace normlab {
@@ -20,8 +21,8 @@ std::uint32_t hash(const std::string& text) {
 /// normal matrix, in double, twice for full orthogonality.
 std::vector<double> orthogonal(int rows, int columns, Philox& random) {
   const bool tall = rows > columns;
-  const auto vectors = static_cast<std::size_t>(tall ? columns : rows);
-  const auto length = static_cast<std::size_t>(tall ? rows : columns);
+  const auto vectors = as_size(tall ? columns : rows);
+  const auto length = as_size(tall ? rows : columns);
   std::vector<double> q(vectors * length);
   for (double& value : q) value = random.normal();
   for (std::size_t i = 0; i < vectors; ++i) {

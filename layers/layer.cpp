@@ -4,6 +4,7 @@
 #include <limits>
 #include <numeric>
 
+#include "layers/as_size.hpp"
 #include "layers/recording.hpp"
 
 namespace normlab {
@@ -42,7 +43,7 @@ Parameter& Layer::add_parameter(std::string suffix, Role role, std::vector<int> 
                                 int fan_out) {
   Parameter parameter{name_ + "." + suffix, role, std::move(dims), fan_in, fan_out};
   parameter.count = 1;
-  for (const int extent : parameter.dims) parameter.count *= static_cast<std::size_t>(extent);
+  for (const int extent : parameter.dims) parameter.count *= as_size(extent);
   return parameters_.emplace_back(std::move(parameter));
 }
 
@@ -61,7 +62,7 @@ auto Layer::naming_the_layer(Work work) const {
 
 Shape Layer::infer(std::span<const Shape> x) const {
   return naming_the_layer([&] {
-    if (x.size() != static_cast<std::size_t>(inputs())) {
+    if (x.size() != as_size(inputs())) {
       throw Error("takes {} input{}, got {}", inputs(), inputs() == 1 ? "" : "s", x.size());
     }
     for (const Shape& shape : x) {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "layers/add.hpp"
+#include "layers/as_size.hpp"
 #include "layers/conv2d.hpp"
 #include "layers/global_avg_pool.hpp"
 #include "layers/linear.hpp"
@@ -63,7 +64,7 @@ int net_a(Graph& graph, const NetworkOptions& options, int) {
   const bool bias = options.norm.is_none();
   int x = graph.input();
   for (int i = 1; i <= 10; ++i) {
-    const int channels = scaled(base[static_cast<std::size_t>(i - 1)], options.width);
+    const int channels = scaled(base[as_size(i - 1)], options.width);
     const std::string name = fmt::format("c{}", i);
     if (i == 3 || i == 7) {
       x = add_pointwise(graph, name, channels, bias, x);
@@ -197,7 +198,7 @@ std::string summary(const Graph& graph) {
   const auto grouped = [](double number) {
     std::string digits = fmt::format("{:.0f}", number);
     for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3) {
-      digits.insert(static_cast<std::size_t>(at), 1, ',');
+      digits.insert(as_size(at), 1, ',');
     }
     return digits;
   };

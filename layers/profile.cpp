@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "layers/as_size.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -42,10 +43,10 @@ const char* phase_name(Phase phase) {
 }
 
 Profile::Profile(int workers, int layers, std::unique_ptr<DeviceClock> clock)
-    : layers_(layers), workers_(static_cast<std::size_t>(workers)), clock_(std::move(clock)) {
+    : layers_(layers), workers_(as_size(workers)), clock_(std::move(clock)) {
   if (clock_ != nullptr && workers != 1)
     throw Error("Profile: a device's clock is for one worker, got {}", workers);
-  for (Worker& worker : workers_) worker.nanoseconds.resize(static_cast<std::size_t>(layers) + 1);
+  for (Worker& worker : workers_) worker.nanoseconds.resize(as_size(layers) + 1);
 }
 
 void Profile::start(int worker) {
@@ -54,7 +55,7 @@ void Profile::start(int worker) {
     laps_.push_back({kStep, Phase::wait, false});
     return;
   }
-  workers_[static_cast<std::size_t>(worker)].last = Clock::now();
+  workers_[as_size(worker)].last = Clock::now();
 }
 
 void Profile::lap(int worker, int layer, Phase phase) {
@@ -63,15 +64,14 @@ void Profile::lap(int worker, int layer, Phase phase) {
     laps_.push_back({layer, phase, true});
     return;
   }
-  Worker& own = workers_[static_cast<std::size_t>(worker)];
+  Worker& own = workers_[as_size(worker)];
   const Clock::time_point now = Clock::now();
   charge(worker, layer, phase, nanoseconds_between(own.last, now));
   own.last = now;
 }
 
 void Profile::charge(int worker, int layer, Phase phase, std::int64_t nanoseconds) {
-  workers_[static_cast<std::size_t>(worker)]
-      .nanoseconds[static_cast<std::size_t>(layer + 1)][static_cast<std::size_t>(phase)] += nanoseconds;
+  workers_[as_size(worker)].nanoseconds[as_size(layer + 1)][static_cast<std::size_t>(phase)] += nanoseconds;
 }
 
 void Profile::collect() {
@@ -116,7 +116,7 @@ double Profile::wall_seconds() const {
 double Profile::seconds(int layer, Phase phase) const {
   std::int64_t sum = 0;
   for (const Worker& worker : workers_) {
-    sum += worker.nanoseconds[static_cast<std::size_t>(layer + 1)][static_cast<std::size_t>(phase)];
+    sum += worker.nanoseconds[as_size(layer + 1)][static_cast<std::size_t>(phase)];
   }
   return static_cast<double>(sum) / 1e9;
 }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "layers/as_size.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -54,10 +55,10 @@ double largest_eigenvalue(const std::vector<double>& k, std::size_t n) {
 }  // namespace
 
 Similarity similarity(std::span<const float> activations, int samples) {
-  if (samples < 1 || activations.size() % static_cast<std::size_t>(samples) != 0) {
+  if (samples < 1 || activations.size() % as_size(samples) != 0) {
     throw Error("similarity: {} values are not {} samples of one size", activations.size(), samples);
   }
-  const auto n = static_cast<std::size_t>(samples);
+  const auto n = as_size(samples);
   const std::size_t size = activations.size() / n;
   const auto row = [&](std::size_t i) { return activations.subspan(i * size, size); };
   std::vector<double> products(n * n);
@@ -68,7 +69,7 @@ Similarity similarity(std::span<const float> activations, int samples) {
 }
 
 Similarity similarity_of(std::span<const double> products, int samples) {
-  const auto n = static_cast<std::size_t>(samples);
+  const auto n = as_size(samples);
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   std::vector<double> scale(n), k(n * n);
   double trace = 0, cosines = 0;

@@ -1,5 +1,6 @@
 #include "layers/softmax_cross_entropy.hpp"
 
+#include "layers/as_size.hpp"
 #include "layers/kernels/softmax_cross_entropy.hpp"
 
 namespace normlab {
@@ -24,8 +25,7 @@ void SoftmaxCrossEntropyLoss::do_forward(Frame& frame) {
 void ProbeLoss::do_forward(Frame& frame) {
   if (frame.dx[0].empty()) return;
   if (frame.batch->output_weights == nullptr) throw Error("{}: the batch has no output weights", where());
-  backend().upload(frame.batch->output_weights +
-                       static_cast<std::size_t>(frame.first_sample) * frame.x[0].shape.per_sample(),
+  backend().upload(frame.batch->output_weights + as_size(frame.first_sample) * frame.x[0].shape.per_sample(),
                    frame.dx[0]);
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "layers/as_size.hpp"
 #include "layers/kernels/steps.hpp"
 #include "layers/range.hpp"
 #include "layers/recording.hpp"
@@ -12,7 +13,7 @@ namespace {
 
 template <typename T>
 Buffer table(Backend& backend, int rows) {
-  return Buffer(backend, static_cast<std::size_t>(rows) * sizeof(T));
+  return Buffer(backend, as_size(rows) * sizeof(T));
 }
 
 int steps_of(int samples, int batch) {
@@ -93,7 +94,7 @@ void Steps::enqueue(const Work& work, int samples) {
 
 Batch Steps::take(int offset, int count, int whole) {
   const Range range(backend_, "batch");
-  const auto index = static_cast<std::size_t>(offset);
+  const auto index = as_size(offset);
   auto* indices = reinterpret_cast<std::uint32_t*>(indices_.data()) + index;
   auto* labels = reinterpret_cast<std::int32_t*>(labels_.data()) + index;
   backend_.get<StepKernels>().take_samples({reinterpret_cast<const StepInput*>(inputs_.data()), next(),
@@ -118,7 +119,7 @@ void Steps::add(const Graph& graph, const Batch& batch) {
 }
 
 std::vector<StepSums> Steps::results(int first, int count) const {
-  std::vector<StepSums> rows(static_cast<std::size_t>(count));
+  std::vector<StepSums> rows(as_size(count));
   const auto* table = reinterpret_cast<const StepSums*>(results_.data());
   backend_.to_host(table + first, rows.data(), rows.size() * sizeof rows[0]);
   return rows;

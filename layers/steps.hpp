@@ -10,6 +10,7 @@
 #include <map>
 #include <span>
 
+#include "layers/as_size.hpp"
 #include "layers/graph.hpp"
 #include "layers/kernels/steps.hpp"
 
@@ -36,7 +37,7 @@ class Steps {
   /// Steps enqueued.
   [[nodiscard]] int done() const { return done_; }
   /// Samples of a step.
-  [[nodiscard]] int samples(int step) const { return sizes_[static_cast<std::size_t>(step)]; }
+  [[nodiscard]] int samples(int step) const { return sizes_[as_size(step)]; }
 
   /// Enqueues the next `steps` steps. The first over as many samples is done directly, all later ones
   /// replay one recording.

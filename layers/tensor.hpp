@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <string>
 
+#include "layers/as_size.hpp"
 #include "layers/data_type.hpp"
 
 namespace normlab {
@@ -16,10 +17,8 @@ struct Shape {
   int n = 0, c = 0, h = 0, w = 0;
 
   [[nodiscard]] int pixels() const { return h * w; }
-  [[nodiscard]] std::size_t per_sample() const {
-    return static_cast<std::size_t>(c) * static_cast<std::size_t>(h) * static_cast<std::size_t>(w);
-  }
-  [[nodiscard]] std::size_t count() const { return static_cast<std::size_t>(n) * per_sample(); }
+  [[nodiscard]] std::size_t per_sample() const { return as_size(c) * as_size(h) * as_size(w); }
+  [[nodiscard]] std::size_t count() const { return as_size(n) * per_sample(); }
   [[nodiscard]] Shape with_n(int samples) const { return {samples, c, h, w}; }
   [[nodiscard]] std::string str() const { return fmt::format("{}x{}x{}x{}", n, c, h, w); }
   bool operator==(const Shape&) const = default;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "layers/as_size.hpp"
 #include "layers/circular_pad.hpp"
 #include "layers/conv2d.hpp"
 #include "layers/diagnostics.hpp"
@@ -45,10 +46,10 @@ Laws measure_laws(Backend& backend, const LawNetwork& network, std::uint64_t see
   graph.setup({.batch = network.samples, .evaluation_batch = 1, .keep = true});
   initialize(graph, Initialization::he, seed);
 
-  const auto samples = static_cast<std::size_t>(network.samples);
-  const auto pixels = static_cast<std::size_t>(network.size * network.size);
+  const auto samples = as_size(network.samples);
+  const auto pixels = as_size(network.size * network.size);
   std::vector<float> input(samples * 3 * pixels);
-  std::vector<float> gradient(samples * static_cast<std::size_t>(network.channels) * pixels);
+  std::vector<float> gradient(samples * as_size(network.channels) * pixels);
   Philox random(seed, Purpose::probe);
   for (std::vector<float>* values : {&input, &gradient})
     std::generate(values->begin(), values->end(), [&] { return static_cast<float>(random.normal()); });
@@ -77,9 +78,7 @@ Laws measure_laws(Backend& backend, const LawNetwork& network, std::uint64_t see
     note(laws.cosines, output, similar.cosine);
     note(laws.stable_ranks, output, similar.stable_rank);
   }
-  const auto at = [&](int layer) {
-    return laws.convolution_grad_norm.values[static_cast<std::size_t>(layer - 1)];
-  };
+  const auto at = [&](int layer) { return laws.convolution_grad_norm.values[as_size(layer - 1)]; };
   laws.growth = std::pow(at(kGrowthFirst) / at(kGrowthLast), 1.0 / (kGrowthLast - kGrowthFirst));
   laws.cosine = laws.cosines.values.back();
   laws.stable_rank = laws.stable_ranks.values.back();

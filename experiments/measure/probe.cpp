@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "host/record/diagnostic_channels.hpp"
+#include "layers/as_size.hpp"
 #include "layers/kernels/diagnostics.hpp"
 #include "layers/similarity.hpp"
 
@@ -12,7 +13,7 @@ namespace normlab {
 Probe::Probe(Graph& graph) : graph_(graph) {
   const std::vector<Node>& nodes = graph.nodes();
   const auto producer = [&](int value) {
-    return value == 0 ? nullptr : nodes[static_cast<std::size_t>(value) - 1].layer.get();
+    return value == 0 ? nullptr : nodes[as_size(value) - 1].layer.get();
   };
   has_norms_ =
       std::any_of(nodes.begin(), nodes.end(), [](const Node& node) { return node.layer->is_norm(); });
@@ -31,7 +32,7 @@ Probe::Probe(Graph& graph) : graph_(graph) {
     if (layer.is_norm() || (is_relu && !has_norms_)) {
       histogram_blocks_.emplace_back(block_of(layer.name()));
       before_values_.push_back(input);
-      values_[static_cast<std::size_t>(input)].normed = true;
+      values_[as_size(input)].normed = true;
       if (layer.is_norm()) {
         after_values_.push_back(value);
         values_[i + 1].normed = true;
@@ -41,13 +42,13 @@ Probe::Probe(Graph& graph) : graph_(graph) {
 }
 
 void Probe::look(const Observation& seen, int batch) {
-  const auto value = static_cast<std::size_t>(seen.value);
+  const auto value = as_size(seen.value);
   const int samples = seen.tensor.shape.n;
   const std::size_t size = values_[value].shape.per_sample();
   Backend& backend = graph_.backend();
   if (seen.is_gradient) {
     if (!values_[value].outputs) return;
-    float* gradient = gradient_.floats() + static_cast<std::size_t>(seen.worker) * values_of_worker();
+    float* gradient = gradient_.floats() + as_size(seen.worker) * values_of_worker();
     backend.unpack(seen.tensor, gradient);
     const std::vector<double> norms = backend.get<DiagnosticKernels>().row_norms(gradient, samples, size);
     std::copy(norms.begin(), norms.end(), gradient_norms_[value].begin() + seen.first_sample);
@@ -58,13 +59,13 @@ void Probe::look(const Observation& seen, int batch) {
   if (wanted <= 0) return;
   Tensor part = seen.tensor;
   part.shape.n = wanted;
-  backend.unpack(part, kept.values.floats() + static_cast<std::size_t>(seen.first_sample) * size);
+  backend.unpack(part, kept.values.floats() + as_size(seen.first_sample) * size);
 }
 
 std::vector<float> Probe::histogram_of(int value, int samples) const {
-  const auto v = static_cast<std::size_t>(value);
-  return graph_.backend().get<DiagnosticKernels>().histogram(kept_[v].values.floats(), values_[v].shape.with_n(samples).count(),
-                                    kHistogramBins);
+  const auto v = as_size(value);
+  return graph_.backend().get<DiagnosticKernels>().histogram(
+      kept_[v].values.floats(), values_[v].shape.with_n(samples).count(), kHistogramBins);
 }
 
 /// Of a shard of the largest value whose gradient is looked at.
@@ -82,11 +83,11 @@ void Probe::book(int samples, int histogram_samples) {
   gradient_norms_.resize(values_.size());
   for (std::size_t v = 0; v < values_.size(); ++v) {
     const int keeps = values_[v].outputs ? samples : values_[v].normed ? histogram_samples : 0;
-    if (values_[v].outputs) gradient_norms_[v].resize(static_cast<std::size_t>(samples));
+    if (values_[v].outputs) gradient_norms_[v].resize(as_size(samples));
     if (keeps == kept_[v].samples) continue;
     kept_[v] = {keeps, Buffer(backend, values_[v].shape.with_n(keeps).count() * sizeof(float))};
   }
-  const std::size_t bytes = static_cast<std::size_t>(backend.workers()) * values_of_worker() * sizeof(float);
+  const std::size_t bytes = as_size(backend.workers()) * values_of_worker() * sizeof(float);
   if (gradient_.bytes() != bytes) gradient_ = Buffer(backend, bytes);
 }
 
@@ -111,13 +112,13 @@ ProbeFigures Probe::measure(const Batch& batch, int histogram_samples) {
   // The largest blocks come first and last: dealt one by one, workers end together.
   Backend& backend = graph_.backend();
   backend.run(static_cast<int>(blocks + norms), [&](int task, int) {
-    const auto i = static_cast<std::size_t>(task);
+    const auto i = as_size(task);
     if (i >= blocks) {
       figures.before[i - blocks] = histogram_of(before_values_[i - blocks], heads);
       if (has_norms_) figures.after[i - blocks] = histogram_of(after_values_[i - blocks], heads);
       return;
     }
-    const auto v = static_cast<std::size_t>(output_values_[i]);
+    const auto v = as_size(output_values_[i]);
     const float* values = kept_[v].values.floats();
     const Shape& shape = values_[v].shape;
     const Moments found = backend.get<DiagnosticKernels>().moments(values, shape.with_n(batch.count));
@@ -130,8 +131,8 @@ ProbeFigures Probe::measure(const Batch& batch, int histogram_samples) {
     double squares = 0;
     for (const double norm : gradient_norms_[v]) squares += norm * norm;
     figures.output_grad_norm[i] = std::sqrt(squares);
-    const Similarity alike =
-        similarity_of(backend.get<DiagnosticKernels>().gram(values, batch.count, shape.per_sample()), batch.count);
+    const Similarity alike = similarity_of(
+        backend.get<DiagnosticKernels>().gram(values, batch.count, shape.per_sample()), batch.count);
     figures.cosine[i] = alike.cosine;
     figures.stable_rank[i] = alike.stable_rank;
   });
@@ -139,10 +140,10 @@ ProbeFigures Probe::measure(const Batch& batch, int histogram_samples) {
 }
 
 std::size_t Probe::memory_bytes(int samples, int histogram_samples) const {
-  std::size_t floats = static_cast<std::size_t>(graph_.backend().workers()) * values_of_worker();
+  std::size_t floats = as_size(graph_.backend().workers()) * values_of_worker();
   for (const Value& value : values_) {
     const int kept = value.outputs ? samples : value.normed ? std::min(samples, histogram_samples) : 0;
-    floats += static_cast<std::size_t>(kept) * value.shape.per_sample();
+    floats += as_size(kept) * value.shape.per_sample();
   }
   return floats * sizeof(float);
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "layers/as_size.hpp"
+
 namespace normlab {
 
 int processor_share(int processors, int runs, int rank) {
@@ -11,7 +13,7 @@ int processor_share(int processors, int runs, int rank) {
 
 int runs_in_memory(int wanted, std::size_t bytes_of_one, std::size_t bytes_available) {
   const std::size_t usable = bytes_available / 10 * 9;
-  if (bytes_of_one * static_cast<std::size_t>(wanted) <= usable) return wanted;
+  if (bytes_of_one * as_size(wanted) <= usable) return wanted;
   return std::max(1, static_cast<int>(usable / bytes_of_one));
 }
 
@@ -21,15 +23,13 @@ double speedup(int threads, int lanes) {
 }
 
 ProcessorBudget::ProcessorBudget(int processors, int seats)
-    : processors_(processors),
-      taken_(static_cast<std::size_t>(seats), true),
-      shares_(static_cast<std::size_t>(seats)) {
+    : processors_(processors), taken_(as_size(seats), true), shares_(as_size(seats)) {
   deal();
 }
 
 void ProcessorBudget::leave(int seat) {
   const std::lock_guard lock(mutex_);
-  taken_[static_cast<std::size_t>(seat)] = false;
+  taken_[as_size(seat)] = false;
   deal();
 }
 
@@ -49,7 +49,7 @@ double time_left(std::vector<WorkLeft> running, const std::vector<WorkLeft>& wai
     std::vector<double> speeds;
     double until_one_ends = std::numeric_limits<double>::infinity();
     for (int rank = 0; rank < runs; ++rank) {
-      const WorkLeft& run = running[static_cast<std::size_t>(rank)];
+      const WorkLeft& run = running[as_size(rank)];
       speeds.push_back(speedup(processor_share(processors, runs, rank), run.lanes));
       until_one_ends = std::min(until_one_ends, run.seconds / speeds.back());
     }

@@ -6,6 +6,8 @@
 #include <mutex>
 #include <vector>
 
+#include "layers/as_size.hpp"
+
 namespace normlab {
 
 /// The part of `processors` that falls to run number `rank` of `runs` going on side by side; at least 1. When
@@ -25,7 +27,7 @@ class ProcessorBudget {
  public:
   ProcessorBudget(int processors, int seats);
 
-  [[nodiscard]] int share(int seat) const { return shares_[static_cast<std::size_t>(seat)]; }
+  [[nodiscard]] int share(int seat) const { return shares_[as_size(seat)]; }
   /// Nobody sits there any more.
   void leave(int seat);
 

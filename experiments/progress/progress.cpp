@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "host/system/output.hpp"
+#include "layers/as_size.hpp"
 
 namespace normlab {
 
@@ -56,12 +57,12 @@ Progress::~Progress() {
 void Progress::begin(int run, double work) {
   const std::lock_guard lock(mutex_);
   estimate_.begin(run, work);
-  runs_[static_cast<std::size_t>(run)].last = Clock::now();
+  runs_[as_size(run)].last = Clock::now();
 }
 
 void Progress::advance(int run, const StepState& step) {
   const std::lock_guard lock(mutex_);
-  Run& r = runs_[static_cast<std::size_t>(run)];
+  Run& r = runs_[as_size(run)];
   const Clock::time_point now = Clock::now();
   const auto seconds_since = [now](Clock::time_point& last) {
     return std::chrono::duration<double>(now - std::exchange(last, now)).count();
@@ -75,7 +76,7 @@ void Progress::advance(int run, const StepState& step) {
 
 void Progress::epoch(int run, double test_accuracy, const std::string& line) {
   const std::lock_guard lock(mutex_);
-  runs_[static_cast<std::size_t>(run)].line.accuracy = test_accuracy;
+  runs_[as_size(run)].line.accuracy = test_accuracy;
   if (!terminal_) flush_output(line + "\n");
 }
 
@@ -110,7 +111,7 @@ ScreenState Progress::state() const {
   state.seconds_left = estimate_.seconds_left();
   for (int run = 0; run < state.total; ++run) {
     if (!estimate_.is_running(run)) continue;
-    ScreenRun& line = state.runs.emplace_back(runs_[static_cast<std::size_t>(run)].line);
+    ScreenRun& line = state.runs.emplace_back(runs_[as_size(run)].line);
     line.done = estimate_.done(run);
     line.rate = estimate_.rate(run);
   }

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "host/record/text_layout.hpp"
+#include "layers/as_size.hpp"
 
 namespace normlab {
 
@@ -34,7 +35,7 @@ std::string percent(double done) {
 std::string rate_text(double rate) {
   std::string digits = fmt::format("{:.0f}", std::max(0.0, rate));
   for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) {
-    digits.insert(static_cast<std::size_t>(at), 1, ',');
+    digits.insert(as_size(at), 1, ',');
   }
   return fmt::format("{:>7} images/s", digits);
 }
@@ -54,7 +55,7 @@ std::string threads_text(int threads) {
 
 /// The fields that fit, in order; the first one is cut if it must be.
 std::string line_of(const std::vector<std::string>& fields, int width) {
-  std::string line = fields.front().substr(0, static_cast<std::size_t>(width));
+  std::string line = fields.front().substr(0, as_size(width));
   for (std::size_t i = 1; i < fields.size(); ++i) {
     if (fields[i].empty()) continue;
     if (text_width(line) + kGap + text_width(fields[i]) > width) break;
@@ -110,7 +111,7 @@ std::vector<std::string> draw_screen(const ScreenState& state, int columns, int 
   std::vector<std::string> lines{line({bar_width >= kMinBar ? first : head, percent(state.done),
                                        clock_text(state.seconds_left) + " left", rate_text(state.rate)},
                                       state.done)};
-  const auto room = static_cast<std::size_t>(std::max(1, rows - 1));
+  const auto room = as_size(std::max(1, rows - 1));
   for (std::size_t i = 0; i < state.runs.size() && lines.size() < room; ++i) {
     const std::size_t rest = state.runs.size() - i;
     if (lines.size() + 1 == room && rest > 1) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "experiments/progress/processors.hpp"
+#include "layers/as_size.hpp"
 
 namespace normlab {
 
@@ -35,12 +36,12 @@ TimeEstimate::TimeEstimate(StudyPlan plan)
     : plan_(std::move(plan)), runs_(plan_.runs.size()), speeds_(plan_.kinds.size(), Meter(60)) {}
 
 void TimeEstimate::begin(int run, double work) {
-  runs_[static_cast<std::size_t>(run)].work = work;
-  runs_[static_cast<std::size_t>(run)].stage = Stage::running;
+  runs_[as_size(run)].work = work;
+  runs_[as_size(run)].stage = Stage::running;
 }
 
 void TimeEstimate::advance(int run, double work, double seconds, int threads) {
-  const auto index = static_cast<std::size_t>(run);
+  const auto index = as_size(run);
   runs_[index].work += work;
   runs_[index].rate.add(work, seconds);
   const std::size_t kind = plan_.runs[index].kind;
@@ -48,17 +49,17 @@ void TimeEstimate::advance(int run, double work, double seconds, int threads) {
 }
 
 void TimeEstimate::end(int run) {
-  runs_[static_cast<std::size_t>(run)].stage = Stage::ended;
+  runs_[as_size(run)].stage = Stage::ended;
 }
 
 double TimeEstimate::done(int run) const {
-  return at(run).stage == Stage::ended ? 1 : at(run).work / plan_.runs[static_cast<std::size_t>(run)].work;
+  return at(run).stage == Stage::ended ? 1 : at(run).work / plan_.runs[as_size(run)].work;
 }
 
 double TimeEstimate::done() const {
   double sum = 0, all = 0;
   for (int run = 0; run < static_cast<int>(runs_.size()); ++run) {
-    const PlannedRun& planned = plan_.runs[static_cast<std::size_t>(run)];
+    const PlannedRun& planned = plan_.runs[as_size(run)];
     const double seconds = planned.work / plan_.kinds[planned.kind].rate;
     sum += done(run) * seconds;
     all += seconds;

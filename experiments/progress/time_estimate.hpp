@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "layers/as_size.hpp"
+
 namespace normlab {
 
 /// What evaluating an image costs, in images trained on: the forward pass is a third.
@@ -74,7 +76,7 @@ class TimeEstimate {
     Meter rate{3};
   };
 
-  [[nodiscard]] const Run& at(int run) const { return runs_[static_cast<std::size_t>(run)]; }
+  [[nodiscard]] const Run& at(int run) const { return runs_[as_size(run)]; }
 
   const StudyPlan plan_;
   std::vector<Run> runs_;

@@ -27,6 +27,7 @@
 #include "host/system/paths.hpp"
 #include "host/system/shell_word.hpp"
 #include "host/system/system_error.hpp"
+#include "layers/as_size.hpp"
 
 namespace normlab {
 
@@ -92,13 +93,12 @@ std::vector<RunOutcome> train_all(const StudyOptions& options, std::span<const R
     const auto work = [&](int seat) {
       const std::function<int()> share = [&processors, seat] { return processors.share(seat); };
       for (int i = next++; i < count && !interrupted(); i = next++) {
-        const RunSpec& spec = runs[static_cast<std::size_t>(i)];
+        const RunSpec& spec = runs[as_size(i)];
         try {
           const RunDirectory directory = study.open_run(spec.name());
           const auto backend =
               make_backend(options.device, options.total_threads(), choices_of(options, directory));
-          outcomes[static_cast<std::size_t>(i)] =
-              train({*backend, options, spec, data, share, directory, progress, i});
+          outcomes[as_size(i)] = train({*backend, options, spec, data, share, directory, progress, i});
         } catch (const std::exception& cause) {
           const std::lock_guard lock(mutex);
           if (!failure) failure = fmt::format("{}: {}", spec.name(), reason_of(cause));
@@ -246,7 +246,7 @@ int run_study(CommandLine& line, StudyOptions& options, const Experiment& experi
   }
   write_study_file(line, *study);
   say("{}: {} of {} on {}: {} training and {} test images\n", name, counted(all.size(), "run"),
-      counted(static_cast<std::size_t>(options.epochs), "epoch"), data.source, data.train.count - options.val,
+      counted(as_size(options.epochs), "epoch"), data.source, data.train.count - options.val,
       data.test.count);
   say("  {}\n", dimensions(all));
   if (!options.resume.empty()) {

@@ -13,6 +13,7 @@
 #include "host/cpu/limits.hpp"
 #include "host/record/text_layout.hpp"
 #include "host/system/output.hpp"
+#include "layers/as_size.hpp"
 
 namespace normlab {
 
@@ -30,8 +31,8 @@ Planner::Needs Planner::measure(const RunSpec& spec) const {
   Optimizer optimizer(graph, {});
   backend->set_active_workers(1);
   const int count = std::min(batch_size, 64);
-  const std::vector<float> values(static_cast<std::size_t>(count) * graph.sample().per_sample(), 0.5F);
-  const std::vector<std::int32_t> labels(static_cast<std::size_t>(count), 0);
+  const std::vector<float> values(as_size(count) * graph.sample().per_sample(), 0.5F);
+  const std::vector<std::int32_t> labels(as_size(count), 0);
   Batch batch;
   batch.count = count;
   batch.values = values.data();

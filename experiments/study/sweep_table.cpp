@@ -10,6 +10,7 @@
 #include "host/record/figure_text.hpp"
 #include "host/record/text_layout.hpp"
 #include "host/system/output.hpp"
+#include "layers/as_size.hpp"
 
 namespace normlab {
 
@@ -63,8 +64,7 @@ std::vector<Cell> cells_of(std::span<const RunFigures> runs, const std::string& 
     ++cell->runs;
     if (!figures.finished()) continue;
     ++cell->finished;
-    if (const auto value = figure(figures))
-      values[static_cast<std::size_t>(cell - cells.begin())].push_back(*value);
+    if (const auto value = figure(figures)) values[as_size(cell - cells.begin())].push_back(*value);
   }
   for (std::size_t i = 0; i < cells.size(); ++i) cells[i].value = estimate(values[i]);
   return cells;

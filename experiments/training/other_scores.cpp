@@ -4,6 +4,7 @@
 
 #include "experiments/measure/batch_statistics.hpp"
 #include "experiments/measure/timer.hpp"
+#include "layers/as_size.hpp"
 
 namespace normlab {
 
@@ -13,7 +14,7 @@ OtherScores other_scores(RunSteps& run, int size, const std::function<void(int)>
   Graph& graph = run.graph();
   const std::vector<float> trained = running_statistics(graph);
   const auto batch_of = [&](DeviceImages& images, std::span<const std::uint32_t> indices, int i) {
-    const auto samples = static_cast<std::size_t>(size), first = static_cast<std::size_t>(i) * samples;
+    const auto samples = as_size(size), first = as_size(i) * samples;
     const Batch batch = images.batch(indices.subspan(first, std::min(samples, indices.size() - first)));
     before_pass(batch.count);
     return batch;

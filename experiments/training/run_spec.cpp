@@ -12,6 +12,7 @@
 #include "experiments/training/device_images.hpp"
 #include "host/record/run_name.hpp"
 #include "host/record/summary.hpp"
+#include "layers/as_size.hpp"
 
 namespace normlab {
 
@@ -60,7 +61,7 @@ void check_network(Backend& backend, const RunSpec& spec) {
   std::vector<Shape> shapes{graph.sample()};
   for (const Node& node : graph.nodes()) {
     std::vector<Shape> x;
-    for (const int value : node.inputs) x.push_back(shapes[static_cast<std::size_t>(value)]);
+    for (const int value : node.inputs) x.push_back(shapes[as_size(value)]);
     try {
       shapes.push_back(node.layer->infer(x));
     } catch (const Error& error) {

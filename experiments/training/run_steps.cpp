@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "host/data/batches.hpp"
+#include "layers/as_size.hpp"
 
 namespace normlab {
 
@@ -62,11 +63,11 @@ void Evaluation::run(int count) {
     return;
   }
   for (int i = 0; i < count; ++i) {
-    const std::size_t place = static_cast<std::size_t>(steps_.done()) * kEvaluationBatch;
+    const std::size_t place = as_size(steps_.done()) * kEvaluationBatch;
     steps_.step([&](int samples) {
       pass(samples);
       const SampleResults found = graph_.results();
-      const auto values = static_cast<std::size_t>(samples);
+      const auto values = as_size(samples);
       Backend& backend = graph_.backend();
       backend.copy_bytes(found.predicted, predicted_.data() + place * sizeof(std::int32_t),
                          values * sizeof(std::int32_t));
@@ -90,7 +91,7 @@ std::vector<Prediction> Evaluation::predictions() const {
 }
 
 Splits::Splits(const StudyOptions& options, const RunSpec& spec, const Dataset& data)
-    : test(static_cast<std::size_t>(data.test.count)) {
+    : test(as_size(data.test.count)) {
   std::tie(train, val) = hold_out(spec.seed, data.train.count, options.val);
   std::iota(test.begin(), test.end(), 0U);
 }
@@ -131,8 +132,7 @@ void RunSteps::begin_epoch(int epoch, std::int64_t samples_done) {
   for (std::uint32_t& index : order) index = splits_.train[index];
   std::vector<StepInput> rows;
   std::int64_t step = optimizer_.steps();
-  for (auto first = static_cast<std::size_t>(samples_done); first < order.size();
-       first += static_cast<std::size_t>(spec_.batch_size), ++step) {
+  for (auto first = as_size(samples_done); first < order.size(); first += as_size(spec_.batch_size), ++step) {
     rows.push_back(
         {static_cast<std::uint32_t>(first), number, optimizer_.rates_of(schedule_.at(step), step + 1)});
   }

@@ -5,6 +5,7 @@
 #include "host/cpu/gemm.hpp"
 #include "host/cpu/host_kernels.hpp"
 #include "host/cpu/sums.hpp"
+#include "layers/as_size.hpp"
 #include "layers/kernels/conv2d.hpp"
 
 namespace normlab {
@@ -62,7 +63,7 @@ OwnConv2dPlan::OwnConv2dPlan(const HostBackend& backend, const Conv2dSpec& spec,
       taps_(taps),
       in_(in),
       out_(padded(spec.out_channels)),
-      storage_(area() * static_cast<std::size_t>(taps) + kLanes) {
+      storage_(area() * as_size(taps) + kLanes) {
   const auto address = reinterpret_cast<std::uintptr_t>(storage_.data());
   staging_ = storage_.data() + (64 - address % 64) % 64 / sizeof(float);
 }
@@ -78,8 +79,7 @@ const float* OwnConv2dPlan::taps(const float* weight, bool turned) {
     for (int row = 0; row < rows; ++row) {
       const float* from = weight + (turned ? taps_ - 1 - tap + row * out_step : tap + row * in_step);
       const std::ptrdiff_t step = turned ? in_step : out_step;
-      float* to =
-          staging_ + static_cast<std::size_t>(tap) * area() + static_cast<std::ptrdiff_t>(row) * width;
+      float* to = staging_ + as_size(tap) * area() + static_cast<std::ptrdiff_t>(row) * width;
       for (int column = 0; column < columns; ++column) to[column] = from[column * step];
     }
   }
@@ -95,8 +95,7 @@ void OwnConv2dPlan::unpack(const float* packed_gradients, float* dweight, float*
   for (int o = 0; o < spec_.out_channels; ++o) {
     for (int i = 0; i < spec_.x.c; ++i, dweight += taps_) {
       for (int tap = 0; tap < taps_; ++tap) {
-        dweight[tap] =
-            gradients[static_cast<std::size_t>(tap) * area() + static_cast<std::size_t>(i * out_ + o)];
+        dweight[tap] = gradients[as_size(tap) * area() + as_size(i * out_ + o)];
       }
     }
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "host/cpu/host_backend.hpp"
+#include "layers/as_size.hpp"
 #include "layers/kernels/conv2d.hpp"
 
 namespace normlab {
@@ -67,7 +68,7 @@ class OwnConv2dPlan : public Conv2dPlan {
   OwnConv2dPlan(const HostBackend& backend, const Conv2dSpec& spec, int taps, int in);
 
   [[nodiscard]] std::size_t packed_gradients() const override {
-    return padded_bias() + area() * static_cast<std::size_t>(taps_);
+    return padded_bias() + area() * as_size(taps_);
   }
   void unpack(const float* packed_gradients, float* dweight, float* dbias) override;
 
@@ -76,10 +77,8 @@ class OwnConv2dPlan : public Conv2dPlan {
   [[nodiscard]] int in() const { return in_; }
   [[nodiscard]] int out() const { return out_; }
   /// Floats of one tap's (in, out) matrix, and of the bias.
-  [[nodiscard]] std::size_t area() const {
-    return static_cast<std::size_t>(in_) * static_cast<std::size_t>(out_);
-  }
-  [[nodiscard]] std::size_t padded_bias() const { return spec_.bias ? static_cast<std::size_t>(out_) : 0; }
+  [[nodiscard]] std::size_t area() const { return as_size(in_) * as_size(out_); }
+  [[nodiscard]] std::size_t padded_bias() const { return spec_.bias ? as_size(out_) : 0; }
 
   /// The weights as (taps, in, out), valid until the next call; turned: the kernels rotated by half a turn,
   /// as (taps, out, in), which is what the backward pass convolves dy with.

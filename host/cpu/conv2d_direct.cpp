@@ -8,6 +8,7 @@
 
 #include "host/cpu/conv2d.hpp"
 #include "host/cpu/gemm.hpp"
+#include "layers/as_size.hpp"
 
 namespace normlab {
 
@@ -58,7 +59,7 @@ class PaddedMap {
   [[nodiscard]] int blocks() const { return at_.blocks; }
   [[nodiscard]] std::ptrdiff_t block() const { return std::ptrdiff_t{height_} * row(); }
   [[nodiscard]] std::ptrdiff_t row() const { return std::ptrdiff_t{width_} * kLanes; }
-  [[nodiscard]] std::size_t floats() const { return static_cast<std::size_t>(at_.blocks * block()); }
+  [[nodiscard]] std::size_t floats() const { return as_size(at_.blocks * block()); }
   /// Of the sample's own pixel (i, j), which may lie outside.
   [[nodiscard]] std::ptrdiff_t place(int i, int j) const {
     return (top_ + i) * row() + std::ptrdiff_t{left_ + j} * kLanes;
@@ -197,7 +198,7 @@ struct KernelGradient {
     const Phase& phase = pass.phases.front();
     const std::ptrdiff_t area = std::ptrdiff_t{in} * out;
     for (std::size_t tap = 0; tap < phase.taps.size(); ++tap, dw += area) {
-      const float* rows = x + phase.blocks[tap * static_cast<std::size_t>(pass.x.blocks())];
+      const float* rows = x + phase.blocks[tap * as_size(pass.x.blocks())];
       for (int i = 0; i < phase.rows.count; ++i) {
         multiply_outer<Set>(
             {rows + i * phase.rows.stride * pass.x.row(), phase.columns.stride * kLanes, pass.x.block()},
@@ -243,7 +244,7 @@ class DirectPlan : public OwnConv2dPlan {
     const float* turned = OwnConv2dPlan::taps(weight, true);  // the last tap first
     for (const Phase& phase : backward_.phases) {
       for (const int tap : phase.taps)
-        to = std::copy_n(turned + (taps() - 1 - static_cast<std::size_t>(tap)) * area(), area(), to);
+        to = std::copy_n(turned + (taps() - 1 - as_size(tap)) * area(), area(), to);
     }
   }
 
@@ -278,12 +279,11 @@ class DirectPlan : public OwnConv2dPlan {
   }
 
  private:
-  [[nodiscard]] std::size_t taps() const { return static_cast<std::size_t>(spec().kernel * spec().kernel); }
+  [[nodiscard]] std::size_t taps() const { return as_size(spec().kernel * spec().kernel); }
 
   /// Of the longest row of sums, forward or back.
   [[nodiscard]] std::size_t row_floats() const {
-    return static_cast<std::size_t>(
-        std::max(spec().y().w * y_.padded_channels(), spec().x.w * x_.padded_channels()));
+    return as_size(std::max(spec().y().w * y_.padded_channels(), spec().x.w * x_.padded_channels()));
   }
 
   void fill_input(const Tensor& x, int n, float* map) const {

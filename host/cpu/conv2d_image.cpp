@@ -6,6 +6,7 @@
 
 #include "host/cpu/conv2d.hpp"
 #include "host/cpu/gemm.hpp"
+#include "layers/as_size.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -153,7 +154,7 @@ class ImagePlan : public OwnConv2dPlan {
 
   [[nodiscard]] std::size_t packed_values() const override { return packed_gradients(); }
   [[nodiscard]] std::size_t scratch_bytes() const override {
-    return static_cast<std::size_t>(planes_.plane * planes_.channels) * sizeof(float);
+    return as_size(planes_.plane * planes_.channels) * sizeof(float);
   }
 
   /// Bias, then (in, taps, out): what one output pixel needs lies together.

@@ -7,6 +7,7 @@
 
 #include "host/cpu/conv2d.hpp"
 #include "host/cpu/onednn.hpp"
+#include "layers/as_size.hpp"
 
 namespace normlab {
 
@@ -69,8 +70,7 @@ class LibraryPlan : public LibraryConv2dPlan {
     in_ = spec.x_layout == Layout::image ? spec.x.c : x_.padded_channels();
     out_ = y_.padded_channels();
     const memory::dims weight_dims{out_, in_, spec.kernel, spec.kernel};
-    staging_.resize(static_cast<std::size_t>(out_) *
-                    static_cast<std::size_t>(in_ * spec.kernel * spec.kernel));
+    staging_.resize(as_size(out_) * as_size(in_ * spec.kernel * spec.kernel));
     staging_desc_ = {weight_dims, kF32, memory::format_tag::oihw};
     const memory::desc any(weight_dims, stored_, memory::format_tag::any);
 
@@ -249,7 +249,7 @@ class LibraryPlan : public LibraryConv2dPlan {
     int first = 0;
     for (Size& size : sizes_) {
       for (; samples - first >= size.samples; first += size.samples) {
-        work(size.workers[static_cast<std::size_t>(worker)], first);
+        work(size.workers[as_size(worker)], first);
       }
     }
   }
@@ -264,9 +264,7 @@ class LibraryPlan : public LibraryConv2dPlan {
   [[nodiscard]] std::byte* at(const Tensor& tensor, std::ptrdiff_t element) const {
     return tensor.data + element * static_cast<std::ptrdiff_t>(element_bytes(spec_.type));
   }
-  [[nodiscard]] std::size_t padded_bias() const {
-    return spec_.bias ? static_cast<std::size_t>(out_ + 31) / 32 * 32 : 0;
-  }
+  [[nodiscard]] std::size_t padded_bias() const { return spec_.bias ? as_size(out_ + 31) / 32 * 32 : 0; }
 
   Conv2dSpec spec_;
   Implementations implementations_;

@@ -11,6 +11,7 @@
 #include <mutex>
 
 #include "host/cpu/conv2d.hpp"
+#include "layers/as_size.hpp"
 #include "layers/philox.hpp"
 
 namespace normlab {
@@ -71,9 +72,9 @@ class Trial {
  public:
   Trial(const Conv2dSpec& spec, int samples)
       : spec_(spec), x_(spec.x.with_n(samples)), y_(spec.y().with_n(samples)) {
-    const auto taps = static_cast<std::size_t>(spec.kernel * spec.kernel);
-    weight_ = noise(static_cast<std::size_t>(spec.out_channels) * static_cast<std::size_t>(spec.x.c) * taps);
-    bias_ = noise(spec.bias ? static_cast<std::size_t>(spec.out_channels) : 0);
+    const auto taps = as_size(spec.kernel * spec.kernel);
+    weight_ = noise(as_size(spec.out_channels) * as_size(spec.x.c) * taps);
+    bias_ = noise(spec.bias ? as_size(spec.out_channels) : 0);
     input_ = noise(x_.count());
     gradient_ = noise(y_.count());
   }
@@ -147,7 +148,7 @@ class Trial {
       if (is_wrong(i, sum)) return text(i, sum);
       terms = std::max(terms, count);
       // An odd distance comes to each channel, row and column in turn.
-      i += static_cast<std::size_t>(terms * static_cast<double>(found.size()) / kTerms) | 1U;
+      i += as_size(terms * static_cast<double>(found.size()) / kTerms) | 1U;
     }
     const std::size_t last = found.size() - 1;
     if (found.empty() || !is_wrong(last, definition(last).sum)) return "";
@@ -170,7 +171,7 @@ class Trial {
     }
   };
   static std::size_t index(const Shape& s, int n, int c, int h, int w) {
-    return static_cast<std::size_t>(((n * s.c + c) * s.h + h) * s.w + w);
+    return as_size(((n * s.c + c) * s.h + h) * s.w + w);
   }
   [[nodiscard]] float x(int n, int c, int h, int w) const { return input_[index(x_, n, c, h, w)]; }
   [[nodiscard]] float dy(int n, int c, int h, int w) const { return gradient_[index(y_, n, c, h, w)]; }
@@ -182,7 +183,7 @@ class Trial {
   [[nodiscard]] Defined output(std::size_t at) const {
     const Place y(at, y_.c, y_.h, y_.w);
     Sum sum;
-    if (spec_.bias) sum.add(bias_[static_cast<std::size_t>(y.c)], 1);
+    if (spec_.bias) sum.add(bias_[as_size(y.c)], 1);
     for (int i = 0; i < spec_.kernel; ++i) {
       for (int j = 0; j < spec_.kernel; ++j) {
         const int h = y.h * spec_.stride - spec_.padding + i, w = y.w * spec_.stride - spec_.padding + j;

@@ -8,6 +8,7 @@
 #include "host/cpu/conv2d.hpp"
 #include "host/cpu/onednn.hpp"
 #include "host/cpu/winograd.hpp"
+#include "layers/as_size.hpp"
 
 namespace normlab {
 
@@ -43,7 +44,7 @@ std::ptrdiff_t step_of(const HostLayout& at) {
   return static_cast<std::ptrdiff_t>(kGroup) * at.padded_channels() + kLanes;
 }
 std::size_t group_floats(const HostLayout& at) {
-  return static_cast<std::size_t>(step_of(at)) * kPoints;
+  return as_size(step_of(at)) * kPoints;
 }
 
 /// A tile's place in the batch.
@@ -243,7 +244,7 @@ class WinogradPlan : public OwnConv2dPlan {
  public:
   WinogradPlan(HostBackend& backend, const Conv2dSpec& spec)
       : OwnConv2dPlan(backend, spec, 9, padded(spec.x.c)),
-        zeros_(backend, kInput * sizeof(float) * static_cast<std::size_t>(std::max(in(), out()))),
+        zeros_(backend, kInput * sizeof(float) * as_size(std::max(in(), out()))),
         forward_(spec.x, spec.y(), spec.padding, backend.blocked(spec.type), zeros_),
         backward_(spec.y(), spec.x, 2 - spec.padding, backend.blocked(spec.type), zeros_) {}
 

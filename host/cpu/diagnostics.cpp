@@ -1,6 +1,7 @@
 // The diagnostics' reductions: host memory is the device's, so the plain functions serve.
 
 #include "layers/diagnostics.hpp"
+#include "layers/as_size.hpp"
 
 #include "host/cpu/gram.hpp"
 #include "host/cpu/host_kernels.hpp"
@@ -36,7 +37,7 @@ std::vector<double> HostDiagnostics::row_norms(const float* values, int rows, st
 }
 
 std::vector<double> HostDiagnostics::gram(const float* values, int rows, std::size_t size) {
-  return normlab::gram({values, static_cast<std::size_t>(rows) * size}, rows);
+  return normlab::gram({values, as_size(rows) * size}, rows);
 }
 
 template <>

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "host/cpu/vector.hpp"
+#include "layers/as_size.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -77,10 +78,10 @@ struct Gram {
 }  // namespace
 
 std::vector<double> gram(std::span<const float> rows, int samples) {
-  if (samples < 1 || rows.size() % static_cast<std::size_t>(samples) != 0) {
+  if (samples < 1 || rows.size() % as_size(samples) != 0) {
     throw Error("gram: {} values are not {} samples of one size", rows.size(), samples);
   }
-  const auto n = static_cast<std::size_t>(samples);
+  const auto n = as_size(samples);
   std::vector<double> k(n * n);
   kernel<Gram>(rows.data(), n, rows.size() / n, k.data());
   return k;

@@ -8,6 +8,7 @@
 
 #include "host/cpu/host_kernels.hpp"
 #include "host/cpu/normalize.hpp"
+#include "layers/as_size.hpp"
 #include "layers/kernels/group_norm.hpp"
 
 namespace normlab {
@@ -21,7 +22,7 @@ struct Scratch {
 
   template <typename T>
   T* sized(std::vector<T>& values, int count) {
-    values.assign(static_cast<std::size_t>(count) + 2 * kLanes, T(0));
+    values.assign(as_size(count) + 2 * kLanes, T(0));
     auto address = reinterpret_cast<std::uintptr_t>(values.data());
     return values.data() + (64 - address % 64) % 64 / sizeof(T);
   }

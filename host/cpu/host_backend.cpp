@@ -9,6 +9,7 @@
 
 #include "host/cpu/limits.hpp"
 #include "host/cpu/onednn.hpp"
+#include "layers/as_size.hpp"
 #include "layers/error.hpp"
 #include "layers/kernels/all.hpp"
 
@@ -100,8 +101,7 @@ void HostBackend::release(std::byte* data) noexcept {
 
 std::size_t HostBackend::bytes(Shape shape, DataType type, Layout layout) const {
   if (layout == Layout::image) return shape.count() * element_bytes(type);
-  return static_cast<std::size_t>(HostLayout(shape, blocked(type)).sample) *
-         static_cast<std::size_t>(shape.n) * element_bytes(type);
+  return as_size(HostLayout(shape, blocked(type)).sample) * as_size(shape.n) * element_bytes(type);
 }
 
 void HostBackend::upload(const float* values, Tensor to) {
@@ -144,7 +144,7 @@ void HostBackend::clear(void* data, std::size_t bytes) {
 int HostBackend::shard_samples(std::size_t bytes_per_sample, int batch) const {
   int samples = 1;
   while (samples * 2 <= std::min(kMaxShardSamples, batch) &&
-         static_cast<std::size_t>(samples) * 2 * bytes_per_sample <= kShardBytes) {
+         as_size(samples) * 2 * bytes_per_sample <= kShardBytes) {
     samples *= 2;
   }
   return samples;

@@ -1,5 +1,6 @@
 #include "layers/kernels/images.hpp"
 #include "host/cpu/host_kernels.hpp"
+#include "layers/as_size.hpp"
 #include "layers/augmentation.hpp"
 
 namespace normlab {
@@ -21,7 +22,7 @@ void HostImages::load(const LoadImages& args) {
   if (args.epoch != nullptr) augmentation.epoch = *args.epoch;
   with_storage(args.x.type, [&]<typename T>(Stored<T>) {
     for (int c = 0; c < images.c; ++c) {
-      const auto channel = static_cast<std::size_t>(c);
+      const auto channel = as_size(c);
       T value[256];
       for (int byte = 0; byte < 256; ++byte) {
         value[byte] =
@@ -31,8 +32,7 @@ void HostImages::load(const LoadImages& args) {
         const std::uint32_t index = args.indices[n];
         const Placement placement = place(augmentation, index);
         const std::uint8_t* pixels_of =
-            images.pixels + (static_cast<std::size_t>(index) * static_cast<std::size_t>(images.c) + channel) *
-                                static_cast<std::size_t>(pixels);
+            images.pixels + (as_size(index) * as_size(images.c) + channel) * as_size(pixels);
         const auto [first, step] = host_.plane(args.x, n, c);
         T* x = args.x.as<T>() + first;
         for (int row = 0; row < h; ++row) {

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+
 namespace normlab {
 
 namespace {

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "host/cpu/host_kernels.hpp"
+#include "layers/as_size.hpp"
 #include "layers/kernels/optimizer.hpp"
 
 namespace normlab {
@@ -16,8 +17,8 @@ struct AddTree {
                                  int count) {
     for (int distance = 1; distance < count; distance *= 2) {
       for (int lane = 0; lane + distance < count; lane += 2 * distance) {
-        float* sum = lanes + static_cast<std::size_t>(lane) * stride;
-        const float* term = lanes + static_cast<std::size_t>(lane + distance) * stride;
+        float* sum = lanes + as_size(lane) * stride;
+        const float* term = lanes + as_size(lane + distance) * stride;
         for (std::size_t i = begin; i < end; ++i) sum[i] += term[i];
       }
     }
@@ -80,7 +81,7 @@ void HostOptimizer::add_lanes(float* lanes, std::size_t stride, std::size_t size
   constexpr std::size_t kChunk = 4096;
   const int chunks = static_cast<int>((size + kChunk - 1) / kChunk);
   host_.run(chunks, [&](int chunk, int) {
-    const std::size_t begin = static_cast<std::size_t>(chunk) * kChunk;
+    const std::size_t begin = as_size(chunk) * kChunk;
     kernel<AddTree>(lanes, stride, begin, std::min(size, begin + kChunk), count);
   });
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "host/cpu/vector.hpp"
+#include "layers/as_size.hpp"
 
 namespace normlab {
 
@@ -48,7 +49,7 @@ struct Triad {
     const Vec<Set> factor = broadcast<Set>(s);
     for (std::size_t i = 0; i < count; i += kLinesATurn * kLanes) {
       unrolled<kLinesATurn>([&](int k) NORMLAB_INLINE_LAMBDA {
-        const std::size_t at = i + static_cast<std::size_t>(k * kLanes);
+        const std::size_t at = i + as_size(k * kLanes);
         store(a + at, load<Set>(b + at) + factor * load<Set>(c + at));
       });
     }
@@ -104,7 +105,7 @@ double measure_bandwidth(int threads, std::size_t bytes, double seconds) {
   for (int i = 0; i < threads; ++i) memory.push_back(std::make_unique_for_overwrite<Line[]>(3 * lines));
   const double moved = 3.0 * static_cast<double>(extent) * sweeps;
   const double rate = rate_together(threads, seconds, moved, [&](int thread) {
-    auto* a = reinterpret_cast<float*>(memory[static_cast<std::size_t>(thread)].get());
+    auto* a = reinterpret_cast<float*>(memory[as_size(thread)].get());
     std::fill_n(a, 3 * count, 1.0F);  // by this thread, so that it lies near its core
     return [=] {
       for (int sweep = 0; sweep < sweeps; ++sweep) kernel<Triad>(a, a + count, a + 2 * count, 0.5F, count);
@@ -115,13 +116,13 @@ double measure_bandwidth(int threads, std::size_t bytes, double seconds) {
 
 std::size_t cache_bytes_per_thread() {
   const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
-  return bytes > 0 ? static_cast<std::size_t>(bytes) / 2 : std::size_t{256} << 10;
+  return bytes > 0 ? as_size(bytes) / 2 : std::size_t{256} << 10;
 }
 
 std::size_t memory_bytes_per_thread(int threads) {
   // The size of the last cache cannot be trusted (a virtual machine may report its host's).
   constexpr std::size_t kAll = std::size_t{256} << 20, kEach = std::size_t{32} << 20;
-  return std::max(kEach, kAll / static_cast<std::size_t>(threads));
+  return std::max(kEach, kAll / as_size(threads));
 }
 
 }  // namespace normlab

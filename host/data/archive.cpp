@@ -14,6 +14,7 @@
 #include "host/data/digest.hpp"
 #include "host/system/paths.hpp"
 #include "host/system/system_error.hpp"
+#include "layers/as_size.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -53,7 +54,7 @@ std::vector<std::uint8_t> read_member(archive* a, std::uint64_t limit, const std
     const la_ssize_t got = archive_read_data(a, block.data(), block.size());
     if (got < 0) fail(a, path);
     if (got == 0) return bytes;
-    if (bytes.size() + static_cast<std::size_t>(got) > limit) {
+    if (bytes.size() + as_size(got) > limit) {
       throw Error(
           "{}: its member {} is larger than the {} bytes such a file has; it is not the set's archive",
           path.string(), name, limit);
@@ -119,8 +120,7 @@ void verify_archive(const fs::path& path, const ArchiveSpec& spec) {
   if (!file) throw_system_error(errno, "read", path, Access::read);
   std::vector<char> block(1 << 18);
   while (file.read(block.data(), static_cast<std::streamsize>(block.size())), file.gcount() > 0) {
-    digest.add(
-        {reinterpret_cast<const std::uint8_t*>(block.data()), static_cast<std::size_t>(file.gcount())});
+    digest.add({reinterpret_cast<const std::uint8_t*>(block.data()), as_size(file.gcount())});
   }
   if (file.bad()) throw Error("cannot read {} to its end", path.string());
   const std::string md5 = std::move(digest).hex();

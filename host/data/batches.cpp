@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "layers/as_size.hpp"
 #include "layers/error.hpp"
 #include "layers/philox.hpp"
 
@@ -11,7 +12,7 @@ namespace {
 
 /// A permutation of 0 ... count - 1 (Fisher and Yates, from the end).
 std::vector<std::uint32_t> permutation(Philox random, int count) {
-  std::vector<std::uint32_t> order(static_cast<std::size_t>(count));
+  std::vector<std::uint32_t> order(as_size(count));
   std::iota(order.begin(), order.end(), 0U);
   for (std::size_t left = order.size(); left > 1; --left) {
     std::swap(order[left - 1], order[random.below(static_cast<std::uint32_t>(left))]);
@@ -44,7 +45,7 @@ std::vector<std::uint32_t> probe_indices(std::uint64_t seed, const std::vector<s
                                          int count) {
   std::vector<std::uint32_t> chosen =
       permutation(Philox(seed, Purpose::probe), static_cast<int>(images.size()));
-  chosen.resize(std::min(chosen.size(), static_cast<std::size_t>(std::max(count, 0))));
+  chosen.resize(std::min(chosen.size(), as_size(std::max(count, 0))));
   for (std::uint32_t& index : chosen) index = images[index];
   return chosen;
 }

@@ -10,6 +10,7 @@
 #include "host/data/files.hpp"
 #include "host/system/paths.hpp"
 #include "host/system/shell_word.hpp"
+#include "layers/as_size.hpp"
 #include "layers/error.hpp"
 
 namespace normlab::cifar {
@@ -53,7 +54,7 @@ Manifest parse_manifest(const Layout& layout, const std::string& text, const std
           "{} line {}: '{}' is not a file of the set and its number of records (1 to {}), such as '{} 128'",
           file, number, line, most_records, layout.files.front().name);
     }
-    records[static_cast<std::size_t>(found - layout.files.begin())] = value;
+    records[as_size(found - layout.files.begin())] = value;
   }
   for (std::size_t i = 0; i < records.size(); ++i) {
     if (records[i] == 0) {
@@ -65,8 +66,8 @@ Manifest parse_manifest(const Layout& layout, const std::string& text, const std
 }
 
 void reserve(Images& images, int count) {
-  images.labels.reserve(static_cast<std::size_t>(count));
-  images.pixels.reserve(static_cast<std::size_t>(count) * images.image_bytes());
+  images.labels.reserve(as_size(count));
+  images.pixels.reserve(as_size(count) * images.image_bytes());
 }
 
 /// Throws Error where a file of the set cannot hold so many records.
@@ -217,14 +218,14 @@ const Layout& cifar100() {
 
 void append_records(Images& images, const Layout& layout, std::span<const std::uint8_t> bytes, int records,
                     const std::string& file) {
-  const auto size = static_cast<std::size_t>(layout.record_bytes());
+  const auto size = as_size(layout.record_bytes());
   check_size(layout, bytes.size(), records, file);
   const auto check = [&](std::size_t record, int label, int classes, const char* what) {
     if (label < classes) return;
     throw Error("{}: record {} (byte {}) has the {} {}; labels are 0 to {}. The file is damaged: {}", file,
                 record, record * size, what, label, classes - 1, fetch_again(layout));
   };
-  for (std::size_t record = 0; record < static_cast<std::size_t>(records); ++record) {
+  for (std::size_t record = 0; record < as_size(records); ++record) {
     auto one = bytes.subspan(record * size, size);
     if (layout.coarse_classes > 0) {
       check(record, one[0], layout.coarse_classes, "coarse label");
@@ -245,7 +246,7 @@ std::vector<std::string> parse_class_names(const Layout& layout, const std::stri
     if (!line.empty() && line.back() == '\r') line.pop_back();
     if (!line.empty()) names.push_back(line);
   }
-  if (names.size() != static_cast<std::size_t>(layout.classes)) {
+  if (names.size() != as_size(layout.classes)) {
     throw Error("{} names {} classes, not {}: one a line; without the file {}'s own names are used", file,
                 names.size(), layout.classes, layout.title);
   }
@@ -361,10 +362,10 @@ void write_directory(const fs::path& where, const Dataset& dataset) {
   std::string manifest = fmt::format("# {}: the records of each file\n", dataset.source);
   const auto write_part = [&](std::string_view name, const Images& images, int first, int last) {
     std::vector<std::uint8_t> bytes;
-    bytes.reserve(static_cast<std::size_t>(last - first) * static_cast<std::size_t>(layout.record_bytes()));
+    bytes.reserve(as_size(last - first) * as_size(layout.record_bytes()));
     for (int i = first; i < last; ++i) {
       const std::span<const std::uint8_t> pixels = images.image(i);
-      bytes.push_back(images.labels[static_cast<std::size_t>(i)]);
+      bytes.push_back(images.labels[as_size(i)]);
       bytes.insert(bytes.end(), pixels.begin(), pixels.end());
     }
     write_file(where / name, bytes);
@@ -374,7 +375,7 @@ void write_directory(const fs::path& where, const Dataset& dataset) {
   for (int part = 0; part < train_files; ++part) {
     const int left = train_files - part;
     const int last = first + (dataset.train.count - first + left - 1) / left;
-    write_part(layout.files[static_cast<std::size_t>(part)].name, dataset.train, first, last);
+    write_part(layout.files[as_size(part)].name, dataset.train, first, last);
     first = last;
   }
   write_part(layout.files.back().name, dataset.test, 0, dataset.test.count);
@@ -390,7 +391,7 @@ void for_each_record(const Dataset& dataset, const std::function<void(std::span<
   for (const Images* images : {&dataset.train, &dataset.test}) {
     for (int i = 0; i < images->count; ++i) {
       const std::span<const std::uint8_t> pixels = images->image(i);
-      record[0] = images->labels[static_cast<std::size_t>(i)];
+      record[0] = images->labels[as_size(i)];
       std::copy(pixels.begin(), pixels.end(), record.begin() + 1);
       sink(record);
     }

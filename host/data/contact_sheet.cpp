@@ -6,6 +6,7 @@
 
 #include "host/data/files.hpp"
 #include "host/system/paths.hpp"
+#include "layers/as_size.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -20,8 +21,7 @@ constexpr std::uint8_t ground = 24;  // nearly black: colours look as they are
 struct Picture {
   int width, height;
   std::vector<std::uint8_t> rgb;
-  Picture(int w, int h)
-      : width(w), height(h), rgb(static_cast<std::size_t>(w) * static_cast<std::size_t>(h) * 3, ground) {}
+  Picture(int w, int h) : width(w), height(h), rgb(as_size(w) * as_size(h) * 3, ground) {}
 
   /// Lays image `i` with its upper left corner at (left, top), each pixel a square of `scale`.
   void place(const Images& images, int i, int left, int top, int scale) {
@@ -37,7 +37,7 @@ struct Picture {
   }
 
   static std::size_t at(int y, int x, int row_length) {
-    return static_cast<std::size_t>(y) * static_cast<std::size_t>(row_length) + static_cast<std::size_t>(x);
+    return as_size(y) * as_size(row_length) + as_size(x);
   }
 };
 
@@ -78,11 +78,11 @@ void write_contact_sheet(const fs::path& path, const Images& images, int classes
     throw Error("{} exists; name another file, or overwrite it with --force", path.string());
   }
   Picture picture(extent(options.columns, images.width), extent(classes, images.height));
-  std::vector<int> filled(static_cast<std::size_t>(classes), 0);
+  std::vector<int> filled(as_size(classes), 0);
   for (int i = 0; i < images.count; ++i) {
-    const int label = images.labels[static_cast<std::size_t>(i)];
+    const int label = images.labels[as_size(i)];
     if (label >= classes) continue;
-    int& column = filled[static_cast<std::size_t>(label)];
+    int& column = filled[as_size(label)];
     if (column == options.columns) continue;
     picture.place(images, i, extent(column, images.width), extent(label, images.height), scale);
     ++column;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "layers/as_size.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -15,7 +16,7 @@ Images take(const Images& images, int count) {
   fewer.channels = images.channels;
   fewer.height = images.height;
   fewer.width = images.width;
-  const auto bytes = static_cast<std::size_t>(count) * images.image_bytes();
+  const auto bytes = as_size(count) * images.image_bytes();
   fewer.pixels.assign(images.pixels.begin(), images.pixels.begin() + static_cast<std::ptrdiff_t>(bytes));
   fewer.labels.assign(images.labels.begin(), images.labels.begin() + count);
   return fewer;

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "layers/as_size.hpp"
+
 namespace normlab {
 
 /// Labelled images: `count` x `channels` x `height` x `width` bytes, planes in the order red, green, blue.
@@ -21,12 +23,11 @@ struct Images {
 
   /// Bytes of one image.
   [[nodiscard]] std::size_t image_bytes() const {
-    return static_cast<std::size_t>(channels) * static_cast<std::size_t>(height) *
-           static_cast<std::size_t>(width);
+    return as_size(channels) * as_size(height) * as_size(width);
   }
   /// The bytes of image i, i in [0, count).
   [[nodiscard]] std::span<const std::uint8_t> image(int i) const {
-    return std::span(pixels).subspan(static_cast<std::size_t>(i) * image_bytes(), image_bytes());
+    return std::span(pixels).subspan(as_size(i) * image_bytes(), image_bytes());
   }
 };
 

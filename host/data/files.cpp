@@ -8,6 +8,7 @@
 
 #include "host/system/paths.hpp"
 #include "host/system/system_error.hpp"
+#include "layers/as_size.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -30,7 +31,7 @@ std::vector<std::uint8_t> read_file(const fs::path& path, std::uint64_t limit) {
   }
   const File file(std::fopen(path.c_str(), "rb"));
   if (!file) throw_system_error(errno, "read", path, Access::read);
-  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(size));
+  std::vector<std::uint8_t> bytes(as_size(size));
   const std::size_t got = std::fread(bytes.data(), 1, bytes.size(), file.get());
   if (got == bytes.size()) return bytes;
   if (std::ferror(file.get()) != 0) throw_system_error(errno, "read", path, Access::read);

@@ -5,6 +5,8 @@
 #include <array>
 #include <cstdint>
 
+#include "layers/as_size.hpp"
+
 namespace normlab::fixed {
 
 inline constexpr int turn = 1024;             ///< Angles are counted in 1/1024 of a turn.
@@ -30,7 +32,7 @@ constexpr int quarter_sine(int k) {
 
 inline constexpr auto quarter_sines = [] {
   std::array<int, quarter + 1> table{};
-  for (int k = 0; k <= quarter; ++k) table[static_cast<std::size_t>(k)] = quarter_sine(k);
+  for (int k = 0; k <= quarter; ++k) table[as_size(k)] = quarter_sine(k);
   return table;
 }();
 
@@ -38,8 +40,7 @@ inline constexpr auto quarter_sines = [] {
 constexpr int sine(int angle) {
   const int wrapped = angle & (turn - 1);
   const int in_half = wrapped & (turn / 2 - 1);
-  const int value =
-      quarter_sines[static_cast<std::size_t>(in_half <= quarter ? in_half : turn / 2 - in_half)];
+  const int value = quarter_sines[as_size(in_half <= quarter ? in_half : turn / 2 - in_half)];
   return wrapped < turn / 2 ? value : -value;
 }
 

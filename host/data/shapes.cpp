@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "host/data/fixed_point.hpp"
+#include "layers/as_size.hpp"
 
 namespace normlab {
 namespace {
@@ -18,15 +19,15 @@ bool in_square(int u, int v, int half) {
   return (std::abs(u) <= half) & (std::abs(v) <= half);
 }
 
-/// How many of the half planes that bound a regular polygon (of inner radius `inner`, one corner up) hold the point.
-/// All of them: inside the polygon. All but one: inside the star on its sides.
+/// How many of the half planes that bound a regular polygon (of inner radius `inner`, one corner up) hold the
+/// point. All of them: inside the polygon. All but one: inside the star on its sides.
 template <int sides>
 int sides_passed(int u, int v, int inner) {
   constexpr auto normals = [] {
     std::array<std::array<int, 2>, sides> all{};
     for (int side = 0; side < sides; ++side) {
       const int angle = fixed::quarter + fixed::turn * side / sides;  // down, then around
-      all[static_cast<std::size_t>(side)] = {fixed::cosine(angle), fixed::sine(angle)};
+      all[as_size(side)] = {fixed::cosine(angle), fixed::sine(angle)};
     }
     return all;
   }();
@@ -50,15 +51,16 @@ int in_cell(int coordinate, int width) {
   return (coordinate + 64 * width) % width - width / 2;
 }
 
-/// Calls `use` with the test of a figure: whether the point (u, v) lies in it. Tests have no branches, so that a loop
-/// over points becomes vector instructions.
+/// Calls `use` with the test of a figure: whether the point (u, v) lies in it. Tests have no branches, so
+/// that a loop over points becomes vector instructions.
 template <typename Use>
 [[gnu::always_inline]] inline int with_test(Figure figure, int variant, Use use) {
   switch (figure) {
     case Figure::disc:
       return use([](int u, int v) { return in_disc(u, v, r); });
     case Figure::ring:
-      return use([hole = r * (8 + variant) / 16](int u, int v) { return in_disc(u, v, r) & !in_disc(u, v, hole); });
+      return use(
+          [hole = r * (8 + variant) / 16](int u, int v) { return in_disc(u, v, r) & !in_disc(u, v, hole); });
     case Figure::crescent:
       return use([bite = r * (7 + variant) / 16](int u, int v) {
         return in_disc(u, v, r) & !in_disc(u - bite, v, r * 13 / 16);

@@ -6,6 +6,7 @@
 #include "host/data/cifar.hpp"
 #include "host/data/fixed_point.hpp"
 #include "host/data/shapes.hpp"
+#include "layers/as_size.hpp"
 #include "layers/error.hpp"
 #include "layers/philox.hpp"
 
@@ -52,7 +53,7 @@ Colour shade(Philox& random, bool bright) {
 
 /// Where a pixel of a canvas is.
 std::size_t at(std::size_t channel, int row, int column) {
-  return (channel * side + static_cast<std::size_t>(row)) * side + static_cast<std::size_t>(column);
+  return (channel * side + as_size(row)) * side + as_size(column);
 }
 
 struct Placement {
@@ -99,8 +100,8 @@ void paint_ground(Canvas& canvas, Philox& random, const Colour& a, const Colour&
   }
   for (int row = 0; row < side; ++row) {
     for (int column = 0; column < side; ++column) {
-      const auto i = static_cast<std::size_t>(row / cell);
-      const auto j = static_cast<std::size_t>(column / cell);
+      const auto i = as_size(row / cell);
+      const auto j = as_size(column / cell);
       const int down = row % cell;
       const int across = column % cell;
       const int above = weight[i][j] * (cell - across) + weight[i][j + 1] * across;
@@ -194,15 +195,15 @@ std::array<std::uint8_t, figure_classes> ten_labels(std::uint64_t seed, std::uin
 Images draw_split(std::uint64_t seed, std::uint32_t split, int count) {
   Images images;
   images.count = count;
-  images.labels.resize(static_cast<std::size_t>(count));
-  images.pixels.resize(static_cast<std::size_t>(count) * images.image_bytes());
+  images.labels.resize(as_size(count));
+  images.pixels.resize(as_size(count) * images.image_bytes());
   std::array<std::uint8_t, figure_classes> labels{};
   for (int i = 0; i < count; ++i) {
     const int place = i % figure_classes;
     if (place == 0) labels = ten_labels(seed, split, i);
-    const std::uint8_t label = labels[static_cast<std::size_t>(place)];
+    const std::uint8_t label = labels[as_size(place)];
     const Philox random(seed, Purpose::synthetic, split, static_cast<std::uint32_t>(i));
-    const auto index = static_cast<std::size_t>(i);
+    const auto index = as_size(i);
     images.labels[index] = label;
     draw(random, label, images.pixels.data() + index * images.image_bytes());
   }

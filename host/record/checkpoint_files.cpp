@@ -9,6 +9,7 @@
 
 #include "host/record/file.hpp"
 #include "host/system/paths.hpp"
+#include "layers/as_size.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -77,7 +78,7 @@ void CheckpointFiles::go_on(std::int64_t steps, int keep) {
 
 void CheckpointFiles::remove_older(int keep) const {
   const std::vector<std::filesystem::path> all = newest_first();
-  for (std::size_t i = static_cast<std::size_t>(std::max(keep, 1)); i < all.size(); ++i) {
+  for (std::size_t i = as_size(std::max(keep, 1)); i < all.size(); ++i) {
     if (::unlink(all[i].c_str()) != 0 && errno != ENOENT) throw_system_error(errno, "remove", all[i]);
   }
 }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "host/system/paths.hpp"
+#include "layers/as_size.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -75,7 +76,7 @@ void File::write(std::span<const std::byte> bytes) {
     const ::ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) throw_system_error(errno, "write", path_);
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
+    bytes = bytes.subspan(as_size(written));
   }
 }
 
@@ -86,7 +87,7 @@ std::size_t File::read(std::span<std::byte> bytes) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw_system_error(errno, "read", path_, Access::read);
     if (got == 0) break;
-    total += static_cast<std::size_t>(got);
+    total += as_size(got);
   }
   return total;
 }
@@ -196,7 +197,7 @@ std::string read_text_file(const std::filesystem::path& path, std::uint64_t limi
   const std::uint64_t size = file.size();
   if (size > limit)
     throw Error("'{}' has {} bytes, more than the {} that such a file may have", path.string(), size, limit);
-  std::string text(static_cast<std::size_t>(size), '\0');
+  std::string text(as_size(size), '\0');
   text.resize(file.read(std::as_writable_bytes(std::span(text.data(), text.size()))));
   return text;
 }

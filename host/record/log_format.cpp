@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "host/record/file.hpp"
+#include "layers/as_size.hpp"
 
 namespace normlab {
 
@@ -65,7 +66,7 @@ std::string take_text(Cursor& cursor) {
 std::size_t elements_of(const Channel& channel) {
   if (channel.kind == ChannelKind::prediction) return 0;
   std::size_t elements = 1;
-  for (const int extent : channel.shape) elements *= static_cast<std::size_t>(extent);
+  for (const int extent : channel.shape) elements *= as_size(extent);
   return elements;
 }
 
@@ -81,12 +82,12 @@ std::string fault_of(const Channel& channel) {
   std::size_t elements = 1;
   for (const int extent : channel.shape) {
     if (extent < 1) return "an extent of its shape is below 1";
-    elements *= static_cast<std::size_t>(extent);
+    elements *= as_size(extent);
     if (channel.kind != ChannelKind::prediction && elements > float_limit)
       return fmt::format("a row of it has more than {} elements; make several channels of it", float_limit);
   }
   if (!channel.labels.empty() &&
-      (channel.shape.empty() || channel.labels.size() != static_cast<std::size_t>(channel.shape[0])))
+      (channel.shape.empty() || channel.labels.size() != as_size(channel.shape[0])))
     return fmt::format("it has {} labels, which is not the first extent of its shape", channel.labels.size());
   std::size_t size = 2 * (sizeof(std::uint32_t) * (2 + axis_limit) + text_limit);
   for (const std::string& label : channel.labels) size += sizeof(std::uint16_t) + label.size();

@@ -10,6 +10,7 @@
 #include "host/record/run_directory.hpp"
 #include "host/record/run_name.hpp"
 #include "host/system/paths.hpp"
+#include "layers/as_size.hpp"
 #include "layers/error.hpp"
 #include "layers/norms.hpp"
 
@@ -26,7 +27,7 @@ bool is_digit(char c) {
 /// Takes the digits at the front off `text`; 0 if there are none, the largest number if there are too many.
 std::uint64_t take_number(std::string_view& text) {
   const auto end = std::find_if_not(text.begin(), text.end(), is_digit);
-  const auto length = static_cast<std::size_t>(end - text.begin());
+  const auto length = as_size(end - text.begin());
   std::uint64_t number = 0;
   if (std::from_chars(text.data(), text.data() + length, number).ec == std::errc::result_out_of_range)
     number = UINT64_MAX;
@@ -85,7 +86,7 @@ Place place_of(const std::filesystem::path& run) {
     RunName name = split_name(run.filename().string());
     return {norm_kinds().size(), std::move(name.arm), std::move(name.seed)};
   }
-  return {static_cast<std::size_t>(kind - norm_kinds().data()), arm_name(config), config.text("seed")};
+  return {as_size(kind - norm_kinds().data()), arm_name(config), config.text("seed")};
 }
 
 bool comes_before(const Place& x, const Place& y) {

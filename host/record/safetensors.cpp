@@ -13,6 +13,7 @@
 
 #include "host/record/crc32c.hpp"
 #include "host/record/file.hpp"
+#include "layers/as_size.hpp"
 #include "layers/error.hpp"
 
 namespace normlab {
@@ -341,15 +342,14 @@ TensorFile decode_safetensors(std::span<const std::byte> bytes, std::string_view
   if (length > header_limit || length > bytes.size() - sizeof length)
     throw Error("'{}' is not a safetensors file, or is cut short: its header should have {} bytes", name,
                 length);
-  const auto header = bytes.subspan(sizeof length, static_cast<std::size_t>(length));
+  const auto header = bytes.subspan(sizeof length, as_size(length));
   const auto data = bytes.subspan(sizeof length + header.size());
 
   HeaderReader reader(name);
   reader.read({reinterpret_cast<const char*>(header.data()), header.size()}, data.size());
   TensorFile file{std::move(reader.metadata), {}, reader.sealed};
   for (const Entry& entry : reader.entries) {
-    const auto part = data.subspan(static_cast<std::size_t>(entry.begin),
-                                   static_cast<std::size_t>(entry.end - entry.begin));
+    const auto part = data.subspan(as_size(entry.begin), as_size(entry.end - entry.begin));
     file.tensors.push_back({entry.name, entry.type, entry.shape, {part.begin(), part.end()}});
   }
   std::map<std::string_view, const NamedTensor*> by_name;
@@ -372,7 +372,7 @@ TensorFile read_safetensors(const std::filesystem::path& path) {
   std::vector<std::byte> bytes;
   const auto read_on = [&](std::uint64_t more) {
     const std::size_t have = bytes.size();
-    bytes.resize(have + static_cast<std::size_t>(more));
+    bytes.resize(have + as_size(more));
     bytes.resize(have + file.read(std::span(bytes).subspan(have)));
   };
   read_on(length_bytes);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "layers/as_size.hpp"
+
 namespace normlab {
 
 namespace {
@@ -46,12 +48,12 @@ int text_width(std::string_view text) {
 }
 
 std::string padded(std::string_view text, int width, bool left_aligned) {
-  const std::string space(static_cast<std::size_t>(std::max(0, width - text_width(text))), ' ');
+  const std::string space(as_size(std::max(0, width - text_width(text))), ' ');
   return left_aligned ? std::string(text) + space : space + std::string(text);
 }
 
 std::string wrapped(std::string_view words, int indent) {
-  const std::string space(static_cast<std::size_t>(indent), ' ');
+  const std::string space(as_size(indent), ' ');
   std::string text, line(words.substr(0, words.find_first_not_of(' ')));
   bool is_empty = true;
   for (std::size_t at = line.size(); at < words.size();) {
@@ -90,7 +92,7 @@ TextTable text_table(std::vector<TextColumn> columns) {
     std::string line;
     if (text_width(cell(columns[0])) > widths[0]) {
       table.text += without_end(cell(columns[0]));
-      line = std::string(static_cast<std::size_t>(widths[0]), ' ');
+      line = std::string(as_size(widths[0]), ' ');
     } else {
       line = padded(cell(columns[0]), widths[0], columns[0].left_aligned);
     }

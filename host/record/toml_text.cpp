@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "layers/as_size.hpp"
+
 namespace normlab {
 
 namespace {
@@ -29,8 +31,7 @@ std::string hidden(std::string_view text) {
 [[noreturn]] void refuse(std::string_view text, std::size_t at, const std::string& what) {
   const std::string_view before = text.substr(0, at);
   const std::size_t line_begin = before.rfind('\n') + 1;  // npos + 1 is 0
-  throw TomlError(1 + static_cast<std::size_t>(std::count(before.begin(), before.end(), '\n')),
-                  at - line_begin + 1, what);
+  throw TomlError(1 + as_size(std::count(before.begin(), before.end(), '\n')), at - line_begin + 1, what);
 }
 
 /// Bytes of the UTF-8 sequence that begins here; 0 if none does (RFC 3629).

@@ -8,6 +8,7 @@
 
 #include "host/report/pictures.hpp"
 #include "host/report/sweep.hpp"
+#include "layers/as_size.hpp"
 
 namespace normlab {
 
@@ -36,7 +37,7 @@ std::vector<Prediction> surest_mistakes(const RunView& run, const Images& images
 /// A block of the data file: the pixels of an image, y from the top.
 std::string pixels_of(const Images& images, const Prediction& mistake) {
   const auto bytes = images.image(static_cast<int>(mistake.image));
-  const auto width = static_cast<std::size_t>(images.width), height = static_cast<std::size_t>(images.height);
+  const auto width = as_size(images.width), height = as_size(images.height);
   const std::size_t plane = width * height;
   std::string text;
   for (std::size_t y = 0; y < height; ++y)

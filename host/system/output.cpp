@@ -10,6 +10,8 @@
 #include <mutex>
 #include <system_error>
 
+#include "layers/as_size.hpp"
+
 namespace normlab {
 
 namespace {
@@ -55,7 +57,7 @@ class Output {
       // So much goes into a pipe that has room, without waiting.
       const ssize_t count = ::write(descriptor_, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
       if (count > 0) {
-        text.remove_prefix(static_cast<std::size_t>(count));
+        text.remove_prefix(as_size(count));
       } else if (count == 0 || (errno != EINTR && errno != EAGAIN)) {
         failure_ = count == 0 ? EIO : errno;
       }

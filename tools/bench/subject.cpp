@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "host/cpu/peak.hpp"
+#include "layers/as_size.hpp"
 #include "layers/initialize.hpp"
 #include "layers/philox.hpp"
 
@@ -28,10 +29,10 @@ Subject::Subject(const Plan& plan, const Cell& what, std::unique_ptr<Backend> de
     : cell(what),
       backend(std::move(device)),
       graph(*backend, {1, 3, 32, 32}),
-      pixels_(*backend, static_cast<std::size_t>(cell.batch_size) * graph.sample().per_sample()),
+      pixels_(*backend, as_size(cell.batch_size) * graph.sample().per_sample()),
       images_{reinterpret_cast<const std::uint8_t*>(pixels_.data()), nullptr, cell.batch_size, 3, 32, 32},
-      indices_(static_cast<std::size_t>(cell.batch_size)),
-      labels_(static_cast<std::size_t>(cell.batch_size)) {
+      indices_(as_size(cell.batch_size)),
+      labels_(as_size(cell.batch_size)) {
   build_network(graph, {plan.net, cell.norm, plan.width});
   graph.setup({.batch = cell.batch_size, .evaluation_batch = cell.batch_size, .precision = cell.precision});
   initialize(graph, Initialization::he, 0);

@@ -8,6 +8,7 @@
 
 #include "host/record/csv_text.hpp"
 #include "host/record/statistics.hpp"
+#include "layers/as_size.hpp"
 #include "tools/bench/text.hpp"
 #include "tools/bench/work.hpp"
 
@@ -204,7 +205,7 @@ std::string layer_table(const Results& results, const Subject& subject) {
   std::vector<Row> rows{{"layer", "kind", "output", "forward", "bwd data", "bwd weights", "rate", "",
                          "% forward", "bwd data", "bwd weights", "all"}};
   for (int i = 0; i < subject.profile->layers(); ++i) {
-    const Layer& layer = *subject.graph.nodes()[static_cast<std::size_t>(i)].layer;
+    const Layer& layer = *subject.graph.nodes()[as_size(i)].layer;
     const Phase way = layer.is_norm() ? Phase::norm_forward : Phase::forward;
     const Phase back = layer.is_norm() ? Phase::norm_backward : Phase::backward_data;
     const std::array<Work, 3> works{work_of(subject, i, way), work_of(subject, i, back),
@@ -272,8 +273,7 @@ std::string layer_csv(const Results& results) {
     const Subject& s = *subject;
     const double all = s.profile->workers() * s.profile->wall_seconds();
     for (int i = Profile::kStep; i < s.profile->layers(); ++i) {
-      const Layer* layer =
-          i == Profile::kStep ? nullptr : s.graph.nodes()[static_cast<std::size_t>(i)].layer.get();
+      const Layer* layer = i == Profile::kStep ? nullptr : s.graph.nodes()[as_size(i)].layer.get();
       for (const Phase phase : kPhases) {
         Work work = work_of(s, i, phase);
         if (layer == nullptr && phase == Phase::wait) work.seconds = s.profile->seconds(phase);

@@ -6,6 +6,7 @@
 
 #include "experiments/training/device_images.hpp"
 #include "host/record/statistics.hpp"
+#include "layers/as_size.hpp"
 #include "layers/initialize.hpp"
 #include "layers/steps.hpp"
 #include "tools/bench/work.hpp"
@@ -25,10 +26,10 @@ Images noise(int count) {
   images.count = count;
   images.channels = 3;
   images.height = images.width = 32;
-  images.pixels.resize(static_cast<std::size_t>(count) * images.image_bytes());
+  images.pixels.resize(as_size(count) * images.image_bytes());
   for (std::size_t i = 0; i < images.pixels.size(); ++i)
     images.pixels[i] = static_cast<std::uint8_t>((i * 2654435761U) >> 24);
-  images.labels.resize(static_cast<std::size_t>(count));
+  images.labels.resize(as_size(count));
   for (std::size_t i = 0; i < images.labels.size(); ++i) images.labels[i] = static_cast<std::uint8_t>(i % 10);
   return images;
 }
@@ -46,7 +47,7 @@ class Trainee {
         optimizer_((build(), graph_), OptimizerOptions{}),
         steps_(backend, like(), plan.epoch_images, cell.batch_size, [this](int samples) { step(samples); }),
         clock_(backend.clock()) {
-    std::vector<std::uint32_t> order(static_cast<std::size_t>(plan.epoch_images));
+    std::vector<std::uint32_t> order(as_size(plan.epoch_images));
     std::iota(order.begin(), order.end(), 0U);
     std::vector<StepInput> rows;
     for (std::uint32_t first = 0; first < order.size();
@@ -142,8 +143,7 @@ class Trainee {
     }
     graph_.set_profile(nullptr);
     for (int i = Profile::kStep; i < profile.layers(); ++i) {
-      const Layer* layer =
-          i == Profile::kStep ? nullptr : graph_.nodes()[static_cast<std::size_t>(i)].layer.get();
+      const Layer* layer = i == Profile::kStep ? nullptr : graph_.nodes()[as_size(i)].layer.get();
       for (const Phase phase : kPhases) {
         const Work work = work_of(graph_, profile, i, phase, cell_.batch_size, cell_.precision);
         if (work.seconds == 0) continue;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "layers/as_size.hpp"
 #include "layers/graph.hpp"
 
 namespace normlab::bench {
@@ -16,7 +17,7 @@ struct Work {
                                   double images, DataType type) {
   Work work{profile.seconds(index, phase)};
   if (index == Profile::kStep || work.seconds == 0) return work;
-  const Layer& layer = *graph.nodes()[static_cast<std::size_t>(index)].layer;
+  const Layer& layer = *graph.nodes()[as_size(index)].layer;
   const bool forward = phase == Phase::forward || phase == Phase::norm_forward;
   const bool backward = phase == Phase::backward_data || phase == Phase::norm_backward;
   const bool weights = phase == Phase::backward_weights;
