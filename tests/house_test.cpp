@@ -250,6 +250,28 @@ TEST(House, EveryPrecompiledHeaderIsLookedFor) {
   EXPECT_GE(count, 10);
 }
 
+/// layers/kernels/all.hpp is the one page: it names every primitive of every family.
+TEST(House, OnePageListsEveryPrimitive) {
+  const std::string page = text_of(kRoot / "layers/kernels/all.hpp");
+  const std::regex family(R"(class (\w+Kernels) : public Kernels)"),
+      primitive(R"(virtual[^;{]*?(\w+)\([^;{]*= 0;)");
+  int primitives = 0;
+  for (const auto& entry : fs::directory_iterator(kRoot / "layers/kernels")) {
+    const std::string text = text_of(entry.path());
+    std::smatch found;
+    if (!std::regex_search(text, found, family)) continue;
+    const std::regex entry_of("\\b" + found[1].str() + R"([,>]+;? *(//[^\n]*\n *)+)");
+    std::smatch on_page;
+    ASSERT_TRUE(std::regex_search(page, on_page, entry_of)) << found[1] << " is not in all.hpp";
+    for (std::sregex_iterator it(text.begin(), text.end(), primitive); it != std::sregex_iterator(); ++it) {
+      ++primitives;
+      EXPECT_TRUE(std::regex_search(on_page.str(), std::regex("\\b" + (*it)[1].str() + "\\b")))
+          << found[1] << "::" << (*it)[1] << " is not in all.hpp";
+    }
+  }
+  EXPECT_GT(primitives, 40);
+}
+
 /// `a | head` and `a | grep -q` leave before `a` has said all, which then ends with SIGPIPE: under pipefail
 /// the line fails, now and then.
 TEST(House, NoPipeOfAScriptIsLeftEarly) {

@@ -148,7 +148,7 @@ class Trial {
       if (is_wrong(i, sum)) return text(i, sum);
       terms = std::max(terms, count);
       // An odd distance comes to each channel, row and column in turn.
-      i += as_size(terms * static_cast<double>(found.size()) / kTerms) | 1U;
+      i += static_cast<std::size_t>(terms * static_cast<double>(found.size()) / kTerms) | 1U;
     }
     const std::size_t last = found.size() - 1;
     if (found.empty() || !is_wrong(last, definition(last).sum)) return "";

@@ -7,7 +7,6 @@
 #include <charconv>
 #include <cmath>
 
-#include "layers/as_size.hpp"
 #include "layers/norms.hpp"
 
 namespace normlab {
@@ -46,7 +45,7 @@ std::string depth_color(double depth) {
   constexpr std::array<std::array<double, 3>, 4> stops{
       {{92, 75, 190}, {176, 62, 150}, {222, 92, 82}, {224, 156, 30}}};
   const double at = std::clamp(depth, 0.0, 1.0) * static_cast<double>(stops.size() - 1);
-  const auto below = std::min(as_size(at), stops.size() - 2);
+  const auto below = std::min(static_cast<std::size_t>(at), stops.size() - 2);
   std::string color = "#";
   for (std::size_t part = 0; part < 3; ++part)
     color += fmt::format("{:02x}", std::lround(std::lerp(stops[below][part], stops[below + 1][part],

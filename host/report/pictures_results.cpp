@@ -9,7 +9,6 @@
 #include "host/report/palette.hpp"
 #include "host/report/pictures.hpp"
 #include "host/report/sweep.hpp"
-#include "layers/as_size.hpp"
 
 namespace normlab {
 
@@ -20,7 +19,7 @@ constexpr std::size_t most_classes = 25;  // in a matrix that people can read
 /// The value below which a share q of the sorted values lies, linear in between.
 double quantile(const std::vector<double>& sorted, double q) {
   const double at = q * static_cast<double>(sorted.size() - 1);
-  const auto below = as_size(at);
+  const auto below = static_cast<std::size_t>(at);
   const std::size_t above = std::min(below + 1, sorted.size() - 1);
   return sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
 }

@@ -30,10 +30,11 @@ struct KernelFamilies {
 
 using AllKernels =
     KernelFamilies<AddKernels,            // forward
-                   BatchNormKernels,      // plan; partial, reduce, forward, running; gradient_partial,
-                                          // gradient_reduce, backward
+                   BatchNormKernels,      // partial, reduce, forward, running; gradient_partial,
+                                          // gradient_reduce, backward; plan: forward, evaluate, backward
                    CircularPadKernels,    // forward, backward
-                   Conv2dKernels,         // plan
+                   Conv2dKernels,         // plan: packed_values, packed_gradients, scratch_bytes, pack,
+                                          // unpack, forward, backward_data, backward_weights
                    DiagnosticKernels,     // moments, histogram, row_norms, gram
                    GlobalAvgPoolKernels,  // forward, backward
                    GroupNormKernels,      // check, forward, backward, pack_elementwise, unpack_elementwise
