@@ -1,7 +1,7 @@
 #pragma once
 
 #include "layers/graph.hpp"
-#include "layers/kernels/optimizer.hpp"
+#include "layers/kernels/step_rates.hpp"
 #include "layers/schedule.hpp"
 
 namespace normlab {

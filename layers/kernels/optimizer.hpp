@@ -4,18 +4,9 @@
 #include <cstddef>
 
 #include "layers/kernels/kernels.hpp"
+#include "layers/kernels/step_rates.hpp"
 
 namespace normlab {
-
-/// The rates of one optimizer step as kernels want them. They change from step to step and are read from the
-/// device's memory.
-struct StepRates {
-  float lr = 0;
-  float momentum = 0;      ///< AdamW: beta1
-  float keep = 0;          ///< SGD: of the velocity; momentum, but 0 on the first step
-  float step_size = 0;     ///< AdamW: lr / (1 - beta1^t)
-  float second_scale = 0;  ///< AdamW: 1 / sqrt(1 - beta2^t)
-};
 
 /// What the gradient is scaled by where its norm may be at most `clip` (0: anything), as
 /// torch.nn.utils.clip_grad_norm_ does it.

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "layers/kernels/kernels.hpp"
-#include "layers/kernels/optimizer.hpp"
+#include "layers/kernels/step_rates.hpp"
 
 namespace normlab {
 
