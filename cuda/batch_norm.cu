@@ -1,4 +1,4 @@
-// Batch norm forward, in the parts that operations.hpp names. A shard here is a whole batch of many pixels,
+// Batch norm forward, in the parts of BatchNormKernels. A shard here is a whole batch of many pixels,
 // so a partial sum is itself made in two steps: each block adds up a stretch of pixels, and a second small
 // kernel adds the blocks in double, in order (see channels.hpp). A channel's values of a whole batch fit in
 // no chip's memory, so x is read twice: for its moments, and to be normalized.

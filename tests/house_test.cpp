@@ -236,6 +236,37 @@ TEST(House, FilesIncludeWhatTheyUse) {
   EXPECT_GT(files, 300);
 }
 
+TEST(House, FilesThatCommentsNameAreThere) {
+  const std::vector<std::string> rooms{"layers", "host", "cuda", "experiments", "tools", "tests"};
+  std::set<std::string> files;  // by every end of their path
+  for (const std::string& room : rooms) {
+    for (const auto& entry : fs::recursive_directory_iterator(kRoot / room)) {
+      fs::path end;
+      const fs::path whole = fs::relative(entry.path(), kRoot);
+      for (fs::path rest = whole; !rest.empty(); rest = rest.parent_path())
+        files.insert(end = end.empty() ? rest.filename() : rest.filename() / end);
+    }
+  }
+  const std::regex comment("//([^\n]*)"), file(R"((^|[\s(])([a-z]\w*(/\w+)*\.(hpp|cpp|cu))\b)");
+  int named = 0;
+  for (const std::string& room : rooms) {
+    for (const auto& entry : fs::recursive_directory_iterator(kRoot / room)) {
+      const std::string extension = entry.path().extension();
+      if (extension != ".cpp" && extension != ".hpp" && extension != ".cu") continue;
+      const std::string text = text_of(entry.path());
+      for (std::sregex_iterator it(text.begin(), text.end(), comment); it != std::sregex_iterator(); ++it) {
+        const std::string words = (*it)[1];
+        for (std::sregex_iterator name(words.begin(), words.end(), file); name != std::sregex_iterator();
+             ++name) {
+          ++named;
+          EXPECT_TRUE(files.contains((*name)[2])) << entry.path() << " names " << (*name)[2];
+        }
+      }
+    }
+  }
+  EXPECT_GT(named, 20);
+}
+
 TEST(House, EveryPrecompiledHeaderIsLookedFor) {
   const std::string text = text_of(kRoot / "CMakeLists.txt");
   std::smatch list;

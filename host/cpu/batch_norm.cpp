@@ -1,4 +1,4 @@
-// Batch norm in three parts, see operations.hpp. A shard's sums are as normalize.hpp has them, and shards are
+// Batch norm in three parts: BatchNormKernels. A shard's sums are as normalize.hpp has them, and shards are
 // merged in double, in order.
 
 #include <algorithm>

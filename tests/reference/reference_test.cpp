@@ -1,5 +1,5 @@
 // The double reference, judged without any other program: finite differences, laws, parameter counts, and
-// what it says about forced decisions. Its golden values are in reference/golden_test.cpp.
+// what it says about forced decisions. Its golden values are in reference_golden_test.cpp.
 
 #include <algorithm>
 
