@@ -339,8 +339,14 @@ void CommandLine::parse(int argc, char** argv) {
     const bool is_bracketed = argument.starts_with('[') && argument.ends_with(']');
     arguments.push_back(is_bracketed && !commands_.empty() ? "./" + argument : argument);
   }
+  const bool asks_for_help = std::ranges::find(arguments, kHelp) != arguments.end();
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
-  app_->parse(std::move(arguments));
+  try {
+    app_->parse(std::move(arguments));
+  } catch (const UsageError&) {  // a value that means nothing: help says what does
+    if (asks_for_help) throw CLI::CallForHelp();
+    throw;
+  }
   typed_ = command_of(*app_);
 }
 

@@ -388,6 +388,10 @@ TEST_F(CompareNorms, HelpTeaches) {
   for (const char* part : {"--norms", "--data", "--seeds", "--precision", "synthetic", "none=0.02"}) {
     EXPECT_NE(result.output.find(part), std::string::npos) << part;
   }
+  // Whatever stands beside it.
+  const ProgramResult beside = run_program("compare_norms --norms batch --help");
+  EXPECT_EQ(beside.status, 0);
+  EXPECT_EQ(beside.output, result.output);
 }
 
 }  // namespace
